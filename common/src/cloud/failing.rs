@@ -1,0 +1,1 @@
+//! Wraps any cloud and fails, or loses the answer of, chosen calls (tests).

@@ -1,0 +1,94 @@
+//! The door to objects (one private bucket) and sites (one bucket or folder per host name).
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::Result;
+use crate::domain::names::SiteTarget;
+
+/// Which bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Space {
+    /// Raw mails, attachments, manifests, releases, transcripts.
+    Objects,
+    /// The pages of one site.
+    Site(SiteTarget),
+}
+
+/// Where a file lies: a space and a key with `/` between its parts. Keys with an empty part, `.`, `..`, a NUL, a
+/// backslash or more than 1,024 bytes are [`super::CloudError::Invalid`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct At {
+    /// Which bucket.
+    pub space: Space,
+    /// The key in it.
+    pub key: String,
+}
+
+impl At {
+    /// A key among the private objects.
+    pub fn object(key: impl Into<String>) -> Self {
+        Self { space: Space::Objects, key: key.into() }
+    }
+
+    /// A page of a site.
+    pub fn page(site: &SiteTarget, path: impl Into<String>) -> Self {
+        Self { space: Space::Site(site.clone()), key: path.into() }
+    }
+}
+
+impl std::fmt::Display for At {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.space {
+            Space::Objects => write!(f, "object {}", self.key),
+            Space::Site(site) => write!(f, "page {}/{}", site.local_host(), self.key),
+        }
+    }
+}
+
+/// Identifies one content of one key; opaque.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Etag(pub String);
+
+/// The condition of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IfMatch {
+    /// Whatever is there.
+    Any,
+    /// Only if nothing is there.
+    Absent,
+    /// Only if this is there.
+    Etag(Etag),
+}
+
+/// A file as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileContent {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// Which content this is.
+    pub etag: Etag,
+}
+
+/// The door. A write is durable (synced, its folder too) when it returns, and a reader sees the old bytes or the new
+/// ones, never a mixture. Type and cache headers of pages follow from their path (`domain::site`).
+#[async_trait]
+pub trait Files: Send + Sync {
+    /// Writes; [`super::CloudError::Conflict`] when the condition does not hold.
+    async fn put(&self, at: &At, bytes: Bytes, condition: IfMatch) -> Result<Etag>;
+
+    /// Reads; none when nothing is there.
+    async fn get(&self, at: &At) -> Result<Option<FileContent>>;
+
+    /// Whether something is there.
+    async fn exists(&self, at: &At) -> Result<bool>;
+
+    /// Copies on the far side, without the bytes passing through here. [`super::CloudError::NotFound`] without a source.
+    async fn copy(&self, from: &At, to: &At) -> Result<Etag>;
+
+    /// Deletes; fine when nothing is there.
+    async fn delete(&self, at: &At) -> Result<()>;
+
+    /// The keys below a prefix, in order.
+    async fn list(&self, space: &Space, prefix: &str) -> Result<Vec<String>>;
+}

@@ -1,0 +1,35 @@
+//! The door for outgoing mail.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::Result;
+use crate::domain::ids::EmailAddress;
+
+/// A finished mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutgoingMail {
+    /// One per mail we ever mean to send: 1 to 100 of `[A-Za-z0-9_-]`. Where the carrier allows it, a second send with
+    /// the same key changes nothing.
+    pub dedup_key: String,
+    /// The envelope's recipient.
+    pub to: EmailAddress,
+    /// The message (RFC 5322).
+    pub bytes: Bytes,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// Where the sent mail can be found (a path on the local cloud), for people.
+    pub place: String,
+    /// The Message-ID the carrier really used, when it is not ours.
+    pub message_id: Option<String>,
+}
+
+/// The door.
+#[async_trait]
+pub trait Mailer: Send + Sync {
+    /// Sends one mail to one recipient.
+    async fn send(&self, mail: &OutgoingMail) -> Result<Sent>;
+}

@@ -1,0 +1,47 @@
+//! The six doors to the outside, one handle each. Nothing above them knows whether it talks to this machine
+//! ([`local`]) or to AWS.
+
+pub mod callback;
+pub mod claims;
+#[cfg(feature = "contract")]
+pub mod contract;
+mod error;
+pub mod failing;
+pub mod files;
+pub mod local;
+pub mod mailer;
+pub mod queue;
+pub mod store;
+
+use std::sync::Arc;
+
+pub use error::{CloudError, Result};
+
+use crate::clock::Clock;
+use crate::config::CloudSettings;
+
+/// One handle per door. Cloning shares the doors.
+#[derive(Clone)]
+pub struct Cloud {
+    /// Messages.
+    pub queues: Arc<dyn queue::Queues>,
+    /// Who works for whom.
+    pub claims: Arc<dyn claims::Claims>,
+    /// Rows.
+    pub store: Arc<dyn store::Store>,
+    /// Objects and sites.
+    pub files: Arc<dyn files::Files>,
+    /// Outgoing mail.
+    pub mailer: Arc<dyn mailer::Mailer>,
+    /// Whoever waits for a task token.
+    pub callback: Arc<dyn callback::Callback>,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Cloud {
+    /// Opens the cloud that the settings name.
+    pub fn from_config(settings: &CloudSettings, clock: Clock) -> Result<Self> {
+        local::open(&settings.data_dir, settings.prefix.clone(), clock)
+    }
+}

@@ -1,0 +1,359 @@
+//! Identifiers as newtypes: whoever holds one holds a legal one. Parsing happens at the edge, once.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// An identifier that does not have its documented form.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} {text:?} is not valid: {rule}")]
+pub struct InvalidId {
+    kind: &'static str,
+    text: String,
+    rule: &'static str,
+}
+
+impl InvalidId {
+    /// What was tried on which text, and the rule it breaks. The text is cut to 80 characters.
+    pub fn new(kind: &'static str, text: &str, rule: &'static str) -> Self {
+        Self { kind, text: text.chars().take(80).collect(), rule }
+    }
+}
+
+/// Declares a string newtype with `parse`, `as_str`, `Display`, `FromStr` and serde through its text.
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $rule:literal, $valid:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes the text if it has the documented form.
+            pub fn parse(text: &str) -> Result<Self, InvalidId> {
+                let valid: fn(&str) -> bool = $valid;
+                if valid(text) { Ok(Self(text.to_owned())) } else { Err(InvalidId::new(stringify!($name), text, $rule)) }
+            }
+
+            /// The id as it is written.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::parse(text)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+    };
+}
+
+fn all(text: &str, legal: fn(u8) -> bool) -> bool {
+    text.bytes().all(legal)
+}
+
+fn slug_byte(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')
+}
+
+fn is_slug(text: &str, min: usize, max: usize) -> bool {
+    (min..=max).contains(&text.len())
+        && all(text, slug_byte)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+fn is_token(text: &str, max: usize) -> bool {
+    (1..=max).contains(&text.len()) && all(text, |b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+text_id!(
+    /// A site: 1 to 39 of `[a-z0-9-]`, alphanumeric at both ends.
+    ProjectId,
+    "1 to 39 of a-z, 0-9 and '-', starting and ending with a letter or digit",
+    |text| is_slug(text, 1, 39)
+);
+text_id!(
+    /// A person who may instruct a project: a slug (`scott`), never an e-mail address.
+    UserId,
+    "1 to 39 of a-z, 0-9 and '-', starting and ending with a letter or digit",
+    |text| is_slug(text, 1, 39)
+);
+text_id!(
+    /// One conversation, and the git branch `thread-{id}`: 6 to 40 of `[a-z0-9-]`, made by us.
+    ThreadId,
+    "6 to 40 of a-z, 0-9 and '-'",
+    |text| is_slug(text, 6, 40)
+);
+text_id!(
+    /// One accepted instruction: a UUIDv7, or what an older sender wrote (1 to 64 of `[A-Za-z0-9_-]`).
+    CommandId,
+    "1 to 64 of letters, digits, '-' and '_'",
+    |text| is_token(text, 64)
+);
+text_id!(
+    /// The live conversation on a thread (1 to 64 of `[A-Za-z0-9_-]`).
+    SessionId,
+    "1 to 64 of letters, digits, '-' and '_'",
+    |text| is_token(text, 64)
+);
+text_id!(
+    /// One inbound message: 32 hex digits made from recipient, Message-ID and body, so that the same delivery
+    /// has the same id.
+    MailId,
+    "1 to 64 of letters, digits, '-' and '_'",
+    |text| is_token(text, 64)
+);
+text_id!(
+    /// One worker process or container: the ECS task id, `CONTAINER_ID`, or generated once.
+    WorkerId,
+    "1 to 64 of letters, digits, '-' and '_'",
+    |text| is_token(text, 64)
+);
+text_id!(
+    /// Made at process start: two processes that share one `CONTAINER_ID` are two owners.
+    Nonce,
+    "4 to 16 of a-z and 0-9",
+    |text| (4..=16).contains(&text.len()) && is_slug(text, 4, 16) && !text.contains('-')
+);
+
+impl ThreadId {
+    /// A new thread: 20 hex digits of a fresh UUID, so it can neither collide nor be guessed.
+    pub fn from_uuid(uuid: Uuid) -> Self {
+        Self(uuid.simple().to_string()[12..].to_owned())
+    }
+
+    /// An id as older senders write it: one leading `thread-` is dropped.
+    pub fn parse_lenient(text: &str) -> Result<Self, InvalidId> {
+        Self::parse(text.strip_prefix("thread-").unwrap_or(text))
+    }
+}
+
+impl CommandId {
+    /// A command made from a UUID (version 7 for accepted mails, so that ids sort by time).
+    pub fn from_uuid(uuid: Uuid) -> Self {
+        Self(uuid.to_string())
+    }
+
+    /// The command of a message that carries none: UUIDv5 of the queue's message id, so that a redelivery is the
+    /// same command (RFC 9562, section 5.5).
+    pub fn of_message(message_id: &str) -> Self {
+        Self(Uuid::new_v5(&Uuid::NAMESPACE_OID, message_id.as_bytes()).to_string())
+    }
+}
+
+impl SessionId {
+    /// The one session of a thread, unless a message brought another id along.
+    pub fn of_thread(thread: &ThreadId) -> Self {
+        Self(format!("session-{thread}"))
+    }
+}
+
+impl Nonce {
+    /// Eight hex digits of a fresh UUID.
+    pub fn from_uuid(uuid: Uuid) -> Self {
+        Self(uuid.simple().to_string()[24..].to_owned())
+    }
+}
+
+/// The pair that a worker claims. On the wire it is the `projectKey`, written `amelia#scott`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProjectUser {
+    /// The site.
+    pub project: ProjectId,
+    /// The person.
+    pub user: UserId,
+}
+
+impl ProjectUser {
+    /// Pairs a project with a user.
+    pub fn new(project: ProjectId, user: UserId) -> Self {
+        Self { project, user }
+    }
+
+    /// Reads `project#user`.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        let (project, user) = text
+            .split_once('#')
+            .ok_or_else(|| InvalidId::new("ProjectUser", text, "a project and a user joined by '#'"))?;
+        Ok(Self { project: ProjectId::parse(project)?, user: UserId::parse(user)? })
+    }
+}
+
+impl fmt::Display for ProjectUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.project, self.user)
+    }
+}
+
+impl FromStr for ProjectUser {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        Self::parse(text)
+    }
+}
+
+impl TryFrom<String> for ProjectUser {
+    type Error = InvalidId;
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        Self::parse(&text)
+    }
+}
+
+impl From<ProjectUser> for String {
+    fn from(key: ProjectUser) -> Self {
+        key.to_string()
+    }
+}
+
+/// Who owns a claim: a worker and the nonce of its process.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Owner {
+    /// The worker's id, `containerId` on the wire.
+    #[serde(rename = "containerId")]
+    pub worker: WorkerId,
+    /// Tells two processes with one id apart.
+    pub nonce: Nonce,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.worker, self.nonce)
+    }
+}
+
+/// An e-mail address in its compared form: lower case, one `@`, no display name, at most 254 bytes (RFC 5321,
+/// section 4.5.3.1.3). Letter case of the local part is folded because every mailbox provider we know does.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct EmailAddress(String);
+
+impl EmailAddress {
+    /// Takes a bare address such as `Scott@Example.org`.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        const RULE: &str = "one address like name@example.org, without display name";
+        let invalid = || InvalidId::new("e-mail address", text, RULE);
+        let folded = text.trim().to_lowercase();
+        let (local, domain) = folded.rsplit_once('@').ok_or_else(invalid)?;
+        let clean = |part: &str| {
+            !part.is_empty()
+                && part
+                    .chars()
+                    .all(|c| !c.is_whitespace() && !c.is_control() && !"<>()[],;:\\\"@".contains(c))
+        };
+        let legal = clean(local) && clean(domain) && domain.split('.').all(|label| !label.is_empty());
+        if legal && folded.len() <= 254 { Ok(Self(folded)) } else { Err(invalid()) }
+    }
+
+    /// The address as it is compared.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What stands before the `@`.
+    pub fn local(&self) -> &str {
+        self.0.rsplit_once('@').map_or(self.0.as_str(), |(local, _)| local)
+    }
+}
+
+impl fmt::Display for EmailAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for EmailAddress {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        Self::parse(text)
+    }
+}
+
+impl TryFrom<String> for EmailAddress {
+    type Error = InvalidId;
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        Self::parse(&text)
+    }
+}
+
+impl From<EmailAddress> for String {
+    fn from(address: EmailAddress) -> Self {
+        address.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs_have_letters_or_digits_at_both_ends() {
+        for good in ["a", "amelia", "a-b", "0", &"x".repeat(39)] {
+            assert!(ProjectId::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "A", "a_b", "a.b", "a b", "ä", "../x", &"x".repeat(40)] {
+            assert!(ProjectId::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_project_user_prints_and_parses_as_one_key() {
+        let key = ProjectUser::parse("amelia#scott").unwrap();
+        assert_eq!(key.to_string(), "amelia#scott");
+        assert!(ProjectUser::parse("amelia").is_err());
+        assert!(ProjectUser::parse("amelia#sc#ott").is_err());
+    }
+
+    #[test]
+    fn an_older_thread_id_loses_one_leading_thread_and_no_more() {
+        assert_eq!(ThreadId::parse_lenient("thread-abcdef1").unwrap().as_str(), "abcdef1");
+        assert_eq!(ThreadId::parse_lenient("thread-thread-abcdef").unwrap().as_str(), "thread-abcdef");
+    }
+
+    #[test]
+    fn the_same_message_is_the_same_command() {
+        assert_eq!(CommandId::of_message("m1"), CommandId::of_message("m1"));
+        assert_ne!(CommandId::of_message("m1"), CommandId::of_message("m2"));
+    }
+
+    #[test]
+    fn an_address_is_compared_without_letter_case() {
+        assert_eq!(EmailAddress::parse(" Scott@Example.ORG").unwrap().as_str(), "scott@example.org");
+        for bad in ["", "scott", "@x", "a@", "a b@x.y", "Scott <s@x.y>", "a@b@c", "a@x..y", "a\n@x.y"] {
+            assert!(EmailAddress::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn generated_ids_are_legal() {
+        let uuid = Uuid::now_v7();
+        assert!(ThreadId::parse(ThreadId::from_uuid(uuid).as_str()).is_ok());
+        assert!(Nonce::parse(Nonce::from_uuid(uuid).as_str()).is_ok());
+        assert!(CommandId::parse(CommandId::from_uuid(uuid).as_str()).is_ok());
+    }
+}

@@ -1,0 +1,164 @@
+//! One run of one work, as both programs write it down. hermes makes the row (`pending`) before it sends the work; the
+//! worker that holds the claim moves it on; hermes closes it when the result arrives.
+
+use serde::{Deserialize, Serialize};
+
+use super::budget::Usage;
+use super::claim::Epoch;
+use super::ids::{CommandId, EmailAddress, MailId, ProjectId, ProjectUser, ThreadId, UserId, WorkerId};
+use super::outcome::JobOutcome;
+use super::timestamp::Timestamp;
+
+/// After this many failed attempts a work goes to the dead queue.
+pub const MAX_ATTEMPTS: u32 = 3;
+
+/// Where a job is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// Ordered; waits in the queue.
+    Pending,
+    /// A worker is at it.
+    Running,
+    /// Ended, with an outcome.
+    Done,
+}
+
+/// The steps of a job, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepName {
+    /// The branch in a clean working tree.
+    Checkout,
+    /// The agent's edits.
+    Agent,
+    /// The edits as a commit.
+    Commit,
+    /// The site from its source.
+    Build,
+    /// The site put up as a preview.
+    Publish,
+    /// The branch on the remote.
+    Push,
+}
+
+impl StepName {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Checkout => "checkout",
+            Self::Agent => "agent",
+            Self::Commit => "commit",
+            Self::Build => "build",
+            Self::Publish => "publish",
+            Self::Push => "push",
+        }
+    }
+}
+
+impl std::fmt::Display for StepName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One step as it went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// Which.
+    pub name: StepName,
+    /// In which attempt, counted from 1.
+    pub attempt: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended; absent while it runs, or when the worker died in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// What came of it, in one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+}
+
+/// A row of the jobs table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Job {
+    /// The command.
+    pub command_id: CommandId,
+    /// Whose, also the index by owner.
+    pub project_key: ProjectUser,
+    /// The site.
+    pub project_id: ProjectId,
+    /// The person.
+    pub user_id: UserId,
+    /// The conversation.
+    pub thread_id: ThreadId,
+    /// The branch it works on.
+    pub branch: String,
+    /// The mail that ordered it; absent for work sent by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail_id: Option<MailId>,
+    /// Who gets the answer; absent for work sent by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<EmailAddress>,
+    /// The new words of the mail.
+    pub instruction: String,
+    /// Where it is in its life.
+    pub state: JobState,
+    /// Set to `"1"` until the job is done: the partition of the sparse index that the sweep reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<String>,
+    /// How often the agent was started for it.
+    pub attempts: u32,
+    /// The worker that last ran it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_id: Option<WorkerId>,
+    /// The fence under which it was last written: a lower one may not write.
+    #[serde(default)]
+    pub epoch: Epoch,
+    /// Its steps so far.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<JobOutcome>,
+    /// What the agent says it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// The commit on the branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_id: Option<String>,
+    /// Paths that the commit touches.
+    #[serde(default)]
+    pub files_changed: Vec<String>,
+    /// Where the result can be looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview_url: Option<String>,
+    /// What went wrong, for the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What it used.
+    #[serde(default)]
+    pub usage: Usage,
+    /// Where the agent's transcript lies among the objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transcript_key: Option<String>,
+    /// When it was ordered.
+    pub created_at: Timestamp,
+    /// The day of that, UTC: the partition of the index that lists jobs by time.
+    pub day: String,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+}
+
+/// The partition of the sparse `pending` index.
+pub const PENDING: &str = "1";
+
+impl Job {
+    /// Whether it has not ended yet.
+    pub fn is_open(&self) -> bool {
+        self.state != JobState::Done
+    }
+}

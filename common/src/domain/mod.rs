@@ -1,0 +1,12 @@
+//! The vocabulary of Hermes as values and pure rules: no I/O, no async, no clock reads.
+
+pub mod budget;
+pub mod claim;
+pub mod ids;
+pub mod job;
+pub mod names;
+pub mod outcome;
+pub mod project;
+pub mod site;
+pub mod thread;
+pub mod timestamp;

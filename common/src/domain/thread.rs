@@ -1,0 +1,91 @@
+//! One conversation: one branch, one preview, and the message ids by which its mails are recognised.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::ids::{ProjectId, ProjectUser, SessionId, ThreadId, UserId, WorkerId};
+use super::names::PreviewKey;
+use super::timestamp::Timestamp;
+
+/// A row of the threads table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Thread {
+    /// The conversation.
+    pub thread_id: ThreadId,
+    /// `projectId#userId`, the index by owner.
+    pub project_key: ProjectUser,
+    /// The site.
+    pub project_id: ProjectId,
+    /// The person.
+    pub user_id: UserId,
+    /// The subject of the first mail.
+    pub subject: String,
+    /// `thread-{id}`, or what a message named.
+    pub branch: String,
+    /// The unguessable part of the preview's address.
+    pub preview_key: PreviewKey,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When a mail or a result last touched it.
+    pub last_activity: Timestamp,
+}
+
+impl PreviewKey {
+    /// The first 12 of a fresh UUID's 16 bytes would carry its version bits; two UUIDs are mixed so that all 96 bits are random.
+    pub fn random() -> Self {
+        let (a, b) = (Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes());
+        let mut bytes = [0; 12];
+        bytes[..6].copy_from_slice(&a[10..]);
+        bytes[6..].copy_from_slice(&b[10..]);
+        Self::from_bytes(&bytes)
+    }
+}
+
+/// Whether a mapped message came in or went out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// An owner wrote it.
+    Inbound,
+    /// We wrote it.
+    Outbound,
+}
+
+/// A row of the thread-mappings table: which conversation a Message-ID belongs to, within one project+user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThreadMapping {
+    /// Whose conversation.
+    pub project_key: ProjectUser,
+    /// The id without angle brackets.
+    pub message_id: String,
+    /// The conversation.
+    pub thread_id: ThreadId,
+    /// In or out.
+    pub direction: Direction,
+}
+
+/// A row of the edit-sessions table: the agent's memory of a thread.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    /// One per thread.
+    pub session_id: SessionId,
+    /// The conversation.
+    pub thread_id: ThreadId,
+    /// Whose.
+    pub project_key: ProjectUser,
+    /// The worker that last held it.
+    pub container_id: Option<WorkerId>,
+    /// The agent's own name for its memory, by which any worker resumes it.
+    pub agent_session_id: Option<String>,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When a job last ran.
+    pub last_activity: Timestamp,
+    /// Turns so far.
+    pub turns: u32,
+    /// US dollars so far.
+    pub cost_usd: f64,
+}
