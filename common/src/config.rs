@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::domain::names::Prefix;
+use crate::domain::repo_url::RepoRules;
 
 /// Which cloud, and where.
 #[derive(Debug, Clone, Args)]
@@ -16,6 +17,32 @@ pub struct CloudSettings {
     /// What all queue and table names start with.
     #[arg(long, env = "HERMES_PREFIX", default_value = "webordinary", value_name = "NAME", global = true)]
     pub prefix: Prefix,
+}
+
+/// Which repositories a project may have.
+#[derive(Debug, Clone, Args)]
+pub struct RepoSettings {
+    /// Hosts that repositories may live on, separated by commas; `*.example.org` means any host below it.
+    #[arg(
+        long,
+        env = "HERMES_REPO_HOSTS",
+        value_delimiter = ',',
+        default_value = "github.com,gitlab.com,bitbucket.org,codeberg.org",
+        value_name = "HOSTS",
+        global = true
+    )]
+    pub repo_hosts: Vec<String>,
+
+    /// Allow `file:///...` repositories of this machine.
+    #[arg(long, env = "HERMES_ALLOW_FILE_REPOS", value_name = "BOOL", num_args = 0..=1, default_value_t = false, default_missing_value = "true", global = true)]
+    pub allow_file_repos: bool,
+}
+
+impl RepoSettings {
+    /// The rule that these settings state.
+    pub fn rules(&self) -> RepoRules {
+        RepoRules { hosts: self.repo_hosts.clone(), allow_files: self.allow_file_repos }
+    }
 }
 
 /// How the log looks.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::domain::budget::Usage;
 use crate::domain::claim::Epoch;
 use crate::domain::ids::{
-    CommandId, EmailAddress, MailId, ProjectId, ProjectUser, SessionId, ThreadId, UserId, WorkerId,
+    CommandId, EmailAddress, ProjectId, ProjectUser, SessionId, ThreadId, UserId, WorkerId,
 };
 use crate::domain::job::{Job, JobState, PENDING};
 use crate::domain::names::{self, ContentHash};
@@ -461,17 +461,6 @@ impl JobResult {
     pub fn to_json(&self) -> String {
         envelope("response", self)
     }
-}
-
-/// What crosses the email queue of our own accord: a pointer to a raw mail that is already kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MailNotice {
-    /// The object with the raw mail.
-    pub raw_key: String,
-    /// The mail, when it was already recorded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mail_id: Option<MailId>,
 }
 
 fn envelope(kind: &str, message: &impl Serialize) -> String {

@@ -9,10 +9,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{CloudError, Result};
-use crate::domain::ids::{CommandId, EmailAddress, ProjectId, ProjectUser, SessionId, ThreadId};
+use crate::domain::ids::{CommandId, EmailAddress, ProjectId, ProjectUser, ThreadId};
 use crate::domain::job::Job;
 use crate::domain::project::{Project, Sender};
-use crate::domain::thread::{Session, Thread, ThreadMapping};
+use crate::domain::thread::{Thread, ThreadMapping};
 
 /// Every table there is, but the ownership table, which has a door of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -413,5 +413,4 @@ record!(Project, Projects, ProjectId, |id| Key::of(id));
 record!(Sender, Senders, (EmailAddress, ProjectId), |(address, project)| Key::pair(address, project));
 record!(Thread, Threads, ThreadId, |id| Key::of(id));
 record!(ThreadMapping, ThreadMappings, (ProjectUser, String), |(key, message_id)| Key::pair(key, message_id));
-record!(Session, EditSessions, SessionId, |id| Key::of(id));
 record!(Job, Jobs, CommandId, |id| Key::of(id));

@@ -7,6 +7,7 @@ pub mod job;
 pub mod names;
 pub mod outcome;
 pub mod project;
+pub mod repo_url;
 pub mod site;
 pub mod thread;
 pub mod timestamp;

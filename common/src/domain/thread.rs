@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::ids::{ProjectId, ProjectUser, SessionId, ThreadId, UserId, WorkerId};
+use super::ids::{ProjectId, ProjectUser, ThreadId, UserId};
 use super::names::PreviewKey;
 use super::timestamp::Timestamp;
 
@@ -64,28 +64,4 @@ pub struct ThreadMapping {
     pub thread_id: ThreadId,
     /// In or out.
     pub direction: Direction,
-}
-
-/// A row of the edit-sessions table: the agent's memory of a thread.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Session {
-    /// One per thread.
-    pub session_id: SessionId,
-    /// The conversation.
-    pub thread_id: ThreadId,
-    /// Whose.
-    pub project_key: ProjectUser,
-    /// The worker that last held it.
-    pub container_id: Option<WorkerId>,
-    /// The agent's own name for its memory, by which any worker resumes it.
-    pub agent_session_id: Option<String>,
-    /// When it began.
-    pub created_at: Timestamp,
-    /// When a job last ran.
-    pub last_activity: Timestamp,
-    /// Turns so far.
-    pub turns: u32,
-    /// US dollars so far.
-    pub cost_usd: f64,
 }
