@@ -29,7 +29,12 @@ impl Api {
     }
 
     /// One request with the token, whatever comes back.
-    pub async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<(StatusCode, Value)> {
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(StatusCode, Value)> {
         let mut request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
         if let Some(body) = body {
             request = request.json(body);
@@ -91,10 +96,18 @@ impl Api {
 async fn answer(response: Response) -> anyhow::Result<(StatusCode, Value)> {
     let status = response.status();
     let text = response.text().await?;
-    let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::String(text)) };
+    let body = if text.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_str(&text).unwrap_or(Value::String(text))
+    };
     Ok((status, body))
 }
 
 fn ok(path: &str, (status, body): (StatusCode, Value)) -> anyhow::Result<Value> {
-    if status.is_success() { Ok(body) } else { Err(anyhow::anyhow!("{status} {body}")).with_context(|| path.to_owned()) }
+    if status.is_success() {
+        Ok(body)
+    } else {
+        Err(anyhow::anyhow!("{status} {body}")).with_context(|| path.to_owned())
+    }
 }

@@ -1,1 +1,174 @@
-//! placeholder
+//! A scripted Messages API on loopback for the real Claude Code CLI: each turn of the agent gets the next answer of the
+//! script. It knows nothing of Hermes; what it makes the agent write, only it knew.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+/// One answer of the model.
+#[derive(Debug, Clone)]
+pub enum Turn {
+    /// Read a file of the repository.
+    Read {
+        /// Its path below the working directory.
+        path: String,
+    },
+    /// Replace a text in a file of the repository.
+    Edit {
+        /// Its path below the working directory.
+        path: String,
+        /// What stands there.
+        old: String,
+        /// What shall stand there.
+        new: String,
+    },
+    /// Write a file.
+    Write {
+        /// Its path below the working directory.
+        path: String,
+        /// Its content.
+        content: String,
+    },
+    /// Say something and end.
+    Say(String),
+}
+
+/// What was asked of the model so far.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// The request bodies.
+    pub bodies: Vec<Value>,
+    /// The API keys they carried.
+    pub keys: Vec<String>,
+}
+
+/// The running API; it ends when dropped.
+pub struct ScriptedApi {
+    address: SocketAddr,
+    seen: Arc<Mutex<Seen>>,
+    stop: CancellationToken,
+}
+
+#[derive(Clone)]
+struct Script {
+    turns: Arc<Vec<Turn>>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl ScriptedApi {
+    /// Listens on a free port of loopback.
+    pub async fn start(turns: Vec<Turn>) -> anyhow::Result<Self> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let script = Script { turns: Arc::new(turns), seen: Arc::clone(&seen) };
+        let routes = Router::new().route("/v1/messages", post(answer)).with_state(script);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        tokio::spawn(async move { axum::serve(listener, routes).with_graceful_shutdown(stopped).await });
+        Ok(Self { address, seen, stop })
+    }
+
+    /// What `ANTHROPIC_BASE_URL` is set to.
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What was asked so far.
+    pub fn seen(&self) -> Seen {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for ScriptedApi {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// The turn is the number of tool results so far, so that repeated requests get the same answer.
+async fn answer(State(script): State<Script>, headers: HeaderMap, body: String) -> Response {
+    let Ok(body) = serde_json::from_str::<Value>(&body) else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let turn = count_tool_results(&body);
+    let cwd = working_directory(&body);
+    let key = headers.get("x-api-key").and_then(|key| key.to_str().ok()).unwrap_or_default().to_owned();
+    {
+        let mut seen = script.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.bodies.push(body);
+        seen.keys.push(key);
+    }
+    let say = Turn::Say("There is nothing more to do.".to_owned());
+    let events = match cwd.map(|cwd| events(turn, script.turns.get(turn).unwrap_or(&say), &cwd)) {
+        Ok(events) => events,
+        Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+    };
+    ([(header::CONTENT_TYPE, "text/event-stream")], events).into_response()
+}
+
+fn count_tool_results(body: &Value) -> usize {
+    contents(body).filter(|part| part["type"] == "tool_result").count()
+}
+
+fn contents(body: &Value) -> impl Iterator<Item = &Value> {
+    body["messages"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|message| message["content"].as_array())
+        .flatten()
+}
+
+/// The CLI tells the model where it works; paths of tool calls must be absolute.
+fn working_directory(body: &Value) -> anyhow::Result<String> {
+    let text = body.to_string();
+    let (_, rest) =
+        text.split_once("working directory: ").context("the request names no working directory")?;
+    let end = rest.find(['\\', '"', '<']).unwrap_or(rest.len());
+    Ok(rest[..end].trim().to_owned())
+}
+
+/// The answer as server-sent events of the Messages API.
+fn events(number: usize, turn: &Turn, cwd: &str) -> String {
+    let at = |path: &String| format!("{cwd}/{path}");
+    let tool = |name: &str, input: Value| {
+        let block = json!({"type": "tool_use", "id": format!("toolu_{number}"), "name": name, "input": {}});
+        (block, json!({"type": "input_json_delta", "partial_json": input.to_string()}), "tool_use")
+    };
+    let (block, delta, stop_reason) = match turn {
+        Turn::Read { path } => tool("Read", json!({"file_path": at(path)})),
+        Turn::Edit { path, old, new } => {
+            tool("Edit", json!({"file_path": at(path), "old_string": old, "new_string": new}))
+        }
+        Turn::Write { path, content } => tool("Write", json!({"file_path": at(path), "content": content})),
+        Turn::Say(text) => {
+            (json!({"type": "text", "text": ""}), json!({"type": "text_delta", "text": text}), "end_turn")
+        }
+    };
+    let usage = json!({"input_tokens": 10, "output_tokens": 1});
+    let message = json!({
+        "id": format!("msg_{number}"), "type": "message", "role": "assistant", "model": "scripted", "content": [],
+        "stop_reason": null, "stop_sequence": null, "usage": usage,
+    });
+    let stop = json!({"stop_reason": stop_reason, "stop_sequence": null});
+    [
+        json!({"type": "message_start", "message": message}),
+        json!({"type": "content_block_start", "index": 0, "content_block": block}),
+        json!({"type": "content_block_delta", "index": 0, "delta": delta}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": stop, "usage": {"output_tokens": 20}}),
+        json!({"type": "message_stop"}),
+    ]
+    .iter()
+    .map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or_default()))
+    .fold(String::new(), |all, event| all + &event)
+}

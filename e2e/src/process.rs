@@ -104,7 +104,8 @@ impl Program {
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        kill(Pid::from_raw(i32::try_from(self.pid()?)?), signal).with_context(|| format!("signal {}", self.name))
+        kill(Pid::from_raw(i32::try_from(self.pid()?)?), signal)
+            .with_context(|| format!("signal {}", self.name))
     }
 
     /// Waits for its end, at most for `limit`.
@@ -133,7 +134,8 @@ impl Program {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()?))?;
         let after_name = stat.rsplit_once(')').context("odd stat")?.1;
         let fields: Vec<&str> = after_name.split_whitespace().collect();
-        let ticks = |nth: usize| fields.get(nth).and_then(|field| field.parse::<u64>().ok()).context("odd stat");
+        let ticks =
+            |nth: usize| fields.get(nth).and_then(|field| field.parse::<u64>().ok()).context("odd stat");
         Ok(ticks(11)? + ticks(12)?)
     }
 }

@@ -14,7 +14,10 @@ impl Remote {
     /// Makes a bare repository at `path` whose branch `main` holds the files of `folder` (what its `.gitignore` names is
     /// left out).
     pub fn from_folder(folder: &Path, path: &Path) -> anyhow::Result<Self> {
-        let repo = Repository::init_opts(path, RepositoryInitOptions::new().bare(true).initial_head("main").mkpath(true))?;
+        let repo = Repository::init_opts(
+            path,
+            RepositoryInitOptions::new().bare(true).initial_head("main").mkpath(true),
+        )?;
         let source = tempfile::tempdir()?;
         let staging = Repository::init_opts(source.path().join("git"), &RepositoryInitOptions::new())?;
         staging.set_workdir(folder, false)?;

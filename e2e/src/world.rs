@@ -68,11 +68,14 @@ impl World {
         let data = self.data_arg()?;
         let mut settings = vec![("HERMES_TRUST", "all"), ("HERMES_ALLOW_FILE_REPOS", "true")];
         settings.extend_from_slice(env);
-        let mut hermes = Program::start(path, &["serve", "--data-dir", &data, "--listen", listen], &settings)?;
+        let mut hermes =
+            Program::start(path, &["serve", "--data-dir", &data, "--listen", listen], &settings)?;
         let ready = hermes.line("hermes is ready on ").await?;
-        let address = ready.split("hermes is ready on ").nth(1).and_then(|rest| rest.split_whitespace().next());
+        let address =
+            ready.split("hermes is ready on ").nth(1).and_then(|rest| rest.split_whitespace().next());
         let address = address.context("the ready line names an address")?.trim_matches('"').to_owned();
-        let token = std::fs::read_to_string(self.data_dir().join("admin-token")).context("read admin-token")?;
+        let token =
+            std::fs::read_to_string(self.data_dir().join("admin-token")).context("read admin-token")?;
         let api = Api::new(&address, &token)?;
         self.hermes = Some(hermes);
         self.api = Some(api.clone());
@@ -95,9 +98,15 @@ impl World {
     }
 
     /// The same with a given program.
-    pub async fn start_worker_with(&mut self, path: &Path, agent: &str, env: &[(&str, &str)]) -> anyhow::Result<()> {
+    pub async fn start_worker_with(
+        &mut self,
+        path: &Path,
+        agent: &str,
+        env: &[(&str, &str)],
+    ) -> anyhow::Result<()> {
         let data = self.data_arg()?;
-        let mut settings = vec![("SANDBOX", "off"), ("HERMES_ALLOW_FILE_REPOS", "true"), ("AGENT_COMMAND", agent)];
+        let mut settings =
+            vec![("SANDBOX", "off"), ("HERMES_ALLOW_FILE_REPOS", "true"), ("AGENT_COMMAND", agent)];
         settings.extend_from_slice(env);
         let mut worker = Program::start(path, &["run", "--data-dir", &data], &settings)?;
         worker.line("is ready").await?;
@@ -114,8 +123,7 @@ impl World {
         sender: (&str, &str),
     ) -> anyhow::Result<Remote> {
         let path = self.remote_path(project);
-        let remote =
-            if path.exists() { Remote::at(&path) } else { Remote::from_folder(folder, &path)? };
+        let remote = if path.exists() { Remote::at(&path) } else { Remote::from_folder(folder, &path)? };
         let mut body = json!({"repoUrl": remote.url(), "defaultBranch": "main"});
         if let Some(build) = build {
             body["build"] = build;

@@ -1,5 +1,7 @@
 //! Who may name what: the import rules of ARCHITECTURE.md, held against the sources.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 use std::path::{Path, PathBuf};
 
 /// One rule: files below `room` (but not below `except`) never contain any of `words`.
@@ -14,7 +16,18 @@ const RULES: &[Rule] = &[
     Rule {
         room: "common/src/domain",
         except: &[],
-        words: &["crate::cloud", "crate::messages", "crate::config", "async fn", ".await", "std::fs", "std::env", "tokio::", "SystemTime::now", "Instant::now"],
+        words: &[
+            "crate::cloud",
+            "crate::messages",
+            "crate::config",
+            "async fn",
+            ".await",
+            "std::fs",
+            "std::env",
+            "tokio::",
+            "SystemTime::now",
+            "Instant::now",
+        ],
         why: "domain is pure and knows nothing else of ours",
     },
     Rule {
@@ -35,7 +48,12 @@ const RULES: &[Rule] = &[
         words: &["aws_sdk_", "aws_config"],
         why: "cloud/aws is the only home of the AWS SDK",
     },
-    Rule { room: "common/src", except: &["common/src/cloud/local"], words: &["rusqlite"], why: "SQLite lives in cloud/local" },
+    Rule {
+        room: "common/src",
+        except: &["common/src/cloud/local"],
+        words: &["rusqlite"],
+        why: "SQLite lives in cloud/local",
+    },
     Rule {
         room: "hermes/src",
         except: &["hermes/src/http"],
@@ -66,16 +84,36 @@ const RULES: &[Rule] = &[
         words: &["common::cloud", "crate::http", "async ", ".await", "tokio::", "std::fs"],
         why: "reply is pure: outcome in, text and HTML out",
     },
-    Rule { room: "hermes/src", except: &[], words: &["worker::", "aws_sdk_", "rusqlite", "git2"], why: "hermes knows neither worker, AWS, SQLite nor git" },
-    Rule { room: "worker/src", except: &[], words: &["hermes::", "aws_sdk_", "rusqlite", "axum"], why: "the worker knows neither hermes, AWS, SQLite nor HTTP" },
+    Rule {
+        room: "hermes/src",
+        except: &[],
+        words: &["worker::", "aws_sdk_", "rusqlite", "git2"],
+        why: "hermes knows neither worker, AWS, SQLite nor git",
+    },
+    Rule {
+        room: "worker/src",
+        except: &[],
+        words: &["hermes::", "aws_sdk_", "rusqlite", "axum"],
+        why: "the worker knows neither hermes, AWS, SQLite nor HTTP",
+    },
     Rule {
         room: "worker/src/job",
         except: &[],
         words: &["crate::run", "crate::lease", "cloud::queue", "cloud::claims", ".queues", ".claims"],
         why: "a job knows neither run, lease nor queues",
     },
-    Rule { room: "worker/src", except: &["worker/src/git.rs", "worker/src/job"], words: &["git2::"], why: "git lives in git.rs and the steps" },
-    Rule { room: "worker/src", except: &["worker/src/process.rs"], words: &["Command::new"], why: "children start in process.rs" },
+    Rule {
+        room: "worker/src",
+        except: &["worker/src/git.rs", "worker/src/job"],
+        words: &["git2::"],
+        why: "git lives in git.rs and the steps",
+    },
+    Rule {
+        room: "worker/src",
+        except: &["worker/src/process.rs"],
+        words: &["Command::new"],
+        why: "children start in process.rs",
+    },
     Rule {
         room: "worker/src",
         except: &[],
@@ -144,7 +182,9 @@ fn every_room_keeps_to_its_imports() {
 fn the_rules_can_be_broken() {
     assert!(names("use axum::Router;", "axum::"));
     assert!(!names("use not_axum::Router;", "axum::"));
-    assert!(product("use x;\n// use y;\n#[cfg(test)]\nmod tests { use z; }").all(|(_, line)| line == "use x;"));
+    assert!(
+        product("use x;\n// use y;\n#[cfg(test)]\nmod tests { use z; }").all(|(_, line)| line == "use x;")
+    );
 }
 
 #[test]
@@ -153,8 +193,14 @@ fn no_shell_in_the_tree() {
         for path in sources(&root().join(room)) {
             let text = std::fs::read_to_string(&path).unwrap();
             for (number, line) in product(&text) {
-                let shell = ["\"sh\"", "\"bash\"", "/bin/sh", "/bin/bash"].iter().any(|word| line.contains(word));
-                assert!(!shell, "{}:{}: a shell; start programs by argument vector", path.display(), number + 1);
+                let shell =
+                    ["\"sh\"", "\"bash\"", "/bin/sh", "/bin/bash"].iter().any(|word| line.contains(word));
+                assert!(
+                    !shell,
+                    "{}:{}: a shell; start programs by argument vector",
+                    path.display(),
+                    number + 1
+                );
             }
         }
     }
@@ -163,10 +209,28 @@ fn no_shell_in_the_tree() {
 #[test]
 fn the_wanted_rooms_are_there() {
     for room in [
-        "common/src/domain", "common/src/messages.rs", "common/src/cloud/local", "hermes/src/ingest", "hermes/src/mail",
-        "hermes/src/reply", "hermes/src/http", "worker/src/job", "openapi/hermes.json", "e2e/tests", "examples/site",
-        "docs/decisions", "Dockerfile.hermes", "Dockerfile.worker", "docker-compose.yml", "README.md", "ARCHITECTURE.md",
-        "CONTRIBUTING.md", "CHANGELOG.md", "Makefile", "deny.toml", ".ci/run",
+        "common/src/domain",
+        "common/src/messages.rs",
+        "common/src/cloud/local",
+        "hermes/src/ingest",
+        "hermes/src/mail",
+        "hermes/src/reply",
+        "hermes/src/http",
+        "worker/src/job",
+        "openapi/hermes.json",
+        "e2e/tests",
+        "examples/site",
+        "docs/decisions",
+        "Dockerfile.hermes",
+        "Dockerfile.worker",
+        "docker-compose.yml",
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "Makefile",
+        "deny.toml",
+        ".ci/run",
     ] {
         assert!(root().join(room).exists(), "{room} is missing");
     }
