@@ -163,3 +163,22 @@ impl World {
         Ok(())
     }
 }
+
+/// A site without a package manager: `site/` is copied to `dist/`.
+pub fn plain_site() -> anyhow::Result<(tempfile::TempDir, Value)> {
+    let folder = tempfile::tempdir()?;
+    let site = folder.path().join("site");
+    std::fs::create_dir_all(site.join("about"))?;
+    std::fs::write(
+        site.join("index.html"),
+        "<!doctype html><title>Bakery</title><p>Open from 7 to 18</p>\n",
+    )?;
+    std::fs::write(site.join("about/index.html"), "<!doctype html><title>About</title><p>Since 1920</p>\n")?;
+    std::fs::write(folder.path().join(".gitignore"), "dist/\n")?;
+    Ok((folder, json!({"command": ["cp", "-RT", "site", "dist"], "output": "dist"})))
+}
+
+/// The command of the built-in demo agent, with further arguments.
+pub fn demo_agent(arguments: &str) -> anyhow::Result<String> {
+    Ok(format!("'{}' {arguments}", binary("demo-agent")?.display()).trim().to_owned())
+}
