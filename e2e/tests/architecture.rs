@@ -1,6 +1,6 @@
 //! Who may name what: the import rules of ARCHITECTURE.md, held against the sources.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! What goes wrong in real life: crashes, broken repositories, failing agents and builds, garbage. Nothing is lost,
 //! nothing is tried for ever, the others go on.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 use std::time::Duration;
 

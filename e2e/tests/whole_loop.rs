@@ -1,7 +1,7 @@
 //! A mail in, a changed site out, through the real programs: real SQLite, real git remotes, a real Astro build, the real
 //! Claude Code CLI.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -1,0 +1,226 @@
+//! Measures the running programs from outside and prints a table: memory and CPU when idle, time to ready, time from a
+//! message to the agent's start, what one edit costs besides agent and build, accepted mails per second.
+
+#![allow(clippy::print_stdout, reason = "the table is the answer")]
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use common::domain::timestamp::Timestamp;
+use e2e::api::Api;
+use e2e::mail::Letter;
+use e2e::process::{Program, binary};
+use e2e::world::{World, demo_agent, plain_site};
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+const EDITS: usize = 30;
+const MAILS: usize = 3000;
+const AT_ONCE: usize = 64;
+const JOB_LIMIT: Duration = Duration::from_mins(1);
+
+/// One line of the table.
+struct Row {
+    what: &'static str,
+    bar: String,
+    figure: String,
+    holds: Holds,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Yes,
+    No,
+}
+
+impl Row {
+    fn at_most(what: &'static str, unit: &str, bar: f64, figure: f64) -> Self {
+        let holds = if figure <= bar { Holds::Yes } else { Holds::No };
+        Self { what, bar: format!("<= {bar} {unit}"), figure: format!("{figure:.2} {unit}"), holds }
+    }
+
+    fn at_least(what: &'static str, unit: &str, bar: f64, figure: f64) -> Self {
+        let holds = if figure >= bar { Holds::Yes } else { Holds::No };
+        Self { what, bar: format!(">= {bar} {unit}"), figure: format!("{figure:.0} {unit}"), holds }
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let mut rows = idle().await?;
+    rows.extend(ready().await?);
+    rows.extend(edits().await?);
+    rows.push(mails_per_second().await?);
+    println!("| what | bar | measured | holds |\n|---|---|---|---|");
+    for row in &rows {
+        let holds = if row.holds == Holds::Yes { "yes" } else { "NO" };
+        println!("| {} | {} | {} | {holds} |", row.what, row.bar, row.figure);
+    }
+    Ok(())
+}
+
+/// Memory and CPU of both programs while nothing happens.
+async fn idle() -> anyhow::Result<Vec<Row>> {
+    const WATCHED: Duration = Duration::from_secs(20);
+    let mut world = World::temporary()?;
+    world.start_hermes("127.0.0.1:0").await?;
+    world.start_worker(&demo_agent("")?, &[]).await?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = (world.hermes()?.cpu_ticks()?, world.workers[0].cpu_ticks()?);
+    tokio::time::sleep(WATCHED).await;
+    let mib = |program: &Program| Ok::<_, anyhow::Error>(figure(program.resident_bytes()?) / 1024.0 / 1024.0);
+    let percent = |ticks: u64| figure(ticks) / WATCHED.as_secs_f64();
+    let hermes = world.hermes()?;
+    let (hermes_mib, hermes_cpu) = (mib(hermes)?, percent(hermes.cpu_ticks()? - before.0));
+    let worker = &world.workers[0];
+    let (worker_mib, worker_cpu) = (mib(worker)?, percent(worker.cpu_ticks()? - before.1));
+    world.stop().await?;
+    Ok(vec![
+        Row::at_most("hermes, idle memory", "MiB", 20.0, hermes_mib),
+        Row::at_most("worker, idle memory", "MiB", 25.0, worker_mib),
+        Row::at_most("hermes, idle CPU", "%", 0.5, hermes_cpu),
+        Row::at_most("worker, idle CPU", "%", 0.5, worker_cpu),
+    ])
+}
+
+/// From start to the ready line, on an existing data directory; the median of nine.
+async fn ready() -> anyhow::Result<Vec<Row>> {
+    let mut world = World::temporary()?;
+    let (mut hermes, mut worker) = (Vec::new(), Vec::new());
+    let (path, worker_path, agent) = (binary("hermes")?, binary("worker")?, demo_agent("")?);
+    for _ in 0..9 {
+        let begun = Instant::now();
+        world.start_hermes_with(&path, "127.0.0.1:0", &[]).await?;
+        hermes.push(begun.elapsed());
+        let begun = Instant::now();
+        world.start_worker_with(&worker_path, &agent, &[]).await?;
+        worker.push(begun.elapsed());
+        world.stop().await?;
+    }
+    Ok(vec![
+        Row::at_most("hermes, start to ready (median of 9)", "ms", 100.0, millis(quantile(&mut hermes, 50))),
+        Row::at_most("worker, start to ready (median of 9)", "ms", 100.0, millis(quantile(&mut worker, 50))),
+    ])
+}
+
+/// One edit after the other by the demo agent, on a site whose build is a copy.
+async fn edits() -> anyhow::Result<Vec<Row>> {
+    let (mut world, api, _site) = bakery().await?;
+    world.start_worker(&demo_agent("")?, &[]).await?;
+    let (mut starts, mut besides) = (Vec::new(), Vec::new());
+    for number in 0..=EDITS {
+        // Every mail starts a conversation of its own, from the same default branch.
+        let letter =
+            Letter::new("amelia@example.org", "Hours", &format!("change \"7 to 18\" to \"8 to {number}\""));
+        let begun = Instant::now();
+        let accepted = api.order(letter.to_bytes()).await?;
+        let command = accepted["commandId"].as_str().context("a commandId")?.to_owned();
+        let job = api.job_done(&command, JOB_LIMIT).await?;
+        api.answered(accepted["mailId"].as_str().context("a mailId")?, JOB_LIMIT).await?;
+        let whole = begun.elapsed();
+        if number == 0 {
+            continue; // the first one clones
+        }
+        starts.push(step(&job, "agent", "startedAt")?.since(time(&job["createdAt"])?));
+        let outside = [lasted(&job, "agent")?, lasted(&job, "build")?].iter().sum();
+        besides.push(whole.saturating_sub(outside));
+    }
+    world.stop().await?;
+    Ok(vec![
+        Row::at_most(
+            "FIFO message to agent start, warm checkout, p50",
+            "ms",
+            200.0,
+            millis(quantile(&mut starts, 50)),
+        ),
+        Row::at_most(
+            "FIFO message to agent start, warm checkout, p99",
+            "ms",
+            200.0,
+            millis(quantile(&mut starts, 99)),
+        ),
+        Row::at_most(
+            "one edit besides agent and build, mail to answer, p50",
+            "ms",
+            1500.0,
+            millis(quantile(&mut besides, 50)),
+        ),
+        Row::at_most(
+            "one edit besides agent and build, mail to answer, p99",
+            "ms",
+            1500.0,
+            millis(quantile(&mut besides, 99)),
+        ),
+    ])
+}
+
+/// Mails posted by many senders at once, each durable and dispatched before its 202.
+async fn mails_per_second() -> anyhow::Result<Row> {
+    let (mut world, api, _site) = bakery().await?;
+    let begun = Instant::now();
+    let mut posts = JoinSet::new();
+    for number in 0..MAILS {
+        if posts.len() == AT_ONCE {
+            posts.join_next().await.context("a post")???;
+        }
+        let api = api.clone();
+        posts.spawn(async move {
+            let letter =
+                Letter::new("amelia@example.org", "Hours", &format!("change \"7 to 18\" to \"{number}\""));
+            api.order(letter.to_bytes()).await.map(|_| ())
+        });
+    }
+    while let Some(posted) = posts.join_next().await {
+        posted??;
+    }
+    let took = begun.elapsed().as_secs_f64();
+    world.stop().await?;
+    Ok(Row::at_least(
+        "accepted mails, durable, 64 at once",
+        "per s",
+        300.0,
+        f64::from(u32::try_from(MAILS)?) / took,
+    ))
+}
+
+async fn bakery() -> anyhow::Result<(World, Api, tempfile::TempDir)> {
+    let mut world = World::temporary()?;
+    let api = world.start_hermes("127.0.0.1:0").await?;
+    let (folder, build) = plain_site()?;
+    world.add_project("bakery", folder.path(), Some(build), ("amelia@example.org", "amelia")).await?;
+    Ok((world, api, folder))
+}
+
+fn step(job: &Value, name: &str, field: &str) -> anyhow::Result<Timestamp> {
+    let steps = job["steps"].as_array().context("steps")?;
+    time(
+        &steps
+            .iter()
+            .find(|step| step["name"] == name)
+            .with_context(|| format!("no step {name} in {job}"))?[field],
+    )
+}
+
+fn lasted(job: &Value, name: &str) -> anyhow::Result<Duration> {
+    Ok(step(job, name, "endedAt")?.since(step(job, name, "startedAt")?))
+}
+
+fn time(value: &Value) -> anyhow::Result<Timestamp> {
+    value.as_str().and_then(Timestamp::parse).with_context(|| format!("{value} is no time"))
+}
+
+/// The smallest duration that `percent` of them do not exceed.
+fn quantile(all: &mut [Duration], percent: usize) -> Duration {
+    all.sort();
+    let rank = (all.len() * percent).div_ceil(100).clamp(1, all.len().max(1));
+    all.get(rank - 1).copied().unwrap_or_default()
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+#[allow(clippy::cast_precision_loss, reason = "figures far below 2^52")]
+fn figure(count: u64) -> f64 {
+    count as f64
+}
