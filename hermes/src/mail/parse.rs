@@ -1,0 +1,279 @@
+//! Bytes become a mail, or the reason why they are none. Total: whatever the bytes are, the answer is a value, within caps.
+//! Header fields that decide something (From, ids, automatic marks) are read from the raw header, field by field, because
+//! a lenient parser keeps only one of several.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use common::domain::ids::EmailAddress;
+use common::domain::names::ContentHash;
+use mail_parser::decoders::html::html_to_text;
+use mail_parser::{HeaderName, HeaderValue, Message, MessageParser, MimeHeaders};
+
+/// The largest mail we take.
+pub const MAX_RAW_BYTES: usize = 40 * 1024 * 1024;
+const MAX_HEADER_BYTES: usize = 1024 * 1024;
+const MAX_PARTS: usize = 1000;
+const MAX_SUBJECT_CHARS: usize = 500;
+
+/// Why some bytes are not a mail that we read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// More bytes than [`MAX_RAW_BYTES`].
+    #[error("the mail has {0} bytes; at most {MAX_RAW_BYTES} are taken")]
+    TooLarge(usize),
+    /// Not a mail, or one beyond the caps.
+    #[error("not a mail: {0}")]
+    NotAMail(&'static str),
+}
+
+/// The author as the header states it (RFC 5322, section 3.6.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Author {
+    /// One From field with one address.
+    One(EmailAddress),
+    /// No From field.
+    Absent,
+    /// Several fields or addresses, or one that is no address.
+    Unclear(String),
+}
+
+/// A file that came along.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachedFile {
+    /// As the sender named it.
+    pub name: Option<String>,
+    /// Its decoded length.
+    pub size_bytes: usize,
+}
+
+/// A mail as far as its bytes tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParsedMail {
+    /// The header: names in lower case, values unfolded, in order.
+    pub headers: Vec<(String, String)>,
+    /// Who says they wrote it.
+    pub author: Author,
+    /// To whom (To, Cc, and where it was delivered to).
+    pub recipients: Vec<EmailAddress>,
+    /// One line; may be empty.
+    pub subject: String,
+    /// Without angle brackets.
+    pub message_id: Option<String>,
+    /// The text, or the HTML as text.
+    pub text: String,
+    /// What came along.
+    pub attachments: Vec<AttachedFile>,
+    /// The bytes below the header.
+    pub body_hash: ContentHash,
+}
+
+impl ParsedMail {
+    /// The values of a header field; `name` in lower case.
+    pub fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.headers.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Reads a mail.
+pub fn read(raw: &[u8]) -> Result<ParsedMail, Unreadable> {
+    if raw.len() > MAX_RAW_BYTES {
+        return Err(Unreadable::TooLarge(raw.len()));
+    }
+    let body_at = header_length(raw);
+    if body_at > MAX_HEADER_BYTES {
+        return Err(Unreadable::NotAMail("the header is larger than 1 MB"));
+    }
+    let headers = unfold(&raw[..body_at]);
+    if !looks_like_mail(&headers) {
+        return Err(Unreadable::NotAMail("it has none of the header fields that every mail has"));
+    }
+    // A debug build of the parser overflows on some mails; a mail that breaks the parser is no reason to stop.
+    catch_unwind(AssertUnwindSafe(|| {
+        let message = MessageParser::default().parse(raw).ok_or(Unreadable::NotAMail("no header was found"))?;
+        if message.parts.len() > MAX_PARTS {
+            return Err(Unreadable::NotAMail("it has more than 1,000 parts"));
+        }
+        Ok(extract(&message, headers, ContentHash::of(&raw[body_at..])))
+    }))
+    .unwrap_or(Err(Unreadable::NotAMail("its structure cannot be read")))
+}
+
+fn extract(message: &Message<'_>, headers: Vec<(String, String)>, body_hash: ContentHash) -> ParsedMail {
+    let author = author(message, &headers);
+    let recipients = recipients(message, &headers);
+    let message_id = headers
+        .iter()
+        .find(|(name, _)| name == "message-id")
+        .and_then(|(_, value)| super::thread::message_ids(value).into_iter().next());
+    ParsedMail {
+        author,
+        recipients,
+        subject: one_line(message.subject().unwrap_or_default(), MAX_SUBJECT_CHARS),
+        message_id,
+        text: text(message),
+        attachments: message.attachments().map(attached).collect(),
+        headers,
+        body_hash,
+    }
+}
+
+/// Where the body begins: behind the first empty line.
+fn header_length(raw: &[u8]) -> usize {
+    let mut at = 0;
+    for line in raw.split_inclusive(|byte| *byte == b'\n') {
+        at += line.len();
+        if matches!(line, b"\n" | b"\r\n") && at > line.len() {
+            return at;
+        }
+    }
+    raw.len()
+}
+
+/// Header fields with their continuation lines joined (RFC 5322, section 2.2.3).
+fn unfold(header: &[u8]) -> Vec<(String, String)> {
+    let text = String::from_utf8_lossy(header);
+    let mut fields: Vec<(String, String)> = Vec::new();
+    for line in text.lines() {
+        if line.starts_with([' ', '\t']) {
+            if let Some((_, value)) = fields.last_mut() {
+                value.push(' ');
+                value.push_str(line.trim());
+            }
+        } else if let Some((name, value)) = line.split_once(':') {
+            fields.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
+        }
+    }
+    fields
+}
+
+fn looks_like_mail(headers: &[(String, String)]) -> bool {
+    const KNOWN: [&str; 9] = [
+        "from", "to", "subject", "date", "message-id", "received", "return-path", "sender", "mime-version",
+    ];
+    headers.iter().any(|(name, _)| KNOWN.contains(&name.as_str()))
+}
+
+fn author(message: &Message<'_>, headers: &[(String, String)]) -> Author {
+    let fields = headers.iter().filter(|(name, _)| name == "from").count();
+    if fields == 0 {
+        return Author::Absent;
+    }
+    if fields > 1 {
+        return Author::Unclear(format!("{fields} From fields"));
+    }
+    let Some(address) = message.from() else { return Author::Unclear("From holds no address".into()) };
+    let mut addresses = address.iter();
+    let (first, more) = (addresses.next(), addresses.next().is_some());
+    match first.and_then(|found| found.address()) {
+        Some(_) if more => Author::Unclear("several addresses in From".into()),
+        Some(found) => EmailAddress::parse(found).map_or_else(|e| Author::Unclear(e.to_string()), Author::One),
+        None => Author::Unclear("From holds no address".into()),
+    }
+}
+
+fn recipients(message: &Message<'_>, headers: &[(String, String)]) -> Vec<EmailAddress> {
+    let stated = message
+        .root_part()
+        .headers
+        .iter()
+        .filter(|header| matches!(header.name, HeaderName::To | HeaderName::Cc))
+        .filter_map(|header| if let HeaderValue::Address(address) = &header.value { Some(address) } else { None })
+        .flat_map(|address| address.iter())
+        .filter_map(|found| found.address().map(str::to_owned));
+    let delivered = headers
+        .iter()
+        .filter(|(name, _)| matches!(name.as_str(), "delivered-to" | "x-original-to"))
+        .map(|(_, value)| value.trim_matches(['<', '>']).to_owned());
+    let mut all = Vec::new();
+    for address in stated.chain(delivered).take(MAX_PARTS).filter_map(|text| EmailAddress::parse(&text).ok()) {
+        if !all.contains(&address) {
+            all.push(address);
+        }
+    }
+    all
+}
+
+/// The text parts; the HTML as text when they say nothing.
+fn text(message: &Message<'_>) -> String {
+    let parts = (0..message.text_body_count()).filter_map(|at| message.body_text(at));
+    let text = parts.collect::<Vec<_>>().join("\n");
+    if text.trim().is_empty() {
+        return message.body_html(0).map(|html| html_to_text(&html)).unwrap_or_default();
+    }
+    text
+}
+
+fn attached(part: &mail_parser::MessagePart<'_>) -> AttachedFile {
+    AttachedFile { name: part.attachment_name().map(|name| one_line(name, 200)), size_bytes: part.len() }
+}
+
+/// Text without line breaks and other control characters, at most so long.
+fn one_line(text: &str, max_chars: usize) -> String {
+    let flat: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max_chars).collect();
+    flat.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &[u8] = b"From: Scott <Scott@Example.org>\r\nTo: amelia@hermes.example\r\nSubject: Opening\r\n hours\r\nMessage-ID: <a@b>\r\n\r\nWe open at 9.\r\n";
+
+    fn author_of(header: &str) -> Author {
+        read(format!("{header}\r\nSubject: x\r\n\r\nhello").as_bytes()).unwrap().author
+    }
+
+    #[test]
+    fn a_plain_mail_is_read() {
+        let mail = read(PLAIN).unwrap();
+        assert_eq!(mail.author, Author::One(EmailAddress::parse("scott@example.org").unwrap()));
+        assert_eq!(mail.subject, "Opening hours");
+        assert_eq!(mail.message_id.as_deref(), Some("a@b"));
+        assert_eq!(mail.text.trim(), "We open at 9.");
+        assert_eq!(mail.recipients, [EmailAddress::parse("amelia@hermes.example").unwrap()]);
+    }
+
+    #[test]
+    fn what_is_not_a_mail_is_said_to_be_none() {
+        for junk in [&b""[..], b"hello", b"{\"type\":\"test\"}", b"\0\xff\xfe", b"a: b\n\nc", b"\r\n\r\n"] {
+            assert!(matches!(read(junk), Err(Unreadable::NotAMail(_))), "{junk:?}");
+        }
+        assert_eq!(read(&vec![b'x'; MAX_RAW_BYTES + 1]), Err(Unreadable::TooLarge(MAX_RAW_BYTES + 1)));
+    }
+
+    #[test]
+    fn only_one_from_with_one_address_is_an_author() {
+        assert!(matches!(author_of("From: a@b.c"), Author::One(_)));
+        assert_eq!(author_of("To: a@b.c"), Author::Absent);
+        for unclear in [
+            "From: a@b.c\r\nFrom: d@e.f",
+            "From: a@b.c\r\nfrom : d@e.f",
+            "From: a@b.c, d@e.f",
+            "From: nobody",
+            "From: <>",
+            "From: people: a@b.c, d@e.f;",
+        ] {
+            assert!(matches!(author_of(unclear), Author::Unclear(_)), "{unclear}");
+        }
+    }
+
+    #[test]
+    fn a_display_name_that_looks_like_an_address_is_only_a_name() {
+        assert_eq!(
+            author_of("From: \"Owner <owner@site.org>\" <attacker@evil.org>"),
+            Author::One(EmailAddress::parse("attacker@evil.org").unwrap())
+        );
+    }
+
+    #[test]
+    fn html_alone_is_read_as_text() {
+        let raw = b"From: a@b.c\r\nContent-Type: text/html\r\n\r\n<html><head><style>p{}</style></head><body><p>New <b>hours</b></p></body></html>";
+        assert_eq!(read(raw).unwrap().text.trim(), "New hours");
+    }
+
+    #[test]
+    fn the_same_body_has_the_same_hash_whatever_the_path_it_took() {
+        let received = [b"Received: by x\r\n", PLAIN].concat();
+        assert_eq!(read(&received).unwrap().body_hash, read(PLAIN).unwrap().body_hash);
+    }
+}
