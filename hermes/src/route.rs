@@ -1,0 +1,318 @@
+//! Whose work a mail becomes: a request and the facts about its author in, work or a rejection out. Pure.
+
+use std::collections::BTreeMap;
+
+use common::domain::ids::{CommandId, EmailAddress, ProjectId, ProjectUser, SessionId, ThreadId};
+use common::domain::outcome::MailEnding;
+use common::domain::project::{Project, Sender};
+use common::domain::timestamp::Timestamp;
+use common::messages::{Work, WorkContext};
+
+use crate::mail::MailRequest;
+use crate::mail::trace::{Stage, Trace};
+
+/// What was looked up about a request before it is decided.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Facts {
+    /// For whom the author's address stands.
+    pub senders: Vec<Sender>,
+    /// The projects of these, as far as they exist.
+    pub projects: BTreeMap<ProjectId, Project>,
+    /// A project that a recipient names and that the author is not registered for.
+    pub foreign: Option<ProjectId>,
+    /// The conversation that the request continues, per project+user.
+    pub threads: BTreeMap<ProjectUser, ThreadId>,
+}
+
+/// Ids that were chosen before anything was written; a mail that is handled again brings its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ids {
+    /// Of the work.
+    pub command: CommandId,
+    /// Which conversation it is about, if it was decided before or is new.
+    pub thread: ThreadChoice,
+}
+
+/// How the conversation is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ThreadChoice {
+    /// The one it continues, else this new one.
+    OrNew(ThreadId),
+    /// This one: an earlier run of the same mail chose it.
+    Chosen(ThreadId),
+}
+
+/// A mail that becomes work.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Routed {
+    /// The order.
+    pub work: Work,
+    /// Who gets the answer.
+    pub requested_by: EmailAddress,
+}
+
+/// What the author is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// They stand for several sites and named none.
+    WhichSite(Vec<ProjectId>),
+    /// Their mail says nothing.
+    WhatToDo,
+}
+
+/// A mail that does not become work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// How it ends.
+    pub ending: MailEnding,
+    /// What is asked back, if anything.
+    pub question: Option<Question>,
+}
+
+impl Rejection {
+    fn silent(ending: MailEnding) -> Self {
+        Self { ending, question: None }
+    }
+
+    fn asking(question: Question) -> Self {
+        Self { ending: MailEnding::QuestionAsked, question: Some(question) }
+    }
+}
+
+/// Decides.
+pub fn route(
+    request: &MailRequest,
+    facts: &Facts,
+    ids: &Ids,
+    at: Timestamp,
+    trace: &mut Trace,
+) -> Result<Routed, Rejection> {
+    let sender = choose_sender(request, facts, trace)?;
+    let Some(project) = facts.projects.get(&sender.project_id) else {
+        trace.note(
+            Stage::Route,
+            format!("project {0} does not exist; add it with `hermes projects add {0}`", sender.project_id),
+        );
+        return Err(Rejection::silent(MailEnding::Failed));
+    };
+    if request.instruction.is_empty() {
+        trace.note(Stage::Route, "it has neither text nor subject");
+        return Err(Rejection::asking(Question::WhatToDo));
+    }
+    let thread_id = choose_thread(&sender.project_user(), facts, ids, trace);
+    trace.note(Stage::Route, format!("work for {} on thread {thread_id}", sender.project_user()));
+    Ok(Routed {
+        work: work(request, sender, project, ids.command.clone(), thread_id, at),
+        requested_by: request.from.clone(),
+    })
+}
+
+/// The recipient chooses, else the conversation, else there is only one, else the author is asked.
+fn choose_sender<'a>(
+    request: &MailRequest,
+    facts: &'a Facts,
+    trace: &mut Trace,
+) -> Result<&'a Sender, Rejection> {
+    if facts.senders.is_empty() {
+        trace.note(
+            Stage::Route,
+            format!("nobody is registered as {0}; add them with `hermes senders add {0}`", request.from),
+        );
+        return Err(Rejection::silent(MailEnding::UnknownSender));
+    }
+    let named = |sender: &&Sender| request.recipients.iter().any(|to| to.local() == sender.project_id.as_str());
+    if let Some(sender) = only(facts.senders.iter().filter(named)) {
+        trace.note(Stage::Route, format!("the recipient names {}", sender.project_id));
+        return Ok(sender);
+    }
+    if let Some(project) = &facts.foreign {
+        trace.note(Stage::Route, format!("{} may not instruct {project}", request.from));
+        return Err(Rejection::silent(MailEnding::NotPermitted));
+    }
+    let continued = |sender: &&Sender| facts.threads.contains_key(&sender.project_user());
+    if let Some(sender) = only(facts.senders.iter().filter(continued)) {
+        trace.note(Stage::Route, format!("it continues a conversation about {}", sender.project_id));
+        return Ok(sender);
+    }
+    if let Some(sender) = only(facts.senders.iter()) {
+        trace.note(Stage::Route, format!("{} stands for {} only", request.from, sender.project_id));
+        return Ok(sender);
+    }
+    trace.note(Stage::Route, format!("{} stands for several sites and names none", request.from));
+    let sites = facts.senders.iter().map(|sender| sender.project_id.clone()).collect();
+    Err(Rejection::asking(Question::WhichSite(sites)))
+}
+
+fn only<T>(mut candidates: impl Iterator<Item = T>) -> Option<T> {
+    let first = candidates.next()?;
+    candidates.next().is_none().then_some(first)
+}
+
+fn choose_thread(key: &ProjectUser, facts: &Facts, ids: &Ids, trace: &mut Trace) -> ThreadId {
+    match (&ids.thread, facts.threads.get(key)) {
+        (ThreadChoice::Chosen(thread), _) => {
+            trace.note(Stage::Thread, format!("thread {thread}, as when this mail was first seen"));
+            thread.clone()
+        }
+        (ThreadChoice::OrNew(_), Some(thread)) => {
+            trace.note(Stage::Thread, format!("it continues thread {thread}"));
+            thread.clone()
+        }
+        (ThreadChoice::OrNew(thread), None) => {
+            trace.note(Stage::Thread, format!("it begins thread {thread}"));
+            thread.clone()
+        }
+    }
+}
+
+fn work(
+    request: &MailRequest,
+    sender: &Sender,
+    project: &Project,
+    command_id: CommandId,
+    thread_id: ThreadId,
+    at: Timestamp,
+) -> Work {
+    Work {
+        command_id,
+        session_id: SessionId::of_thread(&thread_id),
+        thread_id,
+        project_id: sender.project_id.clone(),
+        user_id: sender.user_id.clone(),
+        repo_url: project.repo_url.clone(),
+        instruction: request.instruction.clone(),
+        branch: None,
+        attachments: Vec::new(),
+        context: WorkContext {
+            from: Some(request.from.to_string()),
+            subject: (!request.subject.is_empty()).then(|| request.subject.clone()),
+            quoted: request.quoted.clone(),
+        },
+        previous_commit: None,
+        task_token: None,
+        timestamp: at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::domain::ids::UserId;
+    use common::domain::project::Role;
+
+    fn address(text: &str) -> EmailAddress {
+        EmailAddress::parse(text).unwrap()
+    }
+
+    fn request(to: &str) -> MailRequest {
+        MailRequest {
+            from: address("scott@example.org"),
+            recipients: vec![address(to)],
+            subject: "Hours".into(),
+            related: Vec::new(),
+            instruction: "Open at 9".into(),
+            quoted: None,
+        }
+    }
+
+    fn facts(projects: &[&str]) -> Facts {
+        let mut facts = Facts::default();
+        for id in projects {
+            let project_id = ProjectId::parse(id).unwrap();
+            facts.senders.push(Sender {
+                address: address("scott@example.org"),
+                project_id: project_id.clone(),
+                user_id: UserId::parse("scott").unwrap(),
+                role: Role::Owner,
+                created_at: Timestamp::default(),
+            });
+            let project = Project {
+                project_id: project_id.clone(),
+                repo_url: format!("https://github.com/x/{id}.git"),
+                default_branch: None,
+                build: common::domain::project::Build::default(),
+                preempt: common::domain::project::Preempt::default(),
+                limits: common::domain::budget::Limits::default(),
+                created_at: Timestamp::default(),
+                updated_at: Timestamp::default(),
+            };
+            facts.projects.insert(project_id, project);
+        }
+        facts
+    }
+
+    fn decide(request: &MailRequest, facts: &Facts) -> Result<Routed, Rejection> {
+        let ids = Ids {
+            command: CommandId::parse("c1").unwrap(),
+            thread: ThreadChoice::OrNew(ThreadId::parse("newthread").unwrap()),
+        };
+        route(request, facts, &ids, Timestamp::default(), &mut Trace::default())
+    }
+
+    #[test]
+    fn a_mail_of_a_sender_with_one_site_becomes_work_on_a_new_thread() {
+        let routed = decide(&request("hermes@localhost"), &facts(&["amelia"])).unwrap();
+        assert_eq!(routed.work.project_user().to_string(), "amelia#scott");
+        assert_eq!(routed.work.thread_id.as_str(), "newthread");
+        assert_eq!(routed.work.repo_url, "https://github.com/x/amelia.git");
+        assert_eq!(routed.work.session_id.as_str(), "session-newthread");
+    }
+
+    #[test]
+    fn an_unknown_sender_is_rejected_in_silence() {
+        let rejected = decide(&request("hermes@localhost"), &facts(&[])).unwrap_err();
+        assert_eq!(rejected, Rejection::silent(MailEnding::UnknownSender));
+    }
+
+    #[test]
+    fn the_recipient_chooses_among_several_sites() {
+        let both = facts(&["amelia", "bob"]);
+        assert_eq!(decide(&request("bob@hermes.org"), &both).unwrap().work.project_id.as_str(), "bob");
+        let asked = decide(&request("hermes@hermes.org"), &both).unwrap_err();
+        assert!(matches!(asked.question, Some(Question::WhichSite(sites)) if sites.len() == 2));
+    }
+
+    #[test]
+    fn the_conversation_chooses_when_the_recipient_does_not() {
+        let mut both = facts(&["amelia", "bob"]);
+        let known = ThreadId::parse("known-thread").unwrap();
+        both.threads.insert(ProjectUser::parse("bob#scott").unwrap(), known.clone());
+        let routed = decide(&request("hermes@hermes.org"), &both).unwrap();
+        assert_eq!((routed.work.project_id.as_str(), routed.work.thread_id), ("bob", known));
+    }
+
+    #[test]
+    fn somebody_elses_site_is_not_permitted() {
+        let mut one = facts(&["amelia"]);
+        one.foreign = Some(ProjectId::parse("bob").unwrap());
+        assert_eq!(decide(&request("bob@x.org"), &one).unwrap_err().ending, MailEnding::NotPermitted);
+    }
+
+    #[test]
+    fn a_sender_of_a_project_that_is_gone_is_told_to_the_operator() {
+        let mut gone = facts(&["amelia"]);
+        gone.projects.clear();
+        assert_eq!(decide(&request("x@y.z"), &gone).unwrap_err().ending, MailEnding::Failed);
+    }
+
+    #[test]
+    fn a_mail_that_is_handled_again_keeps_its_thread() {
+        let mut known = facts(&["amelia"]);
+        known.threads.insert(ProjectUser::parse("amelia#scott").unwrap(), ThreadId::parse("other-1").unwrap());
+        let chosen = ThreadId::parse("chosen-1").unwrap();
+        let ids = Ids {
+            command: CommandId::parse("c1").unwrap(),
+            thread: ThreadChoice::Chosen(chosen.clone()),
+        };
+        let routed = route(&request("x@y.z"), &known, &ids, Timestamp::default(), &mut Trace::default());
+        assert_eq!(routed.unwrap().work.thread_id, chosen);
+    }
+
+    #[test]
+    fn a_mail_that_says_nothing_is_asked_about() {
+        let mut empty = request("x@y.z");
+        empty.instruction.clear();
+        let asked = decide(&empty, &facts(&["amelia"])).unwrap_err();
+        assert_eq!(asked, Rejection::asking(Question::WhatToDo));
+    }
+}
