@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// An identifier that does not have its documented form.
@@ -139,6 +140,22 @@ text_id!(
     "4 to 16 of a-z and 0-9",
     |text| (4..=16).contains(&text.len()) && is_slug(text, 4, 16) && !text.contains('-')
 );
+
+impl UserId {
+    /// The user of an address that nobody registered under a slug: its local part as far as a slug may hold it, and 8
+    /// hex digits of the address's SHA-256, so that two addresses never share a user.
+    pub fn of_address(address: &EmailAddress) -> Self {
+        let dashed: String =
+            address.local().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let words: Vec<&str> = dashed.split('-').filter(|word| !word.is_empty()).collect();
+        let slug: String = words.join("-").chars().take(30).collect();
+        let head = match slug.trim_end_matches('-') {
+            "" => "user",
+            slug => slug,
+        };
+        Self(format!("{head}-{}", hex::encode(&Sha256::digest(address.as_str())[..4])))
+    }
+}
 
 impl ThreadId {
     /// A new thread: 20 hex digits of a fresh UUID, so it can neither collide nor be guessed.
@@ -347,6 +364,17 @@ mod tests {
         for bad in ["", "scott", "@x", "a@", "a b@x.y", "Scott <s@x.y>", "a@b@c", "a@x..y", "a\n@x.y"] {
             assert!(EmailAddress::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_user_of_an_address_is_a_slug_of_its_own() {
+        let user = |text: &str| UserId::of_address(&EmailAddress::parse(text).unwrap());
+        assert!(user("scott.o+x@example.org").as_str().starts_with("scott-o-x-"));
+        for address in ["a@b.c", "+@b.c", "ä.ö@b.c", &format!("{}@b.c", "x.".repeat(40) + "y")] {
+            assert!(UserId::parse(user(address).as_str()).is_ok(), "{address}");
+        }
+        assert_ne!(user("scott.o@example.org"), user("scott-o@example.org"));
+        assert_eq!(user("Scott@example.org"), user("scott@Example.org"));
     }
 
     #[test]
