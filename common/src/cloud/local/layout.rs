@@ -1,0 +1,137 @@
+//! What lies where in the data directory, and the check that it can be used at all.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::durable;
+use crate::cloud::{CloudError, Result};
+
+/// The data directory.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// Makes the directory (only we may look into it) and its folders, and checks that they can be written.
+    pub(super) fn create(root: &Path) -> Result<Self> {
+        let layout = Self { root: absolute(root)? };
+        layout.make_root()?;
+        for folder in [
+            layout.objects(),
+            layout.sites(),
+            layout.outbox(),
+            layout.wake(),
+            layout.unfinished(),
+            layout.locks(),
+        ] {
+            make_folder(&folder)?;
+        }
+        layout.check_writable()?;
+        Ok(layout)
+    }
+
+    fn make_root(&self) -> Result<()> {
+        let fresh = !self.root.exists();
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.root).map_err(|error| {
+            if self.root.is_file() || error.kind() == ErrorKind::AlreadyExists {
+                CloudError::Invalid(format!(
+                    "the data directory {} is not a directory: name another one (--data-dir)",
+                    self.root.display()
+                ))
+            } else {
+                self.unusable(&error)
+            }
+        })?;
+        if fresh && let Some(parent) = self.root.parent() {
+            durable::sync_folder(parent).map_err(|error| self.unusable(&error))?;
+        }
+        Ok(())
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        let probe = self.unfinished().join("probe");
+        OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .open(&probe)
+            .map(|_| ())
+            .map_err(|e| self.unusable(&e))
+    }
+
+    fn unusable(&self, error: &std::io::Error) -> CloudError {
+        let advice = durable::advice(error);
+        CloudError::Invalid(format!(
+            "the data directory {} cannot be used ({error}): {advice}",
+            self.root.display()
+        ))
+    }
+
+    /// The data directory itself.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Queues, claims and tables.
+    pub(super) fn database(&self) -> PathBuf {
+        self.root.join("hermes.db")
+    }
+
+    /// The private objects.
+    pub(super) fn objects(&self) -> PathBuf {
+        self.root.join("objects")
+    }
+
+    /// One folder per host name.
+    pub(super) fn sites(&self) -> PathBuf {
+        self.root.join("sites")
+    }
+
+    /// Sent mail.
+    pub(super) fn outbox(&self) -> PathBuf {
+        self.root.join("outbox")
+    }
+
+    /// Files that are touched when a queue gets a message.
+    pub(super) fn wake(&self) -> PathBuf {
+        self.root.join("wake")
+    }
+
+    /// Files that are still being written.
+    pub(super) fn unfinished(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    /// Lock files; they are empty.
+    pub(super) fn locks(&self) -> PathBuf {
+        self.root.join("locks")
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|e| {
+        CloudError::Invalid(format!("the data directory {} has no absolute path: {e}", path.display()))
+    })
+}
+
+fn make_folder(folder: &Path) -> Result<()> {
+    let unusable = |error: std::io::Error| {
+        CloudError::Invalid(format!(
+            "{} cannot be made ({error}): {}",
+            folder.display(),
+            durable::advice(&error)
+        ))
+    };
+    if folder.is_dir() {
+        return Ok(());
+    }
+    match std::fs::create_dir(folder) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
+        Err(error) => return Err(unusable(error)),
+    }
+    folder.parent().map_or(Ok(()), durable::sync_folder).map_err(unusable)
+}

@@ -1,0 +1,239 @@
+//! Rows of the tables inside one transaction, and pages of them in the order of a key or an index.
+
+use std::fmt::{self, Write as _};
+
+use rusqlite::{Connection, OptionalExtension, ToSql};
+use serde_json::Value;
+
+use super::fault::Outcome;
+use super::writer::Tx;
+use crate::cloud::store::{Cursor, Expect, Key, Page, Query, Row, Table, TableSpec, Version};
+use crate::cloud::{CloudError, Result};
+
+/// One row's place: its table and the values of its key columns.
+pub(super) struct Place {
+    spec: TableSpec,
+    values: Vec<String>,
+}
+
+impl Place {
+    /// A key that has the shape of the table's.
+    pub(super) fn of(table: Table, key: &Key) -> Result<Self> {
+        let spec = table.spec();
+        let values: Vec<String> = std::iter::once(key.partition.clone()).chain(key.sort.clone()).collect();
+        if values.len() != columns(&spec).len() || values.iter().any(String::is_empty) {
+            let columns = columns(&spec).join(" and ");
+            return Err(CloudError::Invalid(format!("a row of {} is found by {columns}", spec.name)));
+        }
+        Ok(Self { spec, values })
+    }
+
+    fn condition(&self) -> String {
+        let equal = |(index, column): (usize, &&str)| format!("{column} = ?{}", index + 1);
+        columns(&self.spec).iter().enumerate().map(equal).collect::<Vec<_>>().join(" AND ")
+    }
+
+    fn changed(&self) -> CloudError {
+        CloudError::Conflict(self.to_string())
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "row {} of {}", self.values.join(" / "), self.spec.name)
+    }
+}
+
+/// The SQL name of a table.
+pub(super) fn sql_name(spec: &TableSpec) -> String {
+    spec.name.replace('-', "_")
+}
+
+/// The key columns of a table.
+pub(super) fn columns(spec: &TableSpec) -> Vec<&'static str> {
+    std::iter::once(spec.partition).chain(spec.sort).collect()
+}
+
+/// One row.
+pub(super) fn get(rows: &Connection, place: &Place) -> Outcome<Option<Row>> {
+    let sql = format!("SELECT body, version FROM {} WHERE {}", sql_name(&place.spec), place.condition());
+    let found = rows
+        .prepare_cached(&sql)?
+        .query_row(rusqlite::params_from_iter(&place.values), |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    found.map(|(body, version)| parse(&place.spec, body, version)).transpose()
+}
+
+fn parse(spec: &TableSpec, body: String, version: i64) -> Outcome<Row> {
+    let body = serde_json::from_str(&body)
+        .map_err(|e| CloudError::Invalid(format!("a row of {} is not JSON: {e}", spec.name)))?;
+    Ok(Row { body, version: Version(version) })
+}
+
+fn version(rows: &Connection, place: &Place) -> Outcome<Option<Version>> {
+    let sql = format!("SELECT version FROM {} WHERE {}", sql_name(&place.spec), place.condition());
+    Ok(rows
+        .prepare_cached(&sql)?
+        .query_row(rusqlite::params_from_iter(&place.values), |row| row.get(0).map(Version))
+        .optional()?)
+}
+
+fn check(rows: &Connection, place: &Place, expect: Expect) -> Outcome<()> {
+    let holds = match expect {
+        Expect::Any => true,
+        Expect::Absent => version(rows, place)?.is_none(),
+        Expect::Version(expected) => version(rows, place)? == Some(expected),
+    };
+    if holds { Ok(()) } else { Err(place.changed().into()) }
+}
+
+/// Writes a row if the condition holds.
+pub(super) fn put(tx: &mut Tx<'_>, place: &Place, body: &str, expect: Expect) -> Outcome<Version> {
+    check(tx, place, expect)?;
+    let version: i64 = tx
+        .prepare_cached("UPDATE last_version SET version = version + 1 RETURNING version")?
+        .query_row([], |row| row.get(0))?;
+    let columns = columns(&place.spec).join(", ");
+    let marks: Vec<String> = (1..=place.values.len() + 2).map(|mark| format!("?{mark}")).collect();
+    let sql = format!(
+        "INSERT INTO {} ({columns}, body, version) VALUES ({})
+         ON CONFLICT ({columns}) DO UPDATE SET body = excluded.body, version = excluded.version",
+        sql_name(&place.spec),
+        marks.join(", ")
+    );
+    let mut values: Vec<&dyn ToSql> = place.values.iter().map(|value| value as &dyn ToSql).collect();
+    values.extend([&body as &dyn ToSql, &version]);
+    tx.prepare_cached(&sql)?.execute(values.as_slice())?;
+    Ok(Version(version))
+}
+
+/// Deletes a row if the condition holds.
+pub(super) fn delete(tx: &mut Tx<'_>, place: &Place, expect: Expect) -> Outcome<()> {
+    check(tx, place, expect)?;
+    let sql = format!("DELETE FROM {} WHERE {}", sql_name(&place.spec), place.condition());
+    tx.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(&place.values))?;
+    Ok(())
+}
+
+/// Which rows in which order: a partition column (none for all rows) and the columns that order them uniquely.
+pub(super) struct Wanted {
+    spec: TableSpec,
+    partition: Option<(&'static str, String)>,
+    order: Vec<&'static str>,
+    descending: bool,
+    limit: usize,
+    after: Option<Vec<String>>,
+}
+
+impl Wanted {
+    /// The rows of a query.
+    pub(super) fn query(table: Table, query: Query) -> Result<Self> {
+        let spec = table.spec();
+        let (column, mut order) = match query.index {
+            None => (spec.partition, spec.sort.into_iter().collect()),
+            Some(name) => {
+                let index = spec
+                    .indexes
+                    .iter()
+                    .find(|index| index.name == name)
+                    .ok_or_else(|| CloudError::Invalid(format!("{} has no index {name}", spec.name)))?;
+                let rest = columns(&spec).into_iter().filter(|column| index.sort != Some(*column));
+                (index.partition, index.sort.into_iter().chain(rest).collect::<Vec<_>>())
+            }
+        };
+        order.retain(|other| *other != column);
+        let partition = Some((column, query.partition));
+        Self { spec, partition, order, descending: query.descending, limit: query.limit, after: None }
+            .after(query.after)
+    }
+
+    /// All rows.
+    pub(super) fn scan(table: Table, limit: usize, after: Option<Cursor>) -> Result<Self> {
+        let spec = table.spec();
+        let order = columns(&spec);
+        Self { spec, partition: None, order, descending: false, limit, after: None }.after(after)
+    }
+
+    fn after(mut self, cursor: Option<Cursor>) -> Result<Self> {
+        if self.limit == 0 {
+            return Err(CloudError::Invalid(format!("a page of {} needs room for one row", self.spec.name)));
+        }
+        self.after = cursor.map(|cursor| self.read_cursor(&cursor)).transpose()?;
+        Ok(self)
+    }
+
+    fn read_cursor(&self, Cursor(text): &Cursor) -> Result<Vec<String>> {
+        hex::decode(text)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice::<Vec<String>>(&bytes).ok())
+            .filter(|values| values.len() == self.order.len())
+            .ok_or_else(|| {
+                CloudError::Invalid(format!("{text:.80} is no cursor of this list of {}", self.spec.name))
+            })
+    }
+
+    fn write_cursor(&self, row: &Row) -> Cursor {
+        let values: Vec<&str> = self
+            .order
+            .iter()
+            .map(|column| row.body.get(column).and_then(Value::as_str).unwrap_or(""))
+            .collect();
+        Cursor(hex::encode(serde_json::json!(values).to_string()))
+    }
+
+    /// The statement; its parameters are the partition (if any), then the cursor's values, then the limit.
+    fn sql(&self) -> String {
+        let mut conditions = Vec::new();
+        let mut mark = 0;
+        let mut next = || {
+            mark += 1;
+            format!("?{mark}")
+        };
+        if let Some((column, _)) = &self.partition {
+            conditions.push(format!("{column} = {}", next()));
+            // Said so that SQLite sees that it may use the sparse index.
+            conditions.extend(self.order.iter().map(|column| format!("{column} IS NOT NULL")));
+        }
+        if self.after.is_some() && !self.order.is_empty() {
+            let marks: Vec<String> = self.order.iter().map(|_| next()).collect();
+            let than = if self.descending { '<' } else { '>' };
+            conditions.push(format!("({}) {than} ({})", self.order.join(", "), marks.join(", ")));
+        }
+        let mut sql = format!("SELECT body, version FROM {}", sql_name(&self.spec));
+        if !conditions.is_empty() {
+            let _ = write!(sql, " WHERE {}", conditions.join(" AND "));
+        }
+        if !self.order.is_empty() {
+            let way = if self.descending { " DESC" } else { "" };
+            let order: Vec<String> = self.order.iter().map(|column| format!("{column}{way}")).collect();
+            let _ = write!(sql, " ORDER BY {}", order.join(", "));
+        }
+        let _ = write!(sql, " LIMIT {}", next());
+        sql
+    }
+
+    fn parameters(&self) -> Vec<Box<dyn ToSql>> {
+        let partition = self.partition.iter().map(|(_, value)| value.clone());
+        let texts = partition.chain(self.after.iter().flatten().cloned());
+        let one_more = i64::try_from(self.limit).unwrap_or(i64::MAX).saturating_add(1);
+        let limit = std::iter::once(Box::new(one_more) as Box<dyn ToSql>);
+        texts.map(|text| Box::new(text) as Box<dyn ToSql>).chain(limit).collect()
+    }
+}
+
+/// One page, and a cursor when there is more.
+pub(super) fn page(rows: &Connection, wanted: &Wanted) -> Outcome<Page> {
+    let mut statement = rows.prepare_cached(&wanted.sql())?;
+    let found = statement
+        .query_map(rusqlite::params_from_iter(wanted.parameters()), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut page = Page { rows: Vec::new(), next: None };
+    for pair in found {
+        let (body, version) = pair?;
+        if page.rows.len() == wanted.limit {
+            page.next = page.rows.last().map(|row| wanted.write_cursor(row));
+            break;
+        }
+        page.rows.push(parse(&wanted.spec, body, version)?);
+    }
+    Ok(page)
+}
