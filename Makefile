@@ -1,0 +1,89 @@
+# Everything a person or a machine does with this tree. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/.tools/bin:$(HOME)/.cargo/bin:$(PATH)
+export ASTRO_TELEMETRY_DISABLED := 1
+
+part = @printf '\n== %s  (%s)\n' '$(1)' "$$(date +%T)"
+target_dir = $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20 | sed 's/^/  make /'
+
+.PHONY: setup
+setup: ## install what building and the demo need (as root or with sudo)
+	$(call part,set-up)
+	@scripts/setup base rust node
+
+.PHONY: agent
+agent: ## install the pinned Claude Code CLI for the tests
+	@scripts/setup agent
+
+.PHONY: build
+build: setup ## build all programs (debug)
+	cargo build --workspace --bins --locked
+
+.PHONY: demo
+demo: setup ## a mail in, a changed site out; ONCE=1 ends after one mail, DATA_DIR=... keeps the data there
+	$(call part,build)
+	cargo build --workspace --bins --locked
+	$(call part,demo)
+	@$(target_dir)/debug/demo --site examples/site $(if $(ONCE),--once) $(if $(DATA_DIR),--data-dir '$(DATA_DIR)') $(if $(LISTEN),--listen '$(LISTEN)')
+
+.PHONY: test
+test: test-setup test-unit test-integration test-e2e ## set up and run all tests
+
+.PHONY: test-setup
+test-setup: setup
+	@scripts/setup strace chromium agent
+
+.PHONY: test-unit
+test-unit: ## tests of the pure rooms
+	$(call part,unit tests)
+	cargo test --workspace --lib --bins --locked
+
+.PHONY: test-integration
+test-integration: ## each program against the local cloud, real git and real files
+	$(call part,integration tests)
+	cargo test -p common -p hermes -p worker -p openapi --test '*' --locked
+
+.PHONY: test-e2e
+test-e2e: test-setup ## the whole loop through the real programs
+	$(call part,end-to-end tests)
+	cargo build --workspace --bins --locked
+	cargo test -p e2e --test '*' --locked
+
+.PHONY: test-fresh
+test-fresh: ## the demo in a chroot of a fresh Debian with an empty home (as root or with sudo)
+	@scripts/test-fresh
+
+.PHONY: lint
+lint: ## format, clippy, licences and bans, Dockerfiles
+	$(call part,lint)
+	@scripts/setup base rust hadolint deny
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo deny --log-level warn check --hide-inclusion-graph --allow duplicate bans licenses sources
+	hadolint Dockerfile.hermes Dockerfile.worker
+
+.PHONY: audit
+audit: ## known weaknesses of what is built in (needs the advisory database from the network)
+	@scripts/setup base rust deny
+	cargo deny check advisories
+
+.PHONY: bench
+bench: setup ## speed and memory, printed as a table
+	cargo build --workspace --bins --release --locked
+	cargo run --release --locked -p e2e --bin bench
+
+.PHONY: openapi
+openapi: ## write openapi/hermes.json anew
+	cargo run --quiet --locked -p hermes -- openapi > openapi/hermes.json.new
+	mv openapi/hermes.json.new openapi/hermes.json
+
+.PHONY: clean
+clean: ## remove what was built and installed below this folder
+	rm -rf target .tools e2e/agent/node_modules examples/site/node_modules examples/site/dist examples/site/.astro
