@@ -61,13 +61,14 @@ test-fresh: ## the demo in a chroot of a fresh Debian with an empty home (as roo
 	@scripts/test-fresh
 
 .PHONY: lint
-lint: ## format, clippy, licences and bans, Dockerfiles
+lint: ## format, clippy, licences and bans, Dockerfiles, scripts
 	$(call part,lint)
-	@scripts/setup base rust hadolint deny
+	@scripts/setup base rust hadolint shellcheck deny
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo deny --log-level warn check --hide-inclusion-graph --allow duplicate bans licenses sources
 	hadolint Dockerfile.hermes Dockerfile.worker
+	shellcheck --external-sources scripts/* .ci/run
 
 .PHONY: audit
 audit: ## known weaknesses of what is built in (needs the advisory database from the network)
