@@ -25,7 +25,7 @@ apt_updated=
 apt_install() {
   local package missing=()
   for package in "$@"; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    [[ $(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) == *'ok installed' ]] || missing+=("$package")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   have apt-get || fail "please install: ${missing[*]} (no apt-get here)"
@@ -60,7 +60,7 @@ venv() {
 # pip_install NAME==VERSION: into that environment, unless it is there.
 pip_install() {
   venv
-  "$tools/venv/bin/pip" freeze 2>/dev/null | grep -qix "$1" && return 0
+  [ "$("$tools/venv/bin/pip" show "${1%%==*}" 2>/dev/null | sed -n 's/^Version: //p')" != "${1##*==}" ] || return 0
   say "installing $1 (pip, into .tools/venv)"
   "$tools/venv/bin/pip" install -q --disable-pip-version-check "$1"
 }
