@@ -1,0 +1,83 @@
+//! What every room of a running hermes shares: the six doors, the settings that matter while it runs, and how it fares.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use common::cloud::Cloud;
+use common::cloud::store::Key;
+use common::domain::names::Queue;
+
+use crate::config::{MailFrom, MailSettings, PublicUrl, Trust};
+use crate::mail::sender::Authenticity;
+use crate::secrets::SecretKey;
+
+/// The shared part.
+pub struct App {
+    /// The outside.
+    pub cloud: Cloud,
+    /// Who answers are from.
+    pub mail_from: MailFrom,
+    /// How browsers reach the sites.
+    pub public_url: PublicUrl,
+    /// The key of our Message-IDs.
+    pub secret: SecretKey,
+    /// What works and what does not.
+    pub health: Health,
+    trust: Trust,
+}
+
+impl App {
+    /// Puts it together; `port` is where we listen.
+    pub fn new(cloud: Cloud, settings: &MailSettings, secret: SecretKey, port: u16) -> Self {
+        Self {
+            cloud,
+            mail_from: settings.mail_from.clone(),
+            public_url: settings.public_url.clone().unwrap_or(PublicUrl::of_port(port)),
+            secret,
+            health: Health::default(),
+            trust: settings.trust,
+        }
+    }
+
+    /// What is known about the genuineness of a mail's author: nothing can be verified yet.
+    pub fn authenticity(&self) -> Authenticity {
+        match self.trust {
+            Trust::All => Authenticity::Vouched,
+            Trust::Verify => Authenticity::Unverified,
+        }
+    }
+
+    /// What stands in the way of working, asked of the doors themselves; empty when all is well.
+    pub async fn obstacles(&self) -> Vec<String> {
+        let probe = Key::of("readyz");
+        let (store, queues) = tokio::join!(
+            self.cloud.store.get(common::cloud::store::Table::Projects, &probe),
+            self.cloud.queues.depth(&Queue::Output),
+        );
+        let store = store.err().map(|error| format!("tables: {error}"));
+        let queues = queues.err().map(|error| format!("queues: {error}"));
+        store.into_iter().chain(queues).chain(self.health.failing()).collect()
+    }
+}
+
+/// Which loops fail at present, and why.
+#[derive(Debug, Default)]
+pub struct Health(Mutex<BTreeMap<&'static str, String>>);
+
+impl Health {
+    /// A loop works.
+    pub fn well(&self, part: &'static str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(part);
+    }
+
+    /// A loop fails.
+    pub fn ill(&self, part: &'static str, reason: impl ToString) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(part, reason.to_string());
+    }
+
+    /// The loops that fail.
+    pub fn failing(&self) -> Vec<String> {
+        let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.iter().map(|(part, reason)| format!("{part}: {reason}")).collect()
+    }
+}

@@ -1,0 +1,214 @@
+//! Settings, parsed once by clap from flags and environment. `--help` is the reference; `.env.example` lists the same.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use clap::{Args, Parser, ValueEnum};
+use common::config::{CloudSettings, LogSettings, RepoSettings};
+use common::domain::ids::EmailAddress;
+use lettre::message::Mailbox;
+use url::Url;
+
+use crate::cli::Command;
+
+/// The control plane of Hermes: takes mail, orders work, sends answers, serves operators.
+///
+/// A first run on one machine:
+///
+///   hermes projects add bakery --repo-url https://github.com/you/bakery.git
+///   hermes senders add you@example.org --project bakery --user you
+///   HERMES_TRUST=all hermes serve
+///   hermes mail order.eml --trust all
+#[derive(Debug, Parser)]
+#[command(name = "hermes", version, verbatim_doc_comment)]
+pub struct Settings {
+    /// Which cloud.
+    #[command(flatten)]
+    pub cloud: CloudSettings,
+    /// Which repositories projects may have.
+    #[command(flatten)]
+    pub repos: RepoSettings,
+    /// How the log looks.
+    #[command(flatten)]
+    pub log: LogSettings,
+    /// Print answers as JSON instead of tables and sentences.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How mail is taken and answered.
+#[derive(Debug, Clone, Args)]
+pub struct MailSettings {
+    /// Whose mail is believed: `verify` = only senders shown to be genuine (this version cannot verify yet and takes no
+    /// mail); `all` = everybody who can reach us, allowed on loopback only.
+    #[arg(long, env = "HERMES_TRUST", value_enum, default_value_t = Trust::Verify, value_name = "WHOM")]
+    pub trust: Trust,
+
+    /// Who answers are from; sites can be written to at the same domain.
+    #[arg(long, env = "HERMES_MAIL_FROM", default_value = "Hermes <hermes@localhost>", value_name = "MAILBOX")]
+    pub mail_from: MailFrom,
+
+    /// Where browsers reach us, for preview links: `http://host:port`. Only scheme and port are used. Default: http and
+    /// the port we listen on.
+    #[arg(long, env = "HERMES_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<PublicUrl>,
+}
+
+/// Settings of `hermes serve`.
+#[derive(Debug, Clone, Args)]
+pub struct ServeSettings {
+    /// Address and port to listen on; port 0 takes a free one.
+    #[arg(long, env = "HERMES_LISTEN", default_value = "127.0.0.1:8025", value_name = "ADDRESS:PORT")]
+    pub listen: SocketAddr,
+
+    /// The bearer token of the API, at least 16 characters. Default: made once and kept in DIR/admin-token.
+    #[arg(long, env = "HERMES_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub admin_token: Option<String>,
+
+    /// How mail is taken and answered.
+    #[command(flatten)]
+    pub mail: MailSettings,
+}
+
+/// Whose mail is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Trust {
+    /// Only verified senders.
+    Verify,
+    /// Everybody who can reach us.
+    All,
+}
+
+/// Settings that contradict each other.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadSettings {
+    /// Everybody would be believed, from everywhere.
+    #[error(
+        "HERMES_TRUST=all lets everybody who reaches {0} change your sites: listen on 127.0.0.1 instead, or use HERMES_TRUST=verify"
+    )]
+    TrustsTheWorld(SocketAddr),
+    /// A token that can be guessed.
+    #[error("HERMES_ADMIN_TOKEN has fewer than 16 characters: choose a longer one, or leave it out and one is made")]
+    WeakToken,
+}
+
+impl ServeSettings {
+    /// Refuses what would be dangerous.
+    pub fn check(&self) -> Result<(), BadSettings> {
+        if self.mail.trust == Trust::All && !self.listen.ip().is_loopback() {
+            return Err(BadSettings::TrustsTheWorld(self.listen));
+        }
+        if self.admin_token.as_ref().is_some_and(|token| token.len() < 16) {
+            return Err(BadSettings::WeakToken);
+        }
+        Ok(())
+    }
+}
+
+/// Who answers are from.
+#[derive(Debug, Clone)]
+pub struct MailFrom {
+    /// For the From field.
+    pub mailbox: Mailbox,
+    /// To recognise our own mail.
+    pub address: EmailAddress,
+}
+
+impl MailFrom {
+    /// What stands behind the `@`.
+    pub fn domain(&self) -> &str {
+        self.mailbox.email.domain()
+    }
+}
+
+impl FromStr for MailFrom {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mailbox: Mailbox =
+            text.parse().map_err(|e| format!("write it as \"Name <name@example.org>\": {e}"))?;
+        let address = EmailAddress::parse(mailbox.email.as_ref()).map_err(|e| e.to_string())?;
+        Ok(Self { mailbox, address })
+    }
+}
+
+/// How browsers reach the sites we serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl {
+    scheme: String,
+    port: Option<u16>,
+}
+
+impl PublicUrl {
+    /// Plain HTTP on this port.
+    pub fn of_port(port: u16) -> Self {
+        Self { scheme: "http".into(), port: Some(port) }
+    }
+
+    /// The address of a site by its host name.
+    pub fn of_host(&self, host: &str) -> String {
+        match self.port {
+            Some(port) => format!("{}://{host}:{port}/", self.scheme),
+            None => format!("{}://{host}/", self.scheme),
+        }
+    }
+}
+
+impl FromStr for PublicUrl {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text).map_err(|e| format!("write it as https://host or http://host:port: {e}"))?;
+        match url.scheme() {
+            "http" | "https" => Ok(Self { scheme: url.scheme().to_owned(), port: url.port() }),
+            other => Err(format!("{other} is neither http nor https")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serve(arguments: &[&str]) -> Result<ServeSettings, clap::Error> {
+        let all = ["hermes", "serve"].iter().chain(arguments);
+        match Settings::try_parse_from(all)?.command {
+            Command::Serve(settings) => Ok(settings),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn everybody_is_trusted_on_loopback_only() {
+        for listen in ["0.0.0.0:8025", "[::]:8025", "192.0.2.1:80"] {
+            let settings = serve(&["--trust", "all", "--listen", listen]).unwrap();
+            assert!(matches!(settings.check(), Err(BadSettings::TrustsTheWorld(_))), "{listen}");
+        }
+        for listen in ["127.0.0.1:0", "[::1]:8025"] {
+            assert_eq!(serve(&["--trust", "all", "--listen", listen]).unwrap().check(), Ok(()));
+        }
+        assert_eq!(serve(&["--trust", "verify", "--listen", "0.0.0.0:80"]).unwrap().check(), Ok(()));
+    }
+
+    #[test]
+    fn a_guessable_token_is_refused() {
+        assert_eq!(serve(&["--admin-token", "secret"]).unwrap().check(), Err(BadSettings::WeakToken));
+    }
+
+    #[test]
+    fn a_preview_link_has_the_public_scheme_and_port() {
+        let host = "k.amelia.localhost";
+        assert_eq!(PublicUrl::of_port(8025).of_host(host), "http://k.amelia.localhost:8025/");
+        let behind_a_proxy: PublicUrl = "https://example.org/x".parse().unwrap();
+        assert_eq!(behind_a_proxy.of_host(host), "https://k.amelia.localhost/");
+        assert!("ftp://x".parse::<PublicUrl>().is_err());
+    }
+
+    #[test]
+    fn a_mailbox_may_have_a_name() {
+        let from: MailFrom = "Hermes <Hermes@Localhost>".parse().unwrap();
+        assert_eq!(from.address.as_str(), "hermes@localhost");
+        assert!("hermes".parse::<MailFrom>().is_err());
+    }
+}

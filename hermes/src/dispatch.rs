@@ -1,0 +1,193 @@
+//! Hands work over: the thread, the Message-ID and the job are written down, the work goes to the project+user's FIFO
+//! queue, and only then the claim is read, so that either the owner's next receive finds the work or nobody owns it and it
+//! is announced. Every write may be repeated.
+
+use common::cloud::queue::Outgoing;
+use common::cloud::store::{Record, Store, Version};
+use common::cloud::{Cloud, CloudError, Result};
+use common::domain::claim::{ClaimRecord, ClaimStatus};
+use common::domain::ids::{MailId, ProjectUser, ThreadId};
+use common::domain::job::{Job, JobState};
+use common::domain::names::{PreviewKey, Queue};
+use common::domain::thread::{Direction, Thread, ThreadMapping};
+use common::domain::timestamp::Timestamp;
+use common::messages::{ClaimRequest, Work};
+
+use crate::app::App;
+use crate::ingest::record::MailRecord;
+use crate::mail::trace::{Stage, Trace};
+use crate::route::Routed;
+
+/// The attempt that a first dispatch stands for: part of the deduplication id.
+const FIRST_ATTEMPT: u32 = 1;
+
+/// Hands the work of a mail over.
+pub async fn dispatch(app: &App, routed: &Routed, mail: &MailRecord, trace: &mut Trace) -> Result<()> {
+    let Routed { work, requested_by } = routed;
+    let job = Job {
+        mail_id: Some(mail.mail_id.clone()),
+        requested_by: Some(requested_by.clone()),
+        ..work.to_job(mail.received_at)
+    };
+    let store = &*app.cloud.store;
+    let (state, (), ()) = tokio::try_join!(
+        write_job(store, &job),
+        write_thread(store, work, &mail.subject, app.cloud.clock.now()),
+        write_mapping(store, work, mail.message_id.as_deref()),
+    )?;
+    if state != JobState::Pending {
+        trace.note(Stage::Dispatch, "a worker has it already");
+        return Ok(());
+    }
+    let queue = Queue::Input(work.project_user());
+    app.cloud.queues.send(&queue, fifo(work)).await?;
+    trace.note(Stage::Dispatch, format!("sent to {queue}"));
+    announce_if_unowned(&app.cloud, work, &mail.mail_id, trace).await
+}
+
+fn fifo(work: &Work) -> Outgoing {
+    let dedup = format!("{}-{FIRST_ATTEMPT}", work.command_id);
+    Outgoing::fifo(work.to_json(), work.project_user().to_string(), dedup)
+}
+
+/// The state of the job's row, which is made when absent.
+async fn write_job(store: &dyn Store, job: &Job) -> Result<JobState> {
+    if insert(store, job).await? {
+        return Ok(JobState::Pending);
+    }
+    Ok(store.load::<Job>(&job.command_id).await?.map_or(JobState::Pending, |row| row.value.state))
+}
+
+async fn write_thread(store: &dyn Store, work: &Work, subject: &str, now: Timestamp) -> Result<()> {
+    let thread = Thread {
+        thread_id: work.thread_id.clone(),
+        project_key: work.project_user(),
+        project_id: work.project_id.clone(),
+        user_id: work.user_id.clone(),
+        subject: subject.to_owned(),
+        branch: work.branch_name(),
+        preview_key: PreviewKey::random(),
+        created_at: work.timestamp,
+        last_activity: now,
+    };
+    if insert(store, &thread).await? {
+        return Ok(());
+    }
+    let touch = |thread: &mut Thread| {
+        thread.last_activity = thread.last_activity.max(now);
+        std::ops::ControlFlow::Continue(())
+    };
+    store.update::<Thread>(&work.thread_id, touch).await.map(drop)
+}
+
+async fn write_mapping(store: &dyn Store, work: &Work, message_id: Option<&str>) -> Result<()> {
+    let Some(message_id) = message_id else { return Ok(()) };
+    remember(store, work.project_user(), message_id, &work.thread_id, Direction::Inbound).await
+}
+
+/// Remembers which conversation a message belongs to; the first to say so wins.
+pub async fn remember(
+    store: &dyn Store,
+    project_key: ProjectUser,
+    message_id: &str,
+    thread_id: &ThreadId,
+    direction: Direction,
+) -> Result<()> {
+    let mapping = ThreadMapping {
+        project_key,
+        message_id: message_id.to_owned(),
+        thread_id: thread_id.clone(),
+        direction,
+    };
+    insert(store, &mapping).await.map(drop)
+}
+
+/// Whether the row is new; one that was there before is left as it is.
+async fn insert<T: Record>(store: &dyn Store, row: &T) -> Result<bool> {
+    match store.insert(row).await {
+        Ok(Version(_)) => Ok(true),
+        Err(CloudError::Conflict(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// A claim that cannot be read is announced: one announcement too many does no harm, one too few strands the work.
+async fn announce_if_unowned(cloud: &Cloud, work: &Work, mail: &MailId, trace: &mut Trace) -> Result<()> {
+    let key = work.project_user();
+    let claim = cloud.claims.get(&key).await;
+    let reason = match &claim {
+        Ok(claim) => unowned(claim.as_ref(), cloud.clock.now()),
+        Err(error) => {
+            tracing::warn!(%error, project.key = %key, "a claim cannot be read; its work is announced to be safe");
+            Some("its claim cannot be read")
+        }
+    };
+    let Some(reason) = reason else {
+        trace.note(Stage::Dispatch, "its owner is alive and will find it");
+        return Ok(());
+    };
+    announce(cloud, &key, Some(&work.thread_id), Some(mail)).await?;
+    trace.note(Stage::Dispatch, format!("announced: {reason}"));
+    Ok(())
+}
+
+/// Why a claim has no live owner, if so. The written time is a hint only: it decides about an announcement, never about
+/// the claim.
+pub fn unowned(claim: Option<&ClaimRecord>, now: Timestamp) -> Option<&'static str> {
+    match claim {
+        None => Some("nobody has claimed it"),
+        Some(row) if row.status == ClaimStatus::Free => Some("its claim is free"),
+        Some(row) if now.since(row.last_activity).as_secs() > 2 * row.lease_secs => {
+            Some("its owner has been silent for more than two leases")
+        }
+        Some(_) => None,
+    }
+}
+
+/// Tells the workers that a project+user has work and perhaps no owner.
+pub async fn announce(
+    cloud: &Cloud,
+    key: &ProjectUser,
+    thread: Option<&ThreadId>,
+    mail: Option<&MailId>,
+) -> Result<()> {
+    let request = ClaimRequest {
+        project_id: key.project.clone(),
+        user_id: key.user.clone(),
+        queue_url: None,
+        thread_id: thread.map(ToString::to_string),
+        message_id: mail.map(ToString::to_string),
+        timestamp: cloud.clock.now(),
+    };
+    cloud.queues.send(&Queue::Unclaimed, Outgoing::standard(request.to_json())).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::domain::claim::{ClaimVersion, Epoch};
+    use std::time::Duration;
+
+    fn claim(status: ClaimStatus) -> ClaimRecord {
+        ClaimRecord {
+            project_key: ProjectUser::parse("amelia#scott").unwrap(),
+            owner: None,
+            epoch: Epoch(1),
+            version: ClaimVersion::from_stored("v".into()),
+            lease_secs: 45,
+            claimed_at: Timestamp::default(),
+            last_activity: Timestamp::default(),
+            status,
+            control_queue: None,
+        }
+    }
+
+    #[test]
+    fn a_claim_is_unowned_when_absent_free_or_silent_for_more_than_two_leases() {
+        let after = |secs| Timestamp::default().plus(Duration::from_secs(secs));
+        assert!(unowned(None, after(0)).is_some());
+        assert!(unowned(Some(&claim(ClaimStatus::Free)), after(0)).is_some());
+        assert!(unowned(Some(&claim(ClaimStatus::Held)), after(90)).is_none());
+        assert!(unowned(Some(&claim(ClaimStatus::Held)), after(91)).is_some());
+    }
+}

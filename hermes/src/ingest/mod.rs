@@ -1,0 +1,210 @@
+//! The one path of every inbound mail, whatever way it came: keep the bytes -> read -> look facts up -> decide -> write the
+//! row with its ids -> act -> write the ending. Every step can be done again: a second delivery, or the sweep after a
+//! crash, finds the row and goes on with the same ids.
+
+pub mod envelope;
+mod facts;
+pub mod queue;
+pub mod record;
+
+use bytes::Bytes;
+use common::cloud::files::{At, IfMatch};
+use common::cloud::store::Stored;
+use common::cloud::{CloudError, Result};
+use common::domain::ids::{CommandId, ThreadId};
+use common::domain::outcome::MailEnding;
+use common::domain::timestamp::Timestamp;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::mail::trace::{Stage, Trace};
+use crate::mail::{self, ParsedMail, Unreadable};
+use crate::route::{Ids, Rejection, Routed, ThreadChoice, route};
+use crate::{dispatch, results};
+use record::{MailRecord, Origin};
+
+/// Larger mails are parsed on a thread of their own.
+const PARSE_INLINE_BYTES: usize = 256 * 1024;
+
+/// What was decided about a mail, and why.
+struct Decision {
+    verdict: std::result::Result<Routed, Rejection>,
+    trace: Trace,
+}
+
+/// Takes a mail. When this returns `Ok`, the mail is durable and has its ending; when it does not, nothing may be
+/// acknowledged: the same call again, or the sweep, goes on where it stopped.
+pub async fn accept(app: &App, raw: Bytes, origin: Origin) -> Result<MailRecord> {
+    let at = app.cloud.clock.now();
+    let key = At::object(record::raw_key(&raw));
+    let decide = async {
+        let read = parse(raw.clone()).await?;
+        let decision = decide(app, &read, None, at).await?;
+        Ok((read, decision))
+    };
+    let keep = app.cloud.files.put(&key, raw.clone(), IfMatch::Any);
+    let (_, (read, decision)) = tokio::try_join!(keep, decide)?;
+    let mut record = MailRecord::open(read.as_ref().ok(), key.key, &raw, origin, at);
+    match &decision.verdict {
+        Ok(routed) => {
+            record.command_id = Some(routed.work.command_id.clone());
+            record.thread_id = Some(routed.work.thread_id.clone());
+            record.project_key = Some(routed.work.project_user());
+        }
+        Err(Rejection { ending, question: None }) => record.end(*ending, decision.trace.clone()),
+        Err(Rejection { question: Some(_), .. }) => {}
+    }
+    match app.cloud.store.insert(&record).await {
+        Ok(version) => finish(app, Stored { value: record, version }, decision).await,
+        Err(CloudError::Conflict(_)) => seen_before(app, record).await,
+        Err(error) => Err(error),
+    }
+}
+
+/// The same mail came before: its recorded ending is the answer; without one the earlier run is taken up.
+async fn seen_before(app: &App, again: MailRecord) -> Result<MailRecord> {
+    match app.cloud.store.load::<MailRecord>(&again.mail_id).await? {
+        Some(earlier) if earlier.value.ending.is_none() => resume(app, earlier).await,
+        Some(earlier) => {
+            tracing::info!(mail.id = %again.mail_id, "a mail came again; its ending stands");
+            Ok(earlier.value)
+        }
+        None => Err(CloudError::unavailable("read a mail's row", "it vanished while it was read")),
+    }
+}
+
+/// Goes on with a mail whose earlier run was cut short, from its kept bytes and with the ids it was given then.
+pub async fn resume(app: &App, stored: Stored<MailRecord>) -> Result<MailRecord> {
+    let Some(raw) = app.cloud.files.get(&At::object(&stored.value.raw_key)).await? else {
+        let mut trace = Trace::default();
+        trace.note(Stage::Parse, "its bytes are no longer kept");
+        return end(app, stored, MailEnding::Failed, trace).await;
+    };
+    let read = parse(raw.bytes).await?;
+    let mut decision = decide(app, &read, Some(&stored.value), stored.value.received_at).await?;
+    decision.trace.note(Stage::Route, "taken up again after an interruption");
+    finish(app, stored, decision).await
+}
+
+async fn parse(raw: Bytes) -> Result<std::result::Result<ParsedMail, Unreadable>> {
+    if raw.len() <= PARSE_INLINE_BYTES {
+        return Ok(mail::read(&raw));
+    }
+    tokio::task::spawn_blocking(move || mail::read(&raw))
+        .await
+        .map_err(|error| CloudError::unavailable("parse a large mail", error))
+}
+
+async fn decide(
+    app: &App,
+    read: &std::result::Result<ParsedMail, Unreadable>,
+    earlier: Option<&MailRecord>,
+    at: Timestamp,
+) -> Result<Decision> {
+    let mut trace = Trace::default();
+    let reject = |ending, trace| Ok(Decision { verdict: Err(Rejection { ending, question: None }), trace });
+    let parsed = match read {
+        Ok(parsed) => parsed,
+        Err(unreadable) => {
+            trace.note(Stage::Parse, unreadable.to_string());
+            return reject(ending_of(unreadable), trace);
+        }
+    };
+    mail::trace_parsed(parsed, &mut trace);
+    let request = match mail::understand(parsed, &app.mail_from.address, app.authenticity(), &mut trace) {
+        Ok(request) => request,
+        Err(ending) => return reject(ending, trace),
+    };
+    let facts = facts::gather(&app.cloud, &request).await?;
+    let verdict = route(&request, &facts, &ids(earlier, at), at, &mut trace);
+    Ok(Decision { verdict, trace })
+}
+
+fn ending_of(unreadable: &Unreadable) -> MailEnding {
+    match unreadable {
+        Unreadable::TooLarge(_) => MailEnding::TooLarge,
+        Unreadable::NotAMail(_) => MailEnding::Malformed,
+    }
+}
+
+/// Those of the earlier run, else new ones.
+fn ids(earlier: Option<&MailRecord>, at: Timestamp) -> Ids {
+    let command = earlier.and_then(|record| record.command_id.clone());
+    let thread = earlier.and_then(|record| record.thread_id.clone());
+    Ids {
+        command: command.unwrap_or_else(|| CommandId::from_uuid(uuid_at(at))),
+        thread: thread.map_or_else(
+            || ThreadChoice::OrNew(ThreadId::from_uuid(Uuid::new_v4())),
+            ThreadChoice::Chosen,
+        ),
+    }
+}
+
+/// A UUIDv7 of this moment (RFC 9562, section 5.7), so that commands sort by time.
+fn uuid_at(at: Timestamp) -> Uuid {
+    let millis = u64::try_from(at.millis()).unwrap_or(0);
+    let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
+    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, millis / 1000, nanos))
+}
+
+/// Does what was decided, then writes the ending.
+async fn finish(app: &App, mut stored: Stored<MailRecord>, decision: Decision) -> Result<MailRecord> {
+    if stored.value.ending.is_some() {
+        log_ending(&stored.value);
+        return Ok(stored.value);
+    }
+    let Decision { verdict, mut trace } = decision;
+    let acted = match &verdict {
+        Ok(routed) => {
+            let work = &routed.work;
+            stored.value.command_id = Some(work.command_id.clone());
+            stored.value.thread_id = Some(work.thread_id.clone());
+            stored.value.project_key = Some(work.project_user());
+            dispatch::dispatch(app, routed, &stored.value, &mut trace).await.map(|()| MailEnding::Routed)
+        }
+        Err(Rejection { ending, question: Some(question) }) => {
+            results::ask(app, &stored.value, question).await.map(|()| *ending)
+        }
+        Err(Rejection { ending, question: None }) => Ok(*ending),
+    };
+    match acted {
+        Ok(ending) => end(app, stored, ending, trace).await,
+        Err(error) if error.is_retryable() => Err(error),
+        Err(error) => {
+            trace.note(Stage::Dispatch, format!("it cannot be handed over: {error}"));
+            end(app, stored, MailEnding::Failed, trace).await
+        }
+    }
+}
+
+async fn end(
+    app: &App,
+    mut stored: Stored<MailRecord>,
+    ending: MailEnding,
+    trace: Trace,
+) -> Result<MailRecord> {
+    stored.value.end(ending, trace);
+    match app.cloud.store.replace(&stored).await {
+        Ok(_) => {
+            log_ending(&stored.value);
+            Ok(stored.value)
+        }
+        // Two runs of the same mail: the other one was faster, with the same ids.
+        Err(CloudError::Conflict(_)) => match app.cloud.store.load::<MailRecord>(&stored.value.mail_id).await? {
+            Some(other) if other.value.ending.is_some() => Ok(other.value),
+            _ => Err(CloudError::Throttled("a mail is handled twice at once".into())),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+fn log_ending(record: &MailRecord) {
+    let ending = record.ending.map_or("open", MailEnding::as_str);
+    match (&record.command_id, &record.thread_id, &record.project_key) {
+        (Some(command), Some(thread), Some(key)) => tracing::info!(
+            mail.id = %record.mail_id, command.id = %command, thread.id = %thread, project.key = %key,
+            "a mail ended as {ending}"
+        ),
+        _ => tracing::info!(mail.id = %record.mail_id, "a mail ended as {ending}"),
+    }
+}

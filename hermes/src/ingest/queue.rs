@@ -1,0 +1,37 @@
+//! The email queue: each message becomes a mail, or is set aside once with the reason.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use common::cloud::Result;
+use common::cloud::queue::Delivery;
+use common::domain::names::Queue;
+use tokio_util::sync::CancellationToken;
+
+use super::record::Origin;
+use super::{accept, envelope};
+use crate::app::App;
+use crate::feed::{Feed, set_aside};
+
+/// Works the queue off until it is told to stop.
+pub async fn run(app: Arc<App>, stop: CancellationToken) {
+    let mut feed = Feed::new(app.clone(), Queue::Email, "email queue", stop);
+    while let Some(batch) = feed.next().await {
+        for delivery in batch {
+            if let Err(error) = take(&app, &delivery).await {
+                tracing::warn!(%error, "a mail of the email queue could not be handled; it stays there and comes again");
+            }
+        }
+    }
+}
+
+/// Handles one message: it is deleted only when its mail has an ending or it was set aside.
+pub async fn take(app: &App, delivery: &Delivery) -> Result<()> {
+    match envelope::open(&delivery.body) {
+        Ok(raw) => {
+            accept(app, Bytes::from(raw), Origin::Queue).await?;
+            app.cloud.queues.delete(&delivery.receipt).await
+        }
+        Err(reason) => set_aside(app, delivery, Queue::EmailDead, &reason.to_string()).await,
+    }
+}

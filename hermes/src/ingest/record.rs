@@ -1,0 +1,202 @@
+//! What is kept about each inbound mail: a row of the mails table.
+
+use common::cloud::store::{Key, Record, Table};
+use common::domain::ids::{CommandId, EmailAddress, MailId, ProjectUser, ThreadId};
+use common::domain::names::ContentHash;
+use common::domain::outcome::{JobOutcome, MailEnding};
+use common::domain::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::mail::ParsedMail;
+use crate::mail::trace::Trace;
+
+/// The partition of the sparse `open` index.
+pub const OPEN: &str = "1";
+/// The most recipients and references that are kept.
+const MAX_LISTED: usize = 20;
+
+/// On which way a mail came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// Posted to the API.
+    Http,
+    /// Received from the email queue.
+    Queue,
+    /// Given on the command line.
+    CommandLine,
+}
+
+/// A row of the mails table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MailRecord {
+    /// The same for every delivery of the same mail.
+    pub mail_id: MailId,
+    /// The day it came, UTC.
+    pub day: String,
+    /// When it came first.
+    pub received_at: Timestamp,
+    /// `"1"` until it has an ending: the partition of the index that the sweep reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<String>,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<MailEnding>,
+    /// On which way it came.
+    pub origin: Origin,
+    /// Who says they wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<EmailAddress>,
+    /// To whom.
+    pub recipients: Vec<EmailAddress>,
+    /// One line; may be empty.
+    pub subject: String,
+    /// Its Message-ID without angle brackets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// The mails it refers to, oldest first.
+    #[serde(default)]
+    pub references: Vec<String>,
+    /// Where its bytes lie among the objects.
+    pub raw_key: String,
+    /// How many they are.
+    pub size_bytes: usize,
+    /// The work it became; chosen before anything else was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_id: Option<CommandId>,
+    /// The conversation; chosen likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread_id: Option<ThreadId>,
+    /// Whose work it became.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project_key: Option<ProjectUser>,
+    /// Which rule said what.
+    pub trace: Trace,
+    /// How its job ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<JobOutcome>,
+    /// The Message-ID of our answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_message_id: Option<String>,
+}
+
+impl Record for MailRecord {
+    const TABLE: Table = Table::Mails;
+    type Id = MailId;
+    fn key(id: &MailId) -> Key {
+        Key::of(id)
+    }
+}
+
+impl MailRecord {
+    /// A mail without an ending, as far as its bytes tell.
+    pub fn open(
+        mail: Option<&ParsedMail>,
+        raw_key: String,
+        raw: &[u8],
+        origin: Origin,
+        at: Timestamp,
+    ) -> Self {
+        let references = mail.map(references).unwrap_or_default();
+        Self {
+            mail_id: mail.map_or_else(|| id_of(&[raw]), mail_id),
+            day: at.day(),
+            received_at: at,
+            open: Some(OPEN.to_owned()),
+            ending: None,
+            origin,
+            sender: mail.and_then(|mail| match &mail.author {
+                crate::mail::parse::Author::One(address) => Some(address.clone()),
+                _ => None,
+            }),
+            recipients: mail.map(|mail| listed(&mail.recipients)).unwrap_or_default(),
+            subject: mail.map(|mail| mail.subject.clone()).unwrap_or_default(),
+            message_id: mail.and_then(|mail| mail.message_id.clone()),
+            references,
+            raw_key,
+            size_bytes: raw.len(),
+            command_id: None,
+            thread_id: None,
+            project_key: None,
+            trace: Trace::default(),
+            outcome: None,
+            reply_message_id: None,
+        }
+    }
+
+    /// Gives it its ending.
+    pub fn end(&mut self, ending: MailEnding, trace: Trace) {
+        self.open = None;
+        self.ending = Some(ending);
+        self.trace = trace;
+    }
+}
+
+fn listed<T: Clone>(items: &[T]) -> Vec<T> {
+    items[items.len().saturating_sub(MAX_LISTED)..].to_vec()
+}
+
+fn references(mail: &ParsedMail) -> Vec<String> {
+    let chain: Vec<String> = mail.header("references").flat_map(crate::mail::thread::message_ids).collect();
+    listed(&chain)
+}
+
+/// Recipient, Message-ID and body: what a second delivery of the same mail has in common with the first, whatever path it
+/// took.
+fn mail_id(mail: &ParsedMail) -> MailId {
+    let recipients: Vec<&str> = mail.recipients.iter().map(EmailAddress::as_str).collect();
+    let message_id = mail.message_id.as_deref().unwrap_or_default();
+    let author = format!("{:?}", mail.author);
+    id_of(&[
+        recipients.join(",").as_bytes(),
+        message_id.as_bytes(),
+        author.as_bytes(),
+        mail.subject.as_bytes(),
+        mail.body_hash.as_str().as_bytes(),
+    ])
+}
+
+/// 32 hex digits of the hash of all parts, each behind its length.
+fn id_of(parts: &[&[u8]]) -> MailId {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
+    }
+    let digits = hex::encode(&hash.finalize()[..16]);
+    MailId::parse(&digits).unwrap_or_else(|_| unreachable!("32 hex digits are a mail id"))
+}
+
+/// The key of a raw mail among the objects.
+pub fn raw_key(raw: &[u8]) -> String {
+    common::domain::names::raw_mail_key(&ContentHash::of(raw))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(raw: &str) -> MailId {
+        let mail = crate::mail::read(raw.as_bytes()).unwrap();
+        MailRecord::open(Some(&mail), String::new(), raw.as_bytes(), Origin::Http, Timestamp::default()).mail_id
+    }
+
+    #[test]
+    fn the_same_mail_on_another_path_is_the_same_mail() {
+        let mail = "From: a@b.c\r\nTo: x@y.z\r\nMessage-ID: <1@b.c>\r\n\r\nhello";
+        assert_eq!(id(mail), id(&format!("Received: by somebody\r\n{mail}")));
+        assert_ne!(id(mail), id(&mail.replace("<1@", "<2@")));
+        assert_ne!(id(mail), id(&mail.replace("hello", "hallo")));
+        assert_ne!(id(mail), id(&mail.replace("x@y.z", "w@y.z")));
+    }
+
+    #[test]
+    fn an_ending_takes_it_off_the_list_of_open_mails() {
+        let mut record = MailRecord::open(None, "k".into(), b"x", Origin::Queue, Timestamp::default());
+        assert_eq!(serde_json::to_value(&record).unwrap()["open"], OPEN);
+        record.end(MailEnding::Malformed, Trace::default());
+        assert!(serde_json::to_value(&record).unwrap().get("open").is_none());
+    }
+}

@@ -1,0 +1,150 @@
+//! Mails we mean to send. A row is written before the mail is sent and marked after, so that a crash in between sends it
+//! again under the same key: once into the local outbox, at least once over carriers that know no key.
+
+use common::cloud::mailer::{OutgoingMail, Sent};
+use common::cloud::store::{Key, Record, Stored, Table};
+use common::cloud::{CloudError, Result};
+use common::domain::ids::{EmailAddress, MailId, ProjectUser, ThreadId};
+use common::domain::thread::Direction;
+use common::domain::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::app::App;
+use crate::dispatch::remember;
+use crate::ingest::record::MailRecord;
+
+/// How far a mail has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutboxState {
+    /// To be sent.
+    Pending,
+    /// The carrier has it.
+    Sent,
+    /// The carrier will never take it.
+    Failed,
+}
+
+/// A row of the outbox table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutboxRecord {
+    /// One per mail we ever mean to send.
+    pub dedup_key: String,
+    /// How far it has come.
+    pub state: OutboxState,
+    /// To whom.
+    pub to: EmailAddress,
+    /// The message (RFC 5322).
+    pub message: String,
+    /// Its Message-ID without angle brackets.
+    pub message_id: String,
+    /// The mail it answers.
+    pub mail_id: MailId,
+    /// The conversation it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<Conversation>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Where the carrier put it, or why it did not take it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// When it was written.
+    pub created_at: Timestamp,
+    /// When the carrier took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<Timestamp>,
+}
+
+/// Which thread of whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Conversation {
+    /// Whose.
+    pub project_key: ProjectUser,
+    /// Which.
+    pub thread_id: ThreadId,
+}
+
+impl Record for OutboxRecord {
+    const TABLE: Table = Table::Outbox;
+    type Id = String;
+    fn key(id: &String) -> Key {
+        Key::of(id)
+    }
+}
+
+/// Writes a mail down and sends it. Once it is written down, a carrier that does not answer is no error: the sweep tries
+/// again.
+pub async fn post(app: &App, record: OutboxRecord) -> Result<()> {
+    let stored = match app.cloud.store.insert(&record).await {
+        Ok(version) => Stored { value: record, version },
+        Err(CloudError::Conflict(_)) => match app.cloud.store.load::<OutboxRecord>(&record.dedup_key).await? {
+            Some(earlier) => earlier,
+            None => return Err(CloudError::unavailable("read the outbox", "a row vanished while it was read")),
+        },
+        Err(error) => return Err(error),
+    };
+    deliver(app, stored).await
+}
+
+/// Sends a mail that is written down, unless it was sent.
+pub async fn deliver(app: &App, stored: Stored<OutboxRecord>) -> Result<()> {
+    if stored.value.state != OutboxState::Pending {
+        return Ok(());
+    }
+    let mail = OutgoingMail {
+        dedup_key: stored.value.dedup_key.clone(),
+        to: stored.value.to.clone(),
+        bytes: stored.value.message.clone().into(),
+    };
+    match app.cloud.mailer.send(&mail).await {
+        Ok(sent) => record_sent(app, stored, sent).await,
+        Err(error) => record_failure(app, stored, error).await,
+    }
+}
+
+async fn record_sent(app: &App, mut stored: Stored<OutboxRecord>, sent: Sent) -> Result<()> {
+    let row = &mut stored.value;
+    row.state = OutboxState::Sent;
+    row.attempts += 1;
+    row.sent_at = Some(app.cloud.clock.now());
+    if let Some(used) = sent.message_id {
+        row.message_id = used;
+    }
+    row.note = Some(sent.place);
+    if let Some(conversation) = &row.conversation {
+        let store = &*app.cloud.store;
+        let key = conversation.project_key.clone();
+        remember(store, key, &row.message_id, &conversation.thread_id, Direction::Outbound).await?;
+    }
+    let reply = row.message_id.clone();
+    let answered = |mail: &mut MailRecord| {
+        mail.reply_message_id = Some(reply.clone());
+        std::ops::ControlFlow::Continue(())
+    };
+    app.cloud.store.update::<MailRecord>(&row.mail_id, answered).await?;
+    tracing::info!(mail.id = %row.mail_id, "an answer was sent");
+    save(app, &stored).await
+}
+
+async fn record_failure(app: &App, mut stored: Stored<OutboxRecord>, error: CloudError) -> Result<()> {
+    let row = &mut stored.value;
+    row.attempts += 1;
+    row.note = Some(error.to_string());
+    if error.is_retryable() {
+        tracing::warn!(%error, mail.id = %row.mail_id, "an answer could not be sent; it is tried again");
+    } else {
+        tracing::error!(%error, mail.id = %row.mail_id, "an answer can never be sent");
+        row.state = OutboxState::Failed;
+    }
+    save(app, &stored).await
+}
+
+/// Two senders of one row write the same; the slower one's write may be lost.
+async fn save(app: &App, stored: &Stored<OutboxRecord>) -> Result<()> {
+    match app.cloud.store.replace(stored).await {
+        Ok(_) | Err(CloudError::Conflict(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,176 @@
+//! What workers report becomes a closed job and one answer. The answer is written from the job's row, so that a result
+//! that comes twice, or late, tells the owner nothing else.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use common::cloud::queue::Delivery;
+use common::cloud::{CloudError, Result};
+use common::domain::ids::EmailAddress;
+use common::domain::job::{Job, JobState};
+use common::domain::names::Queue;
+use common::domain::timestamp::Timestamp;
+use common::messages::JobResult;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::config::PublicUrl;
+use crate::feed::{Feed, set_aside};
+use crate::ingest::record::MailRecord;
+use crate::outbox::{Conversation, OutboxRecord, OutboxState, post};
+use crate::reply::message::{Envelope, compose};
+use crate::reply::{self, Letter};
+use crate::route::Question;
+
+/// Works the output queue off until it is told to stop.
+pub async fn run(app: Arc<App>, stop: CancellationToken) {
+    let mut feed = Feed::new(app.clone(), Queue::Output, "output queue", stop);
+    while let Some(batch) = feed.next().await {
+        for delivery in batch {
+            if let Err(error) = take(&app, &delivery).await {
+                tracing::warn!(%error, "a result could not be recorded; it stays in the queue and comes again");
+            }
+        }
+    }
+}
+
+/// Handles one message: it is deleted only when what it says is recorded, or it was set aside.
+pub async fn take(app: &App, delivery: &Delivery) -> Result<()> {
+    match JobResult::parse(&delivery.body) {
+        Ok(result) => {
+            settle(app, &result).await?;
+            app.cloud.queues.delete(&delivery.receipt).await
+        }
+        Err(reason) => set_aside(app, delivery, Queue::OutputDead, &reason.to_string()).await,
+    }
+}
+
+/// Closes the job that a result is about and answers its mail.
+pub async fn settle(app: &App, result: &JobResult) -> Result<()> {
+    if result.interrupted {
+        tracing::info!(command.id = %result.command_id, thread.id = %result.thread_id, "a job was interrupted and runs again");
+        return Ok(());
+    }
+    let now = app.cloud.clock.now();
+    let close = |job: &mut Job| close(job, result, &app.public_url, now);
+    let Some(job) = app.cloud.store.update::<Job>(&result.command_id, close).await? else {
+        tracing::info!(
+            command.id = %result.command_id, thread.id = %result.thread_id,
+            "a result for work we have no row of: {}", result.outcome
+        );
+        return Ok(());
+    };
+    if job.is_open() {
+        tracing::warn!(
+            command.id = %job.command_id, thread.id = %job.thread_id, project.key = %job.project_key,
+            "a result of a worker that lost its claim is ignored"
+        );
+        return Ok(());
+    }
+    answer(app, &job).await
+}
+
+/// Only the first result under the newest claim closes a job.
+fn close(job: &mut Job, result: &JobResult, public: &PublicUrl, now: Timestamp) -> ControlFlow<()> {
+    if !job.is_open() || result.epoch < job.epoch {
+        return ControlFlow::Break(());
+    }
+    job.state = JobState::Done;
+    job.pending = None;
+    job.outcome = Some(result.outcome);
+    job.summary = Some(result.summary.clone()).filter(|text| !text.is_empty());
+    job.commit_id = result.commit_id.clone().or(job.commit_id.take());
+    job.files_changed.clone_from(&result.files_changed);
+    job.preview_url = preview(result, public);
+    job.error.clone_from(&result.error);
+    job.usage = result.usage;
+    job.worker_id = Some(result.worker_id.clone());
+    job.epoch = result.epoch;
+    job.finished_at = Some(now);
+    ControlFlow::Continue(())
+}
+
+fn preview(result: &JobResult, public: &PublicUrl) -> Option<String> {
+    let known = result.s3_url.clone();
+    known.or_else(|| result.s3_bucket.as_deref().map(|host| public.of_host(host)))
+}
+
+/// One answer per job, to the mail that ordered it; work sent by hand gets none.
+async fn answer(app: &App, job: &Job) -> Result<()> {
+    tracing::info!(
+        command.id = %job.command_id, thread.id = %job.thread_id, project.key = %job.project_key,
+        "a job ended as {}", job.outcome.map_or("unknown", common::domain::outcome::JobOutcome::as_str)
+    );
+    let (Some(mail_id), Some(to)) = (&job.mail_id, &job.requested_by) else { return Ok(()) };
+    let outcome = |mail: &mut MailRecord| {
+        mail.outcome = job.outcome;
+        ControlFlow::Continue(())
+    };
+    let Some(mail) = app.cloud.store.update::<MailRecord>(mail_id, outcome).await? else {
+        tracing::warn!(command.id = %job.command_id, "the mail that ordered a job is no longer kept; nobody is answered");
+        return Ok(());
+    };
+    let letter = reply::answer(job, &mail.subject).map_err(|e| CloudError::Invalid(e.to_string()))?;
+    let tag = app.secret.of_thread(&job.thread_id);
+    let message_id = format!("{tag}.{}@{}", job.command_id, app.mail_from.domain());
+    let conversation =
+        Conversation { project_key: job.project_key.clone(), thread_id: job.thread_id.clone() };
+    let key = format!("answer-{}", job.command_id);
+    send(app, &mail, to, key, message_id, &letter, Some(conversation)).await
+}
+
+/// Asks the author of a mail something.
+pub async fn ask(app: &App, mail: &MailRecord, question: &Question) -> Result<()> {
+    let Some(to) = &mail.sender else { return Ok(()) };
+    let domain = app.mail_from.domain();
+    let question = match question {
+        Question::WhatToDo => reply::Question::WhatToDo,
+        Question::WhichSite(sites) => reply::Question::WhichSite(
+            sites.iter().map(|site| (site.clone(), format!("{site}@{domain}"))).collect(),
+        ),
+    };
+    let letter = reply::question(&question, &mail.subject).map_err(|e| CloudError::Invalid(e.to_string()))?;
+    let message_id = format!("question.{}@{domain}", mail.mail_id);
+    send(app, mail, to, format!("question-{}", mail.mail_id), message_id, &letter, None).await
+}
+
+async fn send(
+    app: &App,
+    mail: &MailRecord,
+    to: &EmailAddress,
+    dedup_key: String,
+    message_id: String,
+    letter: &Letter,
+    conversation: Option<Conversation>,
+) -> Result<()> {
+    let created_at = app.cloud.clock.now();
+    let envelope = Envelope {
+        from: &app.mail_from.mailbox,
+        to,
+        message_id: &message_id,
+        in_reply_to: mail.message_id.as_deref(),
+        references: &mail.references,
+        at: created_at,
+    };
+    let message = match compose(letter, &envelope) {
+        Ok(message) => message,
+        Err(error) => {
+            tracing::error!(%error, mail.id = %mail.mail_id, "an answer cannot be written");
+            return Ok(());
+        }
+    };
+    let record = OutboxRecord {
+        dedup_key,
+        state: OutboxState::Pending,
+        to: to.clone(),
+        message,
+        message_id,
+        mail_id: mail.mail_id.clone(),
+        conversation,
+        attempts: 0,
+        note: None,
+        created_at,
+        sent_at: None,
+    };
+    post(app, record).await
+}
