@@ -312,7 +312,7 @@ pub struct Stored<T> {
 /// How often a read-decide-write is tried again after somebody else wrote in between.
 const MAX_CONFLICTS: usize = 20;
 
-impl dyn Store {
+impl dyn Store + '_ {
     /// Reads a record.
     pub async fn load<T: Record>(&self, id: &T::Id) -> Result<Option<Stored<T>>> {
         self.get(T::TABLE, &T::key(id)).await?.map(decode).transpose()
