@@ -48,7 +48,12 @@ pub struct MailSettings {
     pub trust: Trust,
 
     /// Who answers are from; sites can be written to at the same domain.
-    #[arg(long, env = "HERMES_MAIL_FROM", default_value = "Hermes <hermes@localhost>", value_name = "MAILBOX")]
+    #[arg(
+        long,
+        env = "HERMES_MAIL_FROM",
+        default_value = "Hermes <hermes@localhost>",
+        value_name = "MAILBOX"
+    )]
     pub mail_from: MailFrom,
 
     /// Where browsers reach us, for preview links: `http://host:port`. Only scheme and port are used. Default: http and
@@ -91,7 +96,9 @@ pub enum BadSettings {
     )]
     TrustsTheWorld(SocketAddr),
     /// A token that can be guessed.
-    #[error("HERMES_ADMIN_TOKEN has fewer than 16 characters: choose a longer one, or leave it out and one is made")]
+    #[error(
+        "HERMES_ADMIN_TOKEN has fewer than 16 characters: choose a longer one, or leave it out and one is made"
+    )]
     WeakToken,
 }
 
@@ -159,7 +166,8 @@ impl PublicUrl {
 impl FromStr for PublicUrl {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let url = Url::parse(text).map_err(|e| format!("write it as https://host or http://host:port: {e}"))?;
+        let url =
+            Url::parse(text).map_err(|e| format!("write it as https://host or http://host:port: {e}"))?;
         match url.scheme() {
             "http" | "https" => Ok(Self { scheme: url.scheme().to_owned(), port: url.port() }),
             other => Err(format!("{other} is neither http nor https")),

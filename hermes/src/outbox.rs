@@ -79,10 +79,17 @@ impl Record for OutboxRecord {
 pub async fn post(app: &App, record: OutboxRecord) -> Result<()> {
     let stored = match app.cloud.store.insert(&record).await {
         Ok(version) => Stored { value: record, version },
-        Err(CloudError::Conflict(_)) => match app.cloud.store.load::<OutboxRecord>(&record.dedup_key).await? {
-            Some(earlier) => earlier,
-            None => return Err(CloudError::unavailable("read the outbox", "a row vanished while it was read")),
-        },
+        Err(CloudError::Conflict(_)) => {
+            match app.cloud.store.load::<OutboxRecord>(&record.dedup_key).await? {
+                Some(earlier) => earlier,
+                None => {
+                    return Err(CloudError::unavailable(
+                        "read the outbox",
+                        "a row vanished while it was read",
+                    ));
+                }
+            }
+        }
         Err(error) => return Err(error),
     };
     deliver(app, stored).await

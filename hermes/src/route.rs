@@ -120,7 +120,8 @@ fn choose_sender<'a>(
         );
         return Err(Rejection::silent(MailEnding::UnknownSender));
     }
-    let named = |sender: &&Sender| request.recipients.iter().any(|to| to.local() == sender.project_id.as_str());
+    let named =
+        |sender: &&Sender| request.recipients.iter().any(|to| to.local() == sender.project_id.as_str());
     if let Some(sender) = only(facts.senders.iter().filter(named)) {
         trace.note(Stage::Route, format!("the recipient names {}", sender.project_id));
         return Ok(sender);
@@ -298,12 +299,12 @@ mod tests {
     #[test]
     fn a_mail_that_is_handled_again_keeps_its_thread() {
         let mut known = facts(&["amelia"]);
-        known.threads.insert(ProjectUser::parse("amelia#scott").unwrap(), ThreadId::parse("other-1").unwrap());
+        known
+            .threads
+            .insert(ProjectUser::parse("amelia#scott").unwrap(), ThreadId::parse("other-1").unwrap());
         let chosen = ThreadId::parse("chosen-1").unwrap();
-        let ids = Ids {
-            command: CommandId::parse("c1").unwrap(),
-            thread: ThreadChoice::Chosen(chosen.clone()),
-        };
+        let ids =
+            Ids { command: CommandId::parse("c1").unwrap(), thread: ThreadChoice::Chosen(chosen.clone()) };
         let routed = route(&request("x@y.z"), &known, &ids, Timestamp::default(), &mut Trace::default());
         assert_eq!(routed.unwrap().work.thread_id, chosen);
     }

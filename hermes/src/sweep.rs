@@ -27,7 +27,7 @@ const GRACE: Duration = Duration::from_secs(10);
 const ANNOUNCE_AFTER: Duration = Duration::from_mins(1);
 const ANNOUNCE_AT_MOST_AFTER: Duration = Duration::from_mins(10);
 /// The most rows of one run.
-const MAX_ROWS: usize = 1000;
+const MAX_ROWS: usize = 10_000;
 
 /// What is remembered from one run to the next; losing it costs time, never correctness.
 pub struct Sweeper {

@@ -33,7 +33,9 @@ fn unwrap(body: &str, depth: usize) -> Result<Vec<u8>, NoMail> {
         (Some("Notification"), Some(message), _) => unwrap(message, depth + 1),
         (_, _, Some(content)) => Ok(decoded(content)),
         (Some(_), _, None) => Err(NoMail("an SNS message that is no notification of a mail")),
-        (None, _, None) => Err(NoMail("JSON without a mail; expected raw MIME, {\"content\": ...} or an SNS notification")),
+        (None, _, None) => {
+            Err(NoMail("JSON without a mail; expected raw MIME, {\"content\": ...} or an SNS notification"))
+        }
     }
 }
 

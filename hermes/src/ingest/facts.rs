@@ -15,7 +15,7 @@ use crate::route::Facts;
 const MAX_NAMED: usize = 5;
 
 /// The facts about a request.
-pub async fn gather(cloud: &Cloud, request: &MailRequest) -> Result<Facts> {
+pub(super) async fn gather(cloud: &Cloud, request: &MailRequest) -> Result<Facts> {
     let store = &*cloud.store;
     let (senders, _) = store.find::<Sender>(Query::partition(&request.from)).await?;
     if senders.is_empty() {

@@ -133,10 +133,8 @@ fn ids(earlier: Option<&MailRecord>, at: Timestamp) -> Ids {
     let thread = earlier.and_then(|record| record.thread_id.clone());
     Ids {
         command: command.unwrap_or_else(|| CommandId::from_uuid(uuid_at(at))),
-        thread: thread.map_or_else(
-            || ThreadChoice::OrNew(ThreadId::from_uuid(Uuid::new_v4())),
-            ThreadChoice::Chosen,
-        ),
+        thread: thread
+            .map_or_else(|| ThreadChoice::OrNew(ThreadId::from_uuid(Uuid::new_v4())), ThreadChoice::Chosen),
     }
 }
 
@@ -190,10 +188,12 @@ async fn end(
             Ok(stored.value)
         }
         // Two runs of the same mail: the other one was faster, with the same ids.
-        Err(CloudError::Conflict(_)) => match app.cloud.store.load::<MailRecord>(&stored.value.mail_id).await? {
-            Some(other) if other.value.ending.is_some() => Ok(other.value),
-            _ => Err(CloudError::Throttled("a mail is handled twice at once".into())),
-        },
+        Err(CloudError::Conflict(_)) => {
+            match app.cloud.store.load::<MailRecord>(&stored.value.mail_id).await? {
+                Some(other) if other.value.ending.is_some() => Ok(other.value),
+                _ => Err(CloudError::Throttled("a mail is handled twice at once".into())),
+            }
+        }
         Err(error) => Err(error),
     }
 }

@@ -180,7 +180,8 @@ mod tests {
 
     fn id(raw: &str) -> MailId {
         let mail = crate::mail::read(raw.as_bytes()).unwrap();
-        MailRecord::open(Some(&mail), String::new(), raw.as_bytes(), Origin::Http, Timestamp::default()).mail_id
+        MailRecord::open(Some(&mail), String::new(), raw.as_bytes(), Origin::Http, Timestamp::default())
+            .mail_id
     }
 
     #[test]

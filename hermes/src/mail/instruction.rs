@@ -30,7 +30,10 @@ pub fn instruction(mail: &ParsedMail, trace: &mut Trace) -> Words {
         cut(quoted, MAX_QUOTED_BYTES);
     }
     if words.new.len() < written {
-        trace.note(Stage::Instruction, format!("only the first {} of {written} bytes are kept", words.new.len()));
+        trace.note(
+            Stage::Instruction,
+            format!("only the first {} of {written} bytes are kept", words.new.len()),
+        );
     }
     trace.note(
         Stage::Instruction,
@@ -98,7 +101,11 @@ fn quote_header(lines: &[&str]) -> Option<Quote> {
     }
     let length = (1..=lines.len().min(3)).find(|length| is_headline(&lines[..*length].join(" ")))?;
     let following = lines[length..].iter().find(|line| !line.trim().is_empty());
-    Some(if following.is_some_and(|line| line.starts_with('>')) { Quote::Marked(length) } else { Quote::Rest })
+    Some(if following.is_some_and(|line| line.starts_with('>')) {
+        Quote::Marked(length)
+    } else {
+        Quote::Rest
+    })
 }
 
 fn is_headline(line: &str) -> bool {
@@ -138,7 +145,8 @@ mod tests {
 
     #[test]
     fn a_quote_below_its_headline_is_no_instruction() {
-        let words = split("Make it blue.\n\nOn Mon, 3 Mar 2025, Hermes <h@x> wrote:\n> Make it red\n> please\n");
+        let words =
+            split("Make it blue.\n\nOn Mon, 3 Mar 2025, Hermes <h@x> wrote:\n> Make it red\n> please\n");
         assert_eq!(words.new, "Make it blue.");
         assert!(words.quoted.unwrap().contains("Make it red"));
     }

@@ -59,6 +59,10 @@ pub fn understand(
 pub fn trace_parsed(mail: &ParsedMail, trace: &mut Trace) {
     trace.note(
         Stage::Parse,
-        format!("a mail with {} header fields and {} attachments", mail.headers.len(), mail.attachments.len()),
+        format!(
+            "a mail with {} header fields and {} attachments",
+            mail.headers.len(),
+            mail.attachments.len()
+        ),
     );
 }

@@ -89,7 +89,8 @@ pub fn read(raw: &[u8]) -> Result<ParsedMail, Unreadable> {
     }
     // A debug build of the parser overflows on some mails; a mail that breaks the parser is no reason to stop.
     catch_unwind(AssertUnwindSafe(|| {
-        let message = MessageParser::default().parse(raw).ok_or(Unreadable::NotAMail("no header was found"))?;
+        let message =
+            MessageParser::default().parse(raw).ok_or(Unreadable::NotAMail("no header was found"))?;
         if message.parts.len() > MAX_PARTS {
             return Err(Unreadable::NotAMail("it has more than 1,000 parts"));
         }
@@ -147,9 +148,8 @@ fn unfold(header: &[u8]) -> Vec<(String, String)> {
 }
 
 fn looks_like_mail(headers: &[(String, String)]) -> bool {
-    const KNOWN: [&str; 9] = [
-        "from", "to", "subject", "date", "message-id", "received", "return-path", "sender", "mime-version",
-    ];
+    const KNOWN: [&str; 9] =
+        ["from", "to", "subject", "date", "message-id", "received", "return-path", "sender", "mime-version"];
     headers.iter().any(|(name, _)| KNOWN.contains(&name.as_str()))
 }
 
@@ -166,7 +166,9 @@ fn author(message: &Message<'_>, headers: &[(String, String)]) -> Author {
     let (first, more) = (addresses.next(), addresses.next().is_some());
     match first.and_then(|found| found.address()) {
         Some(_) if more => Author::Unclear("several addresses in From".into()),
-        Some(found) => EmailAddress::parse(found).map_or_else(|e| Author::Unclear(e.to_string()), Author::One),
+        Some(found) => {
+            EmailAddress::parse(found).map_or_else(|e| Author::Unclear(e.to_string()), Author::One)
+        }
         None => Author::Unclear("From holds no address".into()),
     }
 }
@@ -177,7 +179,9 @@ fn recipients(message: &Message<'_>, headers: &[(String, String)]) -> Vec<EmailA
         .headers
         .iter()
         .filter(|header| matches!(header.name, HeaderName::To | HeaderName::Cc))
-        .filter_map(|header| if let HeaderValue::Address(address) = &header.value { Some(address) } else { None })
+        .filter_map(
+            |header| if let HeaderValue::Address(address) = &header.value { Some(address) } else { None },
+        )
         .flat_map(|address| address.iter())
         .filter_map(|found| found.address().map(str::to_owned));
     let delivered = headers
@@ -185,7 +189,8 @@ fn recipients(message: &Message<'_>, headers: &[(String, String)]) -> Vec<EmailA
         .filter(|(name, _)| matches!(name.as_str(), "delivered-to" | "x-original-to"))
         .map(|(_, value)| value.trim_matches(['<', '>']).to_owned());
     let mut all = Vec::new();
-    for address in stated.chain(delivered).take(MAX_PARTS).filter_map(|text| EmailAddress::parse(&text).ok()) {
+    for address in stated.chain(delivered).take(MAX_PARTS).filter_map(|text| EmailAddress::parse(&text).ok())
+    {
         if !all.contains(&address) {
             all.push(address);
         }

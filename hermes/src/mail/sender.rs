@@ -61,14 +61,8 @@ mod tests {
 
     #[test]
     fn nobody_is_believed_without_a_voucher() {
-        assert_eq!(
-            sender_of("From: a@b.c\r\n", Authenticity::Unverified),
-            Err(MailEnding::Unauthenticated)
-        );
-        assert_eq!(
-            sender_of("From: A <A@b.c>\r\n", Authenticity::Vouched).unwrap().as_str(),
-            "a@b.c"
-        );
+        assert_eq!(sender_of("From: a@b.c\r\n", Authenticity::Unverified), Err(MailEnding::Unauthenticated));
+        assert_eq!(sender_of("From: A <A@b.c>\r\n", Authenticity::Vouched).unwrap().as_str(), "a@b.c");
     }
 
     #[test]

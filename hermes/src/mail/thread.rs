@@ -46,7 +46,9 @@ pub fn message_ids(value: &str) -> Vec<String> {
 }
 
 fn is_id(text: &str) -> bool {
-    text.contains('@') && text.len() <= MAX_ID_BYTES && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+    text.contains('@')
+        && text.len() <= MAX_ID_BYTES
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 #[cfg(test)]

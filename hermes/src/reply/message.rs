@@ -42,11 +42,8 @@ pub enum Unwritable {
 
 /// Puts the message together (RFC 5322; threading per section 3.6.4, automatic marks per RFC 3834).
 pub fn compose(letter: &Letter, envelope: &Envelope<'_>) -> Result<String, Unwritable> {
-    let to = envelope
-        .to
-        .as_str()
-        .parse()
-        .map_err(|reason| Unwritable::Address(envelope.to.clone(), reason))?;
+    let to =
+        envelope.to.as_str().parse().map_err(|reason| Unwritable::Address(envelope.to.clone(), reason))?;
     let millis = u64::try_from(envelope.at.millis()).unwrap_or(0);
     let mut message = Message::builder()
         .from(envelope.from.clone())
@@ -80,11 +77,8 @@ mod tests {
     use super::*;
 
     fn composed(subject: &str) -> String {
-        let letter = Letter {
-            subject: subject.into(),
-            text: "Grüße\n".into(),
-            html: "<p>Grüße</p>".into(),
-        };
+        let letter =
+            Letter { subject: subject.into(), text: "Grüße\n".into(), html: "<p>Grüße</p>".into() };
         let from: Mailbox = "Hermes <hermes@localhost>".parse().unwrap();
         let to = EmailAddress::parse("scott@example.org").unwrap();
         let references = ["a@x".to_owned(), "b@x".to_owned()];

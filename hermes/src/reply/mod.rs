@@ -118,10 +118,14 @@ mod tests {
     fn an_answer_says_what_changed_where_to_look_and_which_conversation_it_is() {
         let letter = answer(&job(JobOutcome::Changed), "Opening hours").unwrap();
         assert_eq!(letter.subject, "Re: Opening hours");
-        for part in ["open</b> at 9", "src/index.astro", "http://k.amelia.localhost:8025/", "Conversation ID: abcdef"] {
+        for part in
+            ["open</b> at 9", "src/index.astro", "http://k.amelia.localhost:8025/", "Conversation ID: abcdef"]
+        {
             assert!(letter.text.contains(part), "{part} in {}", letter.text);
         }
-        assert!(letter.html.contains("Conversation ID: abcdef") && letter.html.contains("prefers-color-scheme"));
+        assert!(
+            letter.html.contains("Conversation ID: abcdef") && letter.html.contains("prefers-color-scheme")
+        );
     }
 
     #[test]
@@ -134,10 +138,18 @@ mod tests {
     #[test]
     fn every_outcome_has_words_of_its_own_and_says_what_to_do() {
         let all = [
-            JobOutcome::Changed, JobOutcome::Answered, JobOutcome::Question, JobOutcome::Stopped,
-            JobOutcome::Interrupted, JobOutcome::BudgetExhausted, JobOutcome::BuildFailed,
-            JobOutcome::PublishFailed, JobOutcome::PushConflict, JobOutcome::Refused,
-            JobOutcome::AgentFailed, JobOutcome::Failed,
+            JobOutcome::Changed,
+            JobOutcome::Answered,
+            JobOutcome::Question,
+            JobOutcome::Stopped,
+            JobOutcome::Interrupted,
+            JobOutcome::BudgetExhausted,
+            JobOutcome::BuildFailed,
+            JobOutcome::PublishFailed,
+            JobOutcome::PushConflict,
+            JobOutcome::Refused,
+            JobOutcome::AgentFailed,
+            JobOutcome::Failed,
         ];
         let mut seen = std::collections::BTreeSet::new();
         for outcome in all {

@@ -1,0 +1,116 @@
+//! `hermes jobs` and `hermes claims`
+
+use clap::Subcommand;
+use common::cloud::Cloud;
+use common::domain::ids::{CommandId, ProjectId, UserId};
+use common::domain::job::{Job, JobState};
+
+use super::{Output, Result, word};
+use crate::operations::Slice;
+use crate::operations::jobs::{self, JobFilter};
+
+/// What to show of jobs.
+#[derive(Debug, Subcommand)]
+pub enum JobCommand {
+    /// Jobs, newest first.
+    List {
+        /// Only of this site.
+        #[arg(long, value_name = "ID")]
+        project: Option<ProjectId>,
+        /// Only of this person.
+        #[arg(long, value_name = "ID")]
+        user: Option<UserId>,
+        /// Only pending, running or done.
+        #[arg(long, value_parser = word::<JobState>)]
+        state: Option<JobState>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// One job with its steps.
+    Show {
+        /// The job's command id.
+        command: CommandId,
+    },
+}
+
+/// Shows jobs.
+pub(super) async fn run(cloud: &Cloud, command: &JobCommand, out: &Output) -> Result<()> {
+    match command {
+        JobCommand::List { project, user, state, limit } => {
+            let filter = JobFilter { project: project.clone(), user: user.clone(), state: *state };
+            let listed = jobs::list(cloud, &filter, Slice::first(*limit)).await?;
+            let rows = || listed.items.iter().map(row).collect();
+            Ok(out.list(&listed, &["created", "command", "for", "state", "outcome", "instruction"], rows)?)
+        }
+        JobCommand::Show { command } => {
+            let job = jobs::get(cloud, command).await?;
+            Ok(out.say(&job, || describe(&job))?)
+        }
+    }
+}
+
+fn state(job: &Job) -> &'static str {
+    match job.state {
+        JobState::Pending => "pending",
+        JobState::Running => "running",
+        JobState::Done => "done",
+    }
+}
+
+fn row(job: &Job) -> Vec<String> {
+    let words: String = job.instruction.split_whitespace().collect::<Vec<_>>().join(" ");
+    vec![
+        job.created_at.to_string(),
+        job.command_id.to_string(),
+        job.project_key.to_string(),
+        state(job).to_owned(),
+        job.outcome.map_or_else(String::new, |outcome| outcome.to_string()),
+        words.chars().take(60).collect(),
+    ]
+}
+
+fn describe(job: &Job) -> String {
+    let mut text = format!(
+        "job {} for {}\nstate     {}\nbranch    {}\nattempts  {}\n",
+        job.command_id,
+        job.project_key,
+        state(job),
+        job.branch,
+        job.attempts
+    );
+    let more = [
+        ("outcome", job.outcome.map(|outcome| outcome.to_string())),
+        ("commit", job.commit_id.clone()),
+        ("preview", job.preview_url.clone()),
+        ("summary", job.summary.clone()),
+        ("error", job.error.clone()),
+    ];
+    for (name, value) in more.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        text += &format!("{name:9} {value}\n");
+    }
+    for step in &job.steps {
+        let ended = step
+            .ended_at
+            .map_or_else(|| "runs".to_owned(), |at| format!("{} ms", at.since(step.started_at).as_millis()));
+        text += &format!("  {:9} {ended:10} {}\n", step.name.as_str(), step.result.as_deref().unwrap_or(""));
+    }
+    text.trim_end().to_owned()
+}
+
+/// Shows who works for whom.
+pub(super) async fn claims(cloud: &Cloud, out: &Output) -> Result<()> {
+    let claims = jobs::claims(cloud).await?;
+    let rows = || {
+        let row = |claim: &common::domain::claim::ClaimRecord| {
+            vec![
+                claim.project_key.to_string(),
+                claim.owner.as_ref().map_or_else(String::new, |owner| owner.worker.to_string()),
+                claim.epoch.to_string(),
+                claim.last_activity.to_string(),
+            ]
+        };
+        claims.iter().map(row).collect()
+    };
+    Ok(out.list(&claims, &["for", "worker", "epoch", "last activity"], rows)?)
+}

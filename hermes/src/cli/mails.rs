@@ -1,0 +1,131 @@
+//! `hermes mail` and `hermes mails`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use common::cloud::Cloud;
+use common::config::CloudSettings;
+use common::domain::ids::MailId;
+use common::domain::outcome::MailEnding;
+
+use super::{Output, Result, read_file, word};
+use crate::app::App;
+use crate::config::MailSettings;
+use crate::ingest::record::{MailRecord, Origin};
+use crate::operations::{Slice, mails};
+use crate::secrets::SecretKey;
+use crate::{ingest, mail};
+
+/// Which mails to take.
+///
+/// Example:
+///
+///   hermes mail order.eml --trust all
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct MailArguments {
+    /// Raw mails (RFC 5322), one a file.
+    #[arg(required = true, value_name = "FILE.eml")]
+    files: Vec<PathBuf>,
+    /// How mail is taken and answered.
+    #[command(flatten)]
+    settings: MailSettings,
+}
+
+/// What to show of mails.
+#[derive(Debug, Subcommand)]
+pub enum MailsCommand {
+    /// Mails, newest first.
+    List {
+        /// Only with this ending, for example routed or unknown-sender.
+        #[arg(long, value_parser = word::<MailEnding>)]
+        ending: Option<MailEnding>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// One mail with its decision trace.
+    Show {
+        /// The mail's id.
+        mail: MailId,
+    },
+}
+
+/// Takes mails from files.
+pub(super) async fn take(
+    cloud: Cloud,
+    place: &CloudSettings,
+    arguments: &MailArguments,
+    out: &Output,
+) -> Result<()> {
+    let secret = SecretKey::kept_in(&place.data_dir)?;
+    let app = App::new(cloud, &arguments.settings, secret, 8025);
+    for path in &arguments.files {
+        let record = ingest::accept(&app, read_file(path)?.into(), Origin::CommandLine).await?;
+        out.say(&record, || format!("{}: {}", path.display(), what_now(&record)))?;
+    }
+    Ok(())
+}
+
+/// The ending, and what happens next or what to do.
+fn what_now(record: &MailRecord) -> String {
+    let why = record.trace.lines().last().map_or("", |line| line.note.as_str());
+    let ending = record.ending.map_or("open", MailEnding::as_str);
+    match (&record.command_id, &record.thread_id) {
+        (Some(command), Some(thread)) => format!(
+            "{ending} as command {command} on thread {thread}\nnext: a worker takes it up; follow it with `hermes jobs show {command}`"
+        ),
+        _ => format!("{ending}: {why}\nmore: hermes mails show {}", record.mail_id),
+    }
+}
+
+/// Shows mails.
+pub(super) async fn run(cloud: &Cloud, command: &MailsCommand, out: &Output) -> Result<()> {
+    match command {
+        MailsCommand::List { ending, limit } => {
+            let listed = mails::list(cloud, *ending, Slice::first(*limit)).await?;
+            let rows = || listed.items.iter().map(row).collect();
+            Ok(out.list(&listed, &["received", "mail", "ending", "from", "subject", "outcome"], rows)?)
+        }
+        MailsCommand::Show { mail } => {
+            let record = mails::get(cloud, mail).await?;
+            Ok(out.say(&record, || describe(&record))?)
+        }
+    }
+}
+
+fn row(record: &MailRecord) -> Vec<String> {
+    vec![
+        record.received_at.to_string(),
+        record.mail_id.to_string(),
+        record.ending.map_or("open", MailEnding::as_str).to_owned(),
+        record.sender.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string),
+        record.subject.clone(),
+        record.outcome.map_or_else(String::new, |outcome| outcome.to_string()),
+    ]
+}
+
+fn describe(record: &MailRecord) -> String {
+    let from = record.sender.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string);
+    let mut text = format!(
+        "mail {} of {}\nfrom     {from}\nsubject  {}\nending   {}\n",
+        record.mail_id,
+        record.received_at,
+        record.subject,
+        record.ending.map_or("open", MailEnding::as_str)
+    );
+    let more = [
+        ("command", record.command_id.as_ref().map(ToString::to_string)),
+        ("thread", record.thread_id.as_ref().map(ToString::to_string)),
+        ("outcome", record.outcome.map(|outcome| outcome.to_string())),
+        ("answer", record.reply_message_id.clone()),
+    ];
+    for (name, value) in more.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        text += &format!("{name:8} {value}\n");
+    }
+    text += "trace\n";
+    for mail::trace::TraceLine { stage, note } in record.trace.lines() {
+        text += &format!("  {:12} {note}\n", format!("{stage:?}").to_lowercase());
+    }
+    text.trim_end().to_owned()
+}

@@ -1,0 +1,102 @@
+//! The way of people to hermes: each command calls [`crate::operations`] or [`crate::ingest`] on the data directory and
+//! prints what came of it, as a table or sentence, or as JSON.
+
+mod jobs;
+mod mails;
+mod output;
+mod projects;
+mod queues;
+mod senders;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use common::clock::Clock;
+use common::cloud::{Cloud, CloudError};
+use serde::de::DeserializeOwned;
+
+use crate::config::{ServeSettings, Settings};
+use crate::operations::OperationError;
+use crate::secrets::SecretError;
+pub use output::Output;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Take mail, order work, send answers, serve the API and the sites.
+    Serve(ServeSettings),
+    /// Sites with their repository and build.
+    #[command(subcommand)]
+    Projects(projects::ProjectCommand),
+    /// Who may write about which site.
+    #[command(subcommand)]
+    Senders(senders::SenderCommand),
+    /// Take mails from files, as if they had come in, and say what became of them.
+    Mail(mails::MailArguments),
+    /// Inbound mails and what became of them.
+    #[command(subcommand)]
+    Mails(mails::MailsCommand),
+    /// Runs of work.
+    #[command(subcommand)]
+    Jobs(jobs::JobCommand),
+    /// Who works for whom at present.
+    Claims,
+    /// How full the queues are; `queues send` puts a message on one.
+    Queues(queues::QueueArguments),
+    /// Print the OpenAPI document.
+    Openapi,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// An operation was not carried out.
+    #[error(transparent)]
+    Operation(#[from] OperationError),
+    /// A door did not do its part.
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
+    /// A secret could not be read or made.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// A file could not be read.
+    #[error("{path}: {reason}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        reason: std::io::Error,
+    },
+    /// The answer could not be written.
+    #[error("standard output: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+/// The result of a command.
+pub type Result<T> = std::result::Result<T, CliError>;
+
+/// Carries out a command on the data directory.
+pub async fn run(settings: &Settings) -> Result<()> {
+    let out = Output::new(settings.json);
+    let cloud = Cloud::from_config(&settings.cloud, Clock::System)?;
+    match &settings.command {
+        // These two need no data directory of this kind and are carried out by the library itself.
+        Command::Serve(_) | Command::Openapi => Ok(()),
+        Command::Projects(command) => projects::run(&cloud, &settings.repos.rules(), command, &out).await,
+        Command::Senders(command) => senders::run(&cloud, command, &out).await,
+        Command::Mail(arguments) => mails::take(cloud, &settings.cloud, arguments, &out).await,
+        Command::Mails(command) => mails::run(&cloud, command, &out).await,
+        Command::Jobs(command) => jobs::run(&cloud, command, &out).await,
+        Command::Claims => jobs::claims(&cloud, &out).await,
+        Command::Queues(arguments) => queues::run(&cloud, arguments, &out).await,
+    }
+}
+
+/// Reads a word of a closed list, such as `owner` or `build-failed`.
+fn word<T: DeserializeOwned>(text: &str) -> std::result::Result<T, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|error| error.to_string())
+}
+
+fn read_file(path: &PathBuf) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|reason| CliError::File { path: path.display().to_string(), reason })
+}

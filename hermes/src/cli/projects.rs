@@ -1,0 +1,126 @@
+//! `hermes projects`
+
+use clap::{Args, Subcommand};
+use common::cloud::Cloud;
+use common::domain::budget::Limits;
+use common::domain::ids::ProjectId;
+use common::domain::project::{Build, Preempt};
+use common::domain::repo_url::RepoRules;
+
+use super::{Output, Result, word};
+use crate::operations::projects::{self, ProjectSettings};
+use crate::operations::{MAX_PAGE, Slice, Written};
+
+/// What to do with projects.
+#[derive(Debug, Subcommand)]
+pub enum ProjectCommand {
+    /// Make a project, or give it other settings.
+    ///
+    /// Examples:
+    ///
+    ///   hermes projects add bakery --repo-url https://github.com/you/bakery.git
+    ///   hermes projects add docs --repo-url https://github.com/you/docs.git \
+    ///     --build-command "npx mkdocs build" --build-output site
+    #[command(verbatim_doc_comment)]
+    Add(AddArguments),
+    /// All projects.
+    List,
+    /// One project.
+    Show {
+        /// The project's id.
+        project: ProjectId,
+    },
+    /// Take a project off the list. Its repository, its sites and its history stay.
+    Remove {
+        /// The project's id.
+        project: ProjectId,
+    },
+}
+
+/// Settings of a project.
+#[derive(Debug, Args)]
+pub struct AddArguments {
+    /// Its id: 1 to 39 of a-z, 0-9 and '-'. Mail to ID@ your mail domain is about this site.
+    project: ProjectId,
+    /// Where its source lives: https://host/owner/name.git
+    #[arg(long, value_name = "URL")]
+    repo_url: String,
+    /// The branch new conversations start from [default: what the remote's HEAD names]
+    #[arg(long, value_name = "BRANCH")]
+    default_branch: Option<String>,
+    /// How it is built; words, not a shell line.
+    #[arg(long, value_name = "COMMAND", default_value = "npm run build", value_parser = words)]
+    build_command: Words,
+    /// The folder with the built site, relative to the repository.
+    #[arg(long, value_name = "FOLDER", default_value = "dist")]
+    build_output: String,
+    /// When newer work may interrupt: other-thread, always or never.
+    #[arg(long, value_name = "WHEN", default_value = "other-thread", value_parser = word::<Preempt>)]
+    preempt: Preempt,
+}
+
+/// A command as a list of words.
+#[derive(Debug, Clone)]
+struct Words(Vec<String>);
+
+fn words(text: &str) -> std::result::Result<Words, String> {
+    shell_words::split(text).map(Words).map_err(|error| error.to_string())
+}
+
+/// Carries it out.
+pub(super) async fn run(
+    cloud: &Cloud,
+    rules: &RepoRules,
+    command: &ProjectCommand,
+    out: &Output,
+) -> Result<()> {
+    match command {
+        ProjectCommand::Add(arguments) => add(cloud, rules, arguments, out).await,
+        ProjectCommand::List => list(cloud, out).await,
+        ProjectCommand::Show { project } => {
+            let found = projects::get(cloud, project).await?;
+            Ok(out.json(&found)?)
+        }
+        ProjectCommand::Remove { project } => {
+            projects::remove(cloud, project).await?;
+            Ok(out.say(&serde_json::json!({"removed": project}), || {
+                format!("project {project} is off the list")
+            })?)
+        }
+    }
+}
+
+async fn add(cloud: &Cloud, rules: &RepoRules, arguments: &AddArguments, out: &Output) -> Result<()> {
+    let settings = ProjectSettings {
+        repo_url: arguments.repo_url.clone(),
+        default_branch: arguments.default_branch.clone(),
+        build: Build { command: arguments.build_command.0.clone(), output: arguments.build_output.clone() },
+        preempt: arguments.preempt,
+        limits: Limits::default(),
+    };
+    let (project, written) = projects::put(cloud, rules, &arguments.project, settings).await?;
+    let id = &project.project_id;
+    let sentence = || match written {
+        Written::Created => format!(
+            "project {id} was made\nnext: hermes senders add you@example.org --project {id} --user you"
+        ),
+        Written::Replaced => format!("project {id} has these settings now"),
+    };
+    Ok(out.say(&project, sentence)?)
+}
+
+async fn list(cloud: &Cloud, out: &Output) -> Result<()> {
+    let listed = projects::list(cloud, Slice::first(MAX_PAGE)).await?;
+    let rows = || {
+        let row = |project: &common::domain::project::Project| {
+            vec![
+                project.project_id.to_string(),
+                project.repo_url.clone(),
+                project.default_branch.clone().unwrap_or_else(|| "(HEAD)".into()),
+                project.build.command.join(" "),
+            ]
+        };
+        listed.items.iter().map(row).collect()
+    };
+    Ok(out.list(&listed, &["project", "repository", "branch", "build"], rows)?)
+}

@@ -1,0 +1,161 @@
+//! Projects: sites with their repository and build.
+
+use std::path::{Component, Path};
+
+use common::cloud::Cloud;
+use common::domain::budget::Limits;
+use common::domain::ids::ProjectId;
+use common::domain::project::{Build, Preempt, Project};
+use common::domain::repo_url::{RepoRules, RepoUrl};
+
+use super::{Listed, OperationError, Result, Slice, Written};
+
+/// What an operator says about a project.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProjectSettings {
+    /// Where its source lives.
+    pub repo_url: String,
+    /// The branch new threads start from.
+    pub default_branch: Option<String>,
+    /// How it is built.
+    pub build: Build,
+    /// When newer work may take the place of a running job.
+    pub preempt: Preempt,
+    /// Bounds of one run.
+    pub limits: Limits,
+}
+
+/// Makes a project, or gives it other settings.
+pub async fn put(
+    cloud: &Cloud,
+    rules: &RepoRules,
+    id: &ProjectId,
+    settings: ProjectSettings,
+) -> Result<(Project, Written)> {
+    check(&settings, rules)?;
+    let now = cloud.clock.now();
+    let earlier = cloud.store.load::<Project>(id).await?;
+    let written = if earlier.is_some() { Written::Replaced } else { Written::Created };
+    let project = Project {
+        project_id: id.clone(),
+        repo_url: settings.repo_url,
+        default_branch: settings.default_branch,
+        build: settings.build,
+        preempt: settings.preempt,
+        limits: settings.limits,
+        created_at: earlier.map_or(now, |row| row.value.created_at),
+        updated_at: now,
+    };
+    cloud.store.save(&project).await?;
+    Ok((project, written))
+}
+
+/// One project.
+pub async fn get(cloud: &Cloud, id: &ProjectId) -> Result<Project> {
+    let row = cloud.store.load::<Project>(id).await?;
+    row.map(|row| row.value).ok_or_else(|| missing(id))
+}
+
+/// All projects, in no order.
+pub async fn list(cloud: &Cloud, slice: Slice) -> Result<Listed<Project>> {
+    let (items, next) = cloud.store.list::<Project>(slice.limit, slice.after).await?;
+    Ok(Listed { items, next: next.map(|cursor| cursor.0) })
+}
+
+/// Takes a project off the list. Its repository, its sites and its history stay.
+pub async fn remove(cloud: &Cloud, id: &ProjectId) -> Result<()> {
+    get(cloud, id).await?;
+    Ok(cloud.store.remove::<Project>(id).await?)
+}
+
+pub(super) fn missing(id: &ProjectId) -> OperationError {
+    OperationError::NotFound(format!("project {id} does not exist; add it with `hermes projects add {id}`"))
+}
+
+fn check(settings: &ProjectSettings, rules: &RepoRules) -> Result<()> {
+    let invalid = |reason: &str| Err(OperationError::Invalid(reason.to_owned()));
+    RepoUrl::parse(&settings.repo_url, rules).map_err(|e| OperationError::Invalid(e.to_string()))?;
+    if settings.default_branch.as_deref().is_some_and(|name| !is_branch(name)) {
+        return invalid("defaultBranch is not a name that git allows for a branch");
+    }
+    let command = &settings.build.command;
+    if command.first().is_none_or(String::is_empty) || command.iter().any(|word| word.contains('\0')) {
+        return invalid(
+            "build.command must name a program, as a list of words such as [\"npm\", \"run\", \"build\"]",
+        );
+    }
+    if !is_inside(&settings.build.output) {
+        return invalid("build.output must be a folder inside the repository, such as \"dist\"");
+    }
+    Ok(())
+}
+
+/// The rules of git-check-ref-format that a branch can break.
+fn is_branch(name: &str) -> bool {
+    let legal = |c: char| !c.is_control() && !" ~^:?*[\\".contains(c);
+    (1..=200).contains(&name.len())
+        && name.chars().all(legal)
+        && !name.starts_with('-')
+        && !name.ends_with('.')
+        && !name.contains("..")
+        && !name.contains("@{")
+        && name != "@"
+        && name.split('/').all(|part| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && Path::new(part).extension().is_none_or(|end| end != "lock")
+        })
+}
+
+fn is_inside(folder: &str) -> bool {
+    !folder.is_empty()
+        && !folder.contains('\0')
+        && Path::new(folder).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> ProjectSettings {
+        ProjectSettings {
+            repo_url: "https://github.com/you/site.git".into(),
+            default_branch: Some("main".into()),
+            build: Build::default(),
+            preempt: Preempt::default(),
+            limits: Limits::default(),
+        }
+    }
+
+    fn rules() -> RepoRules {
+        RepoRules { hosts: vec!["github.com".into()], allow_files: false }
+    }
+
+    #[test]
+    fn usual_settings_pass() {
+        assert!(check(&settings(), &rules()).is_ok());
+        assert!(is_branch("feature/opening-hours") && is_inside("build/site"));
+    }
+
+    #[test]
+    fn each_rule_is_kept() {
+        let with = |change: fn(&mut ProjectSettings)| {
+            let mut changed = settings();
+            change(&mut changed);
+            check(&changed, &rules())
+        };
+        assert!(with(|s| s.repo_url = "http://169.254.169.254/x".into()).is_err());
+        assert!(with(|s| s.default_branch = Some("-x".into())).is_err());
+        assert!(with(|s| s.build.command = Vec::new()).is_err());
+        assert!(with(|s| s.build.output = "../dist".into()).is_err());
+        assert!(with(|s| s.build.output = "/etc".into()).is_err());
+    }
+
+    #[test]
+    fn a_branch_that_git_would_refuse_is_refused() {
+        for name in ["", "a b", "a..b", "a~1", "a.lock", "/a", "a/", "a//b", ".a", "a.", "@", "a@{1}", "a\n"]
+        {
+            assert!(!is_branch(name), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Senders: addresses that stand for users of projects.
+
+use common::cloud::Cloud;
+use common::cloud::store::Query;
+use common::domain::ids::{EmailAddress, ProjectId, UserId};
+use common::domain::project::{Project, Role, Sender};
+
+use super::{Listed, OperationError, Result, Slice, Written, projects};
+
+/// What an operator says about a sender.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SenderSettings {
+    /// About which site they may write.
+    pub project_id: ProjectId,
+    /// As which user: a slug, or an address, for which a slug is made.
+    pub user: String,
+    /// What they may do.
+    pub role: Role,
+}
+
+/// Registers an address for a user of a project.
+pub async fn put(
+    cloud: &Cloud,
+    address: &EmailAddress,
+    settings: SenderSettings,
+) -> Result<(Sender, Written)> {
+    if cloud.store.load::<Project>(&settings.project_id).await?.is_none() {
+        return Err(OperationError::Invalid(projects::missing(&settings.project_id).to_string()));
+    }
+    let id = (address.clone(), settings.project_id.clone());
+    let earlier = cloud.store.load::<Sender>(&id).await?;
+    let written = if earlier.is_some() { Written::Replaced } else { Written::Created };
+    let sender = Sender {
+        address: address.clone(),
+        project_id: settings.project_id,
+        user_id: user_id(&settings.user)?,
+        role: settings.role,
+        created_at: earlier.map_or_else(|| cloud.clock.now(), |row| row.value.created_at),
+    };
+    cloud.store.save(&sender).await?;
+    Ok((sender, written))
+}
+
+/// A slug stays; an address becomes one.
+fn user_id(text: &str) -> Result<UserId> {
+    if text.contains('@') {
+        return Ok(UserId::of_address(&EmailAddress::parse(text)?));
+    }
+    Ok(UserId::parse(text)?)
+}
+
+/// For whom an address stands.
+pub async fn get(cloud: &Cloud, address: &EmailAddress) -> Result<Vec<Sender>> {
+    let (rows, _) = cloud.store.find::<Sender>(Query::partition(address)).await?;
+    if rows.is_empty() {
+        return Err(missing(address));
+    }
+    Ok(rows)
+}
+
+/// All senders, in no order.
+pub async fn list(cloud: &Cloud, slice: Slice) -> Result<Listed<Sender>> {
+    let (items, next) = cloud.store.list::<Sender>(slice.limit, slice.after).await?;
+    Ok(Listed { items, next: next.map(|cursor| cursor.0) })
+}
+
+/// Takes an address off the list, for one project or for all.
+pub async fn remove(cloud: &Cloud, address: &EmailAddress, project: Option<&ProjectId>) -> Result<()> {
+    let rows = get(cloud, address).await?;
+    let mut meant = rows.into_iter().filter(|row| project.is_none_or(|id| row.project_id == *id)).peekable();
+    if meant.peek().is_none() {
+        return Err(missing(address));
+    }
+    for row in meant {
+        cloud.store.remove::<Sender>(&(row.address, row.project_id)).await?;
+    }
+    Ok(())
+}
+
+fn missing(address: &EmailAddress) -> OperationError {
+    OperationError::NotFound(format!(
+        "{address} is not registered; add it with `hermes senders add {address} --project ID --user ID`"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_given_as_an_address_gets_a_slug() {
+        assert_eq!(user_id("scott").unwrap().as_str(), "scott");
+        assert!(user_id("Scott.O+x@example.org").unwrap().as_str().starts_with("scott-o-x-"));
+        assert!(user_id("Scott O").is_err());
+    }
+}
