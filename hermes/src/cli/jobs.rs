@@ -71,14 +71,12 @@ fn row(job: &Job) -> Vec<String> {
 }
 
 fn describe(job: &Job) -> String {
-    let mut text = format!(
-        "job {} for {}\nstate     {}\nbranch    {}\nattempts  {}\n",
-        job.command_id,
-        job.project_key,
-        state(job),
-        job.branch,
-        job.attempts
-    );
+    let mut lines = vec![
+        format!("job {} for {}", job.command_id, job.project_key),
+        format!("state     {}", state(job)),
+        format!("branch    {}", job.branch),
+        format!("attempts  {}", job.attempts),
+    ];
     let more = [
         ("outcome", job.outcome.map(|outcome| outcome.to_string())),
         ("commit", job.commit_id.clone()),
@@ -87,15 +85,16 @@ fn describe(job: &Job) -> String {
         ("error", job.error.clone()),
     ];
     for (name, value) in more.into_iter().filter_map(|(name, value)| Some((name, value?))) {
-        text += &format!("{name:9} {value}\n");
+        lines.push(format!("{name:9} {value}"));
     }
     for step in &job.steps {
         let ended = step
             .ended_at
             .map_or_else(|| "runs".to_owned(), |at| format!("{} ms", at.since(step.started_at).as_millis()));
-        text += &format!("  {:9} {ended:10} {}\n", step.name.as_str(), step.result.as_deref().unwrap_or(""));
+        let result = step.result.as_deref().unwrap_or("");
+        lines.push(format!("  {:9} {ended:10} {result}", step.name.as_str()));
     }
-    text.trim_end().to_owned()
+    lines.join("\n")
 }
 
 /// Shows who works for whom.

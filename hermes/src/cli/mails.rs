@@ -107,13 +107,12 @@ fn row(record: &MailRecord) -> Vec<String> {
 
 fn describe(record: &MailRecord) -> String {
     let from = record.sender.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string);
-    let mut text = format!(
-        "mail {} of {}\nfrom     {from}\nsubject  {}\nending   {}\n",
-        record.mail_id,
-        record.received_at,
-        record.subject,
-        record.ending.map_or("open", MailEnding::as_str)
-    );
+    let mut lines = vec![
+        format!("mail {} of {}", record.mail_id, record.received_at),
+        format!("from     {from}"),
+        format!("subject  {}", record.subject),
+        format!("ending   {}", record.ending.map_or("open", MailEnding::as_str)),
+    ];
     let more = [
         ("command", record.command_id.as_ref().map(ToString::to_string)),
         ("thread", record.thread_id.as_ref().map(ToString::to_string)),
@@ -121,11 +120,11 @@ fn describe(record: &MailRecord) -> String {
         ("answer", record.reply_message_id.clone()),
     ];
     for (name, value) in more.into_iter().filter_map(|(name, value)| Some((name, value?))) {
-        text += &format!("{name:8} {value}\n");
+        lines.push(format!("{name:8} {value}"));
     }
-    text += "trace\n";
+    lines.push("trace".to_owned());
     for mail::trace::TraceLine { stage, note } in record.trace.lines() {
-        text += &format!("  {:12} {note}\n", format!("{stage:?}").to_lowercase());
+        lines.push(format!("  {:12} {note}", format!("{stage:?}").to_lowercase()));
     }
-    text.trim_end().to_owned()
+    lines.join("\n")
 }

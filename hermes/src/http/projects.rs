@@ -41,6 +41,7 @@ fn default_output() -> String {
 #[derive(Default, Serialize, Deserialize, ToSchema)]
 #[schema(as = Limits)]
 #[serde(rename_all = "camelCase", default)]
+#[allow(clippy::struct_field_names, reason = "each is a maximum, and so it is called on the wire")]
 pub(super) struct LimitsBody {
     /// Turns of the agent.
     #[serde(skip_serializing_if = "Option::is_none")]

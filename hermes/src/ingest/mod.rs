@@ -200,11 +200,11 @@ async fn end(
 
 fn log_ending(record: &MailRecord) {
     let ending = record.ending.map_or("open", MailEnding::as_str);
-    match (&record.command_id, &record.thread_id, &record.project_key) {
-        (Some(command), Some(thread), Some(key)) => tracing::info!(
-            mail.id = %record.mail_id, command.id = %command, thread.id = %thread, project.key = %key,
-            "a mail ended as {ending}"
-        ),
-        _ => tracing::info!(mail.id = %record.mail_id, "a mail ended as {ending}"),
-    }
+    tracing::info!(
+        mail.id = %record.mail_id,
+        command.id = record.command_id.as_ref().map(CommandId::as_str),
+        thread.id = record.thread_id.as_ref().map(ThreadId::as_str),
+        project.key = record.project_key.as_ref().map(ToString::to_string),
+        "a mail ended as {ending}"
+    );
 }

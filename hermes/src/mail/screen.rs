@@ -9,16 +9,12 @@ use super::trace::{Stage, Trace};
 
 /// Lets mails of people pass.
 pub fn screen(mail: &ParsedMail, own: &EmailAddress, trace: &mut Trace) -> Result<(), MailEnding> {
-    match automatic(mail, own) {
-        Some(reason) => {
-            trace.note(Stage::Screen, format!("a machine wrote it: {reason}"));
-            Err(MailEnding::Automatic)
-        }
-        None => {
-            trace.note(Stage::Screen, "nothing says that a machine wrote it");
-            Ok(())
-        }
+    if let Some(reason) = automatic(mail, own) {
+        trace.note(Stage::Screen, format!("a machine wrote it: {reason}"));
+        return Err(MailEnding::Automatic);
     }
+    trace.note(Stage::Screen, "nothing says that a machine wrote it");
+    Ok(())
 }
 
 fn automatic(mail: &ParsedMail, own: &EmailAddress) -> Option<String> {

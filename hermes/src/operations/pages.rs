@@ -1,7 +1,5 @@
 //! Lists that go back in time: rows lie in an index by day, newest first, and a page goes on through the days before.
 
-use std::time::Duration;
-
 use common::cloud::store::{Cursor, Query, Record, Store};
 use common::domain::timestamp::Timestamp;
 
@@ -9,7 +7,7 @@ use super::{Listed, OperationError, Result, Slice};
 
 /// How many days without an entry end a list.
 const MAX_EMPTY_DAYS: usize = 31;
-const DAY: Duration = Duration::from_hours(24);
+const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
 /// The entries that `wanted` lets pass, newest first. The cursor is `day` or `day~cursor within the day`.
 pub(super) async fn back_in_time<T: Record>(
@@ -28,15 +26,12 @@ pub(super) async fn back_in_time<T: Record>(
         let (rows, next) = store.find::<T>(query).await?;
         empty = if rows.is_empty() { empty + 1 } else { 0 };
         items.extend(rows.into_iter().filter(&wanted));
-        let place = match next {
-            Some(Cursor(next)) => {
-                within = Some(Cursor(next.clone()));
-                format!("{date}~{next}")
-            }
-            None => {
-                day = Timestamp::from_millis(day.millis() - i64::try_from(DAY.as_millis()).unwrap_or(0));
-                day.day()
-            }
+        let place = if let Some(Cursor(next)) = next {
+            within = Some(Cursor(next.clone()));
+            format!("{date}~{next}")
+        } else {
+            day = Timestamp::from_millis(day.millis() - DAY_MILLIS);
+            day.day()
         };
         if items.len() >= slice.limit {
             return Ok(Listed { items, next: Some(place) });
