@@ -1,0 +1,367 @@
+//! git as the steps need it, through libgit2 only: no git program, no hooks, no filters, no configuration of this
+//! machine's users. Everything here blocks; steps call it through [`off_thread`].
+
+use std::path::Path;
+
+use common::domain::repo_url::RepoUrl;
+pub use git2::Oid;
+use git2::build::CheckoutBuilder;
+use git2::{
+    AutotagOption, Cred, Direction, ErrorClass, ErrorCode, FetchOptions, PushOptions, RemoteCallbacks,
+    RemoteRedirect, Repository, RepositoryInitOptions, RepositoryState, StatusOptions,
+};
+
+use crate::secrets::Secret;
+
+/// The user name that goes with a token.
+const TOKEN_USER: &str = "x-access-token";
+/// What every repository of ours is configured as; rewritten before each use, because an agent can write to the file.
+const CONFIG: &str =
+    "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\tlogallrefupdates = true\n";
+/// What is never committed, whatever `.gitignore` says.
+const EXCLUDE: &str = "node_modules/\n";
+
+/// What kind of thing went wrong; callers branch on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GitKind {
+    /// There is no such repository.
+    NotFound,
+    /// It may not be read or written with the credentials we have.
+    Denied,
+    /// No answer, or one that may pass.
+    Unreachable,
+    /// Our copy is damaged.
+    Corrupt,
+    /// The tree has entries that may not be checked out.
+    Hostile,
+    /// Somebody else moved the branch.
+    Moved,
+    /// Anything else.
+    Other,
+}
+
+/// A git operation that failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{what}: {detail}")]
+pub struct GitError {
+    /// What kind of thing went wrong.
+    pub kind: GitKind,
+    what: String,
+    detail: String,
+}
+
+impl GitError {
+    /// An error of our own making.
+    pub fn new(kind: GitKind, what: impl Into<String>, detail: impl ToString) -> Self {
+        Self { kind, what: what.into(), detail: detail.to_string() }
+    }
+}
+
+/// The result of a git operation.
+pub type Result<T> = std::result::Result<T, GitError>;
+
+/// Names what was tried when libgit2 says no.
+pub trait During<T> {
+    /// With what was tried.
+    fn during(self, what: impl Into<String>) -> Result<T>;
+}
+
+impl<T> During<T> for std::result::Result<T, git2::Error> {
+    fn during(self, what: impl Into<String>) -> Result<T> {
+        self.map_err(|error| GitError::new(kind_of(&error), what, error.message()))
+    }
+}
+
+impl<T> During<T> for std::io::Result<T> {
+    fn during(self, what: impl Into<String>) -> Result<T> {
+        self.map_err(|error| GitError::new(GitKind::Other, what, error))
+    }
+}
+
+fn kind_of(error: &git2::Error) -> GitKind {
+    match (error.code(), error.class()) {
+        (ErrorCode::Auth | ErrorCode::Certificate | ErrorCode::Owner, _) => GitKind::Denied,
+        (ErrorCode::NotFastForward, _) => GitKind::Moved,
+        (ErrorCode::HashsumMismatch, _)
+        | (_, ErrorClass::Odb | ErrorClass::Zlib | ErrorClass::Index | ErrorClass::Indexer) => {
+            GitKind::Corrupt
+        }
+        (ErrorCode::NotFound, ErrorClass::Os | ErrorClass::Repository) => GitKind::NotFound,
+        (ErrorCode::Timeout | ErrorCode::Eof, _)
+        | (_, ErrorClass::Net | ErrorClass::Http | ErrorClass::Ssl) => GitKind::Unreachable,
+        (_, ErrorClass::Checkout | ErrorClass::Tree | ErrorClass::Filesystem) => GitKind::Hostile,
+        _ => GitKind::Other,
+    }
+}
+
+/// Runs blocking git work beside the runtime.
+pub async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(GitError::new(GitKind::Other, "git work was cut off", error)),
+    }
+}
+
+/// A remote repository and the right to use it.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// Where it is.
+    pub url: RepoUrl,
+    /// Given to the host of the URL only, when it asks.
+    pub token: Option<Secret>,
+}
+
+impl Access {
+    fn is_local(&self) -> bool {
+        self.url.local_path().is_some()
+    }
+
+    fn callbacks(&self) -> RemoteCallbacks<'_> {
+        let mut callbacks = RemoteCallbacks::new();
+        let mut asked = false;
+        callbacks.credentials(move |url, _user, _allowed| match &self.token {
+            Some(token) if !asked && same_host(url, self.url.as_str()) => {
+                asked = true;
+                Cred::userpass_plaintext(TOKEN_USER, token.expose())
+            }
+            Some(_) => Err(refusal("the token was not accepted")),
+            None => Err(refusal("it asks for credentials and no GITHUB_TOKEN is set")),
+        });
+        callbacks
+    }
+
+    fn fetch_options(&self) -> FetchOptions<'_> {
+        let mut options = FetchOptions::new();
+        options.remote_callbacks(self.callbacks());
+        options.download_tags(AutotagOption::None).follow_redirects(RemoteRedirect::None);
+        options
+    }
+}
+
+fn refusal(reason: &str) -> git2::Error {
+    git2::Error::new(ErrorCode::Auth, ErrorClass::Callback, reason)
+}
+
+fn same_host(asking: &str, ours: &str) -> bool {
+    let host = |url: &str| url.split('/').nth(2).map(str::to_ascii_lowercase);
+    host(asking).is_some() && host(asking) == host(ours)
+}
+
+/// The branches a remote has.
+#[derive(Debug, Clone, Default)]
+pub struct Advertised {
+    branches: Vec<(String, Oid)>,
+    default: Option<String>,
+}
+
+impl Advertised {
+    fn read(heads: &[git2::RemoteHead<'_>]) -> Self {
+        let short = |name: &str| name.strip_prefix("refs/heads/").map(str::to_owned);
+        let branches =
+            heads.iter().filter_map(|head| Some((short(head.name())?, head.oid()))).collect::<Vec<_>>();
+        let head = heads.iter().find(|head| head.name() == "HEAD");
+        let named = head.and_then(|head| head.symref_target()).and_then(short);
+        let same = || head.and_then(|head| branches.iter().find(|(_, oid)| *oid == head.oid()));
+        let default = named.or_else(|| same().map(|(name, _)| name.clone()));
+        Self { branches, default }
+    }
+
+    /// Where a branch stands.
+    pub fn branch(&self, name: &str) -> Option<Oid> {
+        self.branches.iter().find(|(branch, _)| branch == name).map(|(_, oid)| *oid)
+    }
+
+    /// The branch that the remote's HEAD names, else `main` or `master`.
+    pub fn default_branch(&self) -> Option<String> {
+        let known = |name: &str| self.branch(name).map(|_| name.to_owned());
+        self.default.clone().or_else(|| known("main")).or_else(|| known("master"))
+    }
+}
+
+/// Opens the repository in a folder, or makes an empty one. Its configuration is ours again afterwards.
+pub fn open_or_init(path: &Path) -> Result<Repository> {
+    if path.join(".git").symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+        return open(path);
+    }
+    let mut options = RepositoryInitOptions::new();
+    options.external_template(false).no_reinit(true).initial_head("hermes-unborn");
+    Repository::init_opts(path, &options).during(format!("make a repository in {}", path.display()))?;
+    open(path)
+}
+
+/// Opens the repository in a folder, never one above it or elsewhere.
+pub fn open(path: &Path) -> Result<Repository> {
+    let git = path.join(".git");
+    if !git.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+        return Err(GitError::new(GitKind::Corrupt, "open the checkout", ".git is not a folder"));
+    }
+    replace(&git.join("config"), CONFIG)?;
+    std::fs::create_dir_all(git.join("info")).during("restore the folder .git/info")?;
+    replace(&git.join("info").join("exclude"), EXCLUDE)?;
+    Repository::open(path)
+        .map_err(|error| GitError::new(GitKind::Corrupt, "open the checkout", error.message()))
+}
+
+/// Writes a file where none, another or a link stood.
+fn replace(path: &Path, text: &str) -> Result<()> {
+    if path.symlink_metadata().is_ok_and(|meta| meta.is_file())
+        && std::fs::read(path).is_ok_and(|now| now == text.as_bytes())
+    {
+        return Ok(());
+    }
+    std::fs::remove_file(path).ok();
+    std::fs::write(path, text).during(format!("write {}", path.display()))
+}
+
+/// Asks the remote whether we may push, before anything is spent. Repositories of this machine are not asked.
+pub fn check_push_rights(repo: &Repository, access: &Access) -> Result<()> {
+    if access.is_local() {
+        return Ok(());
+    }
+    let what = format!("ask {} for the right to push", access.url);
+    let mut remote = repo.remote_anonymous(access.url.as_str()).during(&what)?;
+    remote.connect_auth(Direction::Push, Some(access.callbacks()), None).during(&what)?;
+    Ok(())
+}
+
+/// Asks the remote for its branches and fetches the one that `choose` names, unless it is here already.
+pub fn fetch(
+    repo: &Repository,
+    access: &Access,
+    choose: impl FnOnce(&Advertised) -> Option<String>,
+) -> Result<Advertised> {
+    let what = format!("fetch from {}", access.url);
+    let mut remote = repo.remote_anonymous(access.url.as_str()).during(&what)?;
+    let mut connection =
+        remote.connect_auth(Direction::Fetch, Some(access.callbacks()), None).during(&what)?;
+    let advertised = Advertised::read(connection.list().during(&what)?);
+    let wanted = choose(&advertised).and_then(|branch| Some((advertised.branch(&branch)?, branch)));
+    if let Some((tip, branch)) = wanted
+        && repo.find_commit(tip).is_err()
+    {
+        let mut options = access.fetch_options();
+        if !access.is_local() && repo.is_empty().during(&what)? {
+            options.depth(1);
+        }
+        let spec = format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
+        connection.remote().fetch(&[spec], Some(&mut options), None).during(&what)?;
+    }
+    Ok(advertised)
+}
+
+/// Moves the remote branch forward to our commit; [`GitKind::Moved`] when it is not an ancestor of ours. Never forced:
+/// the remote compares the old place with the one it told us.
+pub fn push(repo: &Repository, access: &Access, commit: Oid, branch: &str) -> Result<()> {
+    const LOCAL: &str = "refs/hermes/push";
+    let what = format!("push {branch} to {}", access.url);
+    repo.reference(LOCAL, commit, true, "push").during(&what)?;
+    let mut rejected = None;
+    let mut callbacks = access.callbacks();
+    callbacks.push_update_reference(|_name, status| {
+        rejected = status.map(str::to_owned);
+        Ok(())
+    });
+    let mut options = PushOptions::new();
+    options.remote_callbacks(callbacks).follow_redirects(RemoteRedirect::None);
+    let mut remote = repo.remote_anonymous(access.url.as_str()).during(&what)?;
+    remote.push(&[format!("{LOCAL}:refs/heads/{branch}")], Some(&mut options)).during(&what)?;
+    drop(options);
+    match rejected {
+        None => Ok(()),
+        Some(status) => Err(GitError::new(GitKind::Moved, what, status)),
+    }
+}
+
+/// Ends whatever an interrupted merge, rebase or the like left behind.
+pub fn leave_middle_of_anything(repo: &Repository) -> Result<()> {
+    if repo.state() != RepositoryState::Clean {
+        repo.cleanup_state().during("end an unfinished merge or rebase")?;
+        std::fs::remove_dir_all(repo.path().join("rebase-merge")).ok();
+        std::fs::remove_dir_all(repo.path().join("rebase-apply")).ok();
+    }
+    std::fs::remove_file(repo.path().join("index.lock")).ok();
+    Ok(())
+}
+
+/// Makes branch, index and working tree equal to a commit; untracked files go, ignored ones stay.
+pub fn check_out(repo: &Repository, branch: &str, commit: Oid) -> Result<()> {
+    let what = format!("check out {branch}");
+    let target = repo.find_commit(commit).during(&what)?;
+    let mut how = CheckoutBuilder::new();
+    how.force().remove_untracked(true).disable_filters(true);
+    let name = format!("refs/heads/{branch}");
+    repo.reference(&name, commit, true, "checkout").during(&what)?;
+    repo.checkout_tree(target.as_object(), Some(&mut how)).during(&what)?;
+    repo.set_head(&name).during(&what)
+}
+
+/// Removes what is ignored, but for the caches whose names are given: an old build is no part of a clean tree.
+pub fn remove_ignored(repo: &Repository, keep: &[&str]) -> Result<()> {
+    let what = "clean the checkout";
+    let mut options = StatusOptions::new();
+    options.include_ignored(true).include_untracked(false).recurse_ignored_dirs(false);
+    let Some(folder) = repo.workdir() else { return Ok(()) };
+    for entry in
+        repo.statuses(Some(&mut options)).during(what)?.iter().filter(|entry| entry.status().is_ignored())
+    {
+        let path = Path::new(std::str::from_utf8(entry.path_bytes()).unwrap_or_default());
+        let kept = path.iter().any(|part| keep.iter().any(|name| part == *name));
+        let place = folder.join(path);
+        if kept || path.as_os_str().is_empty() {
+            continue;
+        }
+        let is_folder = place.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+        if is_folder { std::fs::remove_dir_all(&place) } else { std::fs::remove_file(&place) }
+            .during(what)?;
+    }
+    Ok(())
+}
+
+/// Where a local branch stands.
+pub fn local_branch(repo: &Repository, branch: &str) -> Option<Oid> {
+    repo.refname_to_id(&format!("refs/heads/{branch}")).ok()
+}
+
+/// Whether `commit` is `other` or has it among its ancestors.
+pub fn contains(repo: &Repository, commit: Oid, other: Oid) -> bool {
+    commit == other || repo.graph_descendant_of(commit, other).unwrap_or(false)
+}
+
+/// What came of putting our commits on top of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rebased {
+    /// They are there; this is the last one.
+    Onto(Oid),
+    /// The same lines were changed.
+    Conflict,
+}
+
+/// Puts the commits that only `ours` has on top of `theirs`, without touching index or working tree.
+pub fn rebase(repo: &Repository, ours: Oid, theirs: Oid, who: &git2::Signature<'_>) -> Result<Rebased> {
+    let what = "rebase onto the remote branch";
+    let (branch, upstream) =
+        (repo.find_annotated_commit(ours).during(what)?, repo.find_annotated_commit(theirs).during(what)?);
+    let mut options = git2::RebaseOptions::new();
+    options.inmemory(true).quiet(true);
+    let mut rebase = repo.rebase(Some(&branch), Some(&upstream), None, Some(&mut options)).during(what)?;
+    let mut tip = theirs;
+    while let Some(operation) = rebase.next() {
+        match operation {
+            Ok(_) if rebase.inmemory_index().during(what)?.has_conflicts() => return Ok(Rebased::Conflict),
+            Ok(_) => {}
+            Err(error) if is_conflict(&error) => return Ok(Rebased::Conflict),
+            Err(error) => return Err(error).during(what),
+        }
+        match rebase.commit(None, who, None) {
+            Ok(commit) => tip = commit,
+            Err(error) if error.code() == ErrorCode::Applied => {}
+            Err(error) if is_conflict(&error) => return Ok(Rebased::Conflict),
+            Err(error) => return Err(error).during(what),
+        }
+    }
+    Ok(Rebased::Onto(tip))
+}
+
+fn is_conflict(error: &git2::Error) -> bool {
+    matches!(error.code(), ErrorCode::Conflict | ErrorCode::MergeConflict | ErrorCode::Unmerged)
+}
