@@ -1,0 +1,273 @@
+//! The agent: a child that gets the prompt on standard input and tells what it does as one JSON event a line. It is
+//! watched: silence, a missing end and the time limit each have their own deadline.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::cloud::files::{At, IfMatch};
+use common::domain::names;
+use common::domain::outcome::JobOutcome;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::ChildStdout;
+use tokio::time::{Instant, sleep_until};
+
+use super::handover::{AgentReport, Checkout};
+use super::prompt::prompt;
+use super::{Cut, Failure, JobContext, Trouble};
+use crate::process::{Launch, Running, STOP_GRACE, last_words, tail};
+use crate::secrets::Secrets;
+
+mod events;
+
+pub use events::AgentCommand;
+use events::{Event, Finish};
+
+/// A longer line of the agent is cut.
+const MAX_LINE_BYTES: u64 = 1024 * 1024;
+/// A longer transcript keeps its beginning.
+const MAX_TRANSCRIPT_BYTES: usize = 16 * 1024 * 1024;
+const STDERR_TAIL_BYTES: usize = 4096;
+const DEFAULT_MAX_MINUTES: u32 = 30;
+
+/// How long the agent may take to do things.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Until its first event; then it is started once more.
+    pub first_event: Duration,
+    /// Between two events; then it is stopped.
+    pub silence: Duration,
+    /// From its result to its end; then it is killed, and the result counts.
+    pub after_result: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            first_event: Duration::from_mins(1),
+            silence: Duration::from_mins(5),
+            after_result: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Runs the agent on the checkout. Also when it fails, what it used and said is told.
+pub async fn run(context: &JobContext, checkout: &Checkout) -> Result<AgentReport, (Trouble, AgentReport)> {
+    let mut talk = Talk::default();
+    let result = run_watched(context, checkout, &mut talk).await;
+    let mut report = AgentReport {
+        session_id: talk.session_id.take(),
+        transcript_key: keep_transcript(context, &talk).await,
+        ..AgentReport::default()
+    };
+    match result {
+        Ok(finish) => {
+            report.usage = finish.usage;
+            report.summary = context.settings.secrets.redact(&finish.summary);
+            if finish.is_error {
+                let detail = format!("the agent reported an error: {}", report.summary);
+                return Err((failed("agent-error", detail).into(), report));
+            }
+            Ok(report)
+        }
+        Err(trouble) => Err((trouble, report)),
+    }
+}
+
+async fn run_watched(context: &JobContext, checkout: &Checkout, talk: &mut Talk) -> Result<Finish, Trouble> {
+    let minutes = context.project.as_ref().and_then(|project| project.limits.max_minutes);
+    let minutes = minutes.unwrap_or(DEFAULT_MAX_MINUTES);
+    let overall = Instant::now() + Duration::from_mins(u64::from(minutes));
+    let text = prompt(context, checkout).await?;
+    for last in [false, true] {
+        match once(context, checkout, &text, overall, talk).await? {
+            Seen::Finished(finish) => return Ok(finish),
+            Seen::Nothing if !last => {
+                tracing::warn!(command.id = %context.work.command_id, "the agent showed no sign of life and is started once more");
+            }
+            Seen::Nothing => break,
+            Seen::Silence => {
+                return Err(
+                    failed("agent-silent", "the agent stopped showing signs of life".to_owned()).into()
+                );
+            }
+            Seen::OutOfTime => {
+                let text = format!(
+                    "The work took longer than {minutes} minutes and was stopped. What was done so far is kept."
+                );
+                let detail = format!("the agent was stopped after {minutes} minutes");
+                return Err(Failure::new(JobOutcome::BudgetExhausted, "max-minutes", text, detail).into());
+            }
+            Seen::Gone(detail) => return Err(failed("agent-exit", detail).into()),
+        }
+    }
+    Err(failed("agent-silent", "the agent showed no sign of life, twice".to_owned()).into())
+}
+
+fn failed(code: &'static str, detail: String) -> Failure {
+    let text = "The assistant that edits your site failed. Nothing was changed on your site.";
+    Failure::new(JobOutcome::AgentFailed, code, text, detail)
+}
+
+/// What was said so far.
+#[derive(Default)]
+struct Talk {
+    transcript: Vec<u8>,
+    session_id: Option<String>,
+}
+
+enum Seen {
+    Finished(Finish),
+    Nothing,
+    Silence,
+    OutOfTime,
+    Gone(String),
+}
+
+/// One start of the agent, to its end.
+async fn once(
+    context: &JobContext,
+    checkout: &Checkout,
+    prompt: &str,
+    overall: Instant,
+    talk: &mut Talk,
+) -> Result<Seen, Trouble> {
+    let settings = &context.settings;
+    let workspace = &checkout.workspace;
+    let launch = Launch {
+        argv: settings.agent.argv(&context.work, workspace),
+        dir: workspace.repo(),
+        env: settings.environment.for_agent(&workspace.home(), &workspace.tmp()),
+        lock: Some(workspace.lock()),
+    };
+    let mut running = launch.start().map_err(|error| {
+        failed("agent-start", format!("the agent could not be started (AGENT_COMMAND): {error}"))
+    })?;
+    tracing::info!(command.id = %context.work.command_id, "the agent was started");
+    let stderr = tokio::spawn(tail(running.take_stderr(), STDERR_TAIL_BYTES));
+    let stdin = running.take_stdin();
+    let input = prompt.to_owned();
+    let feed = tokio::spawn(async move {
+        // An agent that does not read to the end has its reasons.
+        if let Some(mut stdin) = stdin {
+            stdin.write_all(input.as_bytes()).await.ok();
+        }
+    });
+    let seen = watch(context, &mut running, overall, talk).await;
+    running.stop(STOP_GRACE).await;
+    feed.abort();
+    let words = last_words(stderr).await;
+    match seen {
+        Ok(Seen::Gone(detail)) => Ok(Seen::Gone(with_words(&detail, &words, &settings.secrets))),
+        seen => seen,
+    }
+}
+
+fn with_words(detail: &str, stderr: &[u8], secrets: &Secrets) -> String {
+    let words = secrets.redact(String::from_utf8_lossy(stderr).trim());
+    if words.is_empty() { detail.to_owned() } else { format!("{detail}; its last words: {words}") }
+}
+
+async fn watch(
+    context: &JobContext,
+    running: &mut Running,
+    overall: Instant,
+    talk: &mut Talk,
+) -> Result<Seen, Trouble> {
+    let patience = context.settings.patience;
+    let Some(stdout) = running.take_stdout() else { return Ok(Seen::Nothing) };
+    let mut lines = Lines::new(stdout);
+    let mut deadline = Instant::now() + patience.first_event;
+    let mut heard = false;
+    let mut finish = None;
+    loop {
+        let line = tokio::select! {
+            line = lines.next() => line,
+            () = sleep_until(deadline.min(overall)) => {
+                return Ok(match finish {
+                    Some(finish) => Seen::Finished(finish),
+                    None if Instant::now() >= overall => Seen::OutOfTime,
+                    None if heard => Seen::Silence,
+                    None => Seen::Nothing,
+                });
+            }
+            () = context.stopper.token().cancelled() => {
+                return Err(Trouble::Cut(context.stopper.stopped().unwrap_or(Cut::Stopped)));
+            }
+        };
+        let Some(line) = line else {
+            return Ok(finish
+                .map_or_else(|| Seen::Gone("the agent ended without a result".to_owned()), Seen::Finished));
+        };
+        talk.keep(&line);
+        let Some(event) = Event::parse(&line) else { continue };
+        heard = true;
+        deadline = Instant::now() + if finish.is_some() { patience.after_result } else { patience.silence };
+        match event {
+            Event::Session(id) => talk.session_id = Some(id),
+            Event::Result(result) => {
+                deadline = Instant::now() + patience.after_result;
+                finish = Some(result);
+            }
+            Event::Other => {}
+        }
+    }
+}
+
+impl Talk {
+    fn keep(&mut self, line: &[u8]) {
+        if self.transcript.len() + line.len() < MAX_TRANSCRIPT_BYTES {
+            self.transcript.extend_from_slice(line);
+            self.transcript.push(b'\n');
+        }
+    }
+}
+
+/// Lines of bounded length; what is beyond the bound is dropped. May be dropped between two lines only, or with the child.
+struct Lines {
+    reader: BufReader<ChildStdout>,
+    partial: Vec<u8>,
+}
+
+impl Lines {
+    fn new(stdout: ChildStdout) -> Self {
+        Self { reader: BufReader::new(stdout), partial: Vec::new() }
+    }
+
+    /// The next line; none at the end. What was read of an unfinished line is kept when the future is dropped.
+    async fn next(&mut self) -> Option<Vec<u8>> {
+        loop {
+            let room = MAX_LINE_BYTES.saturating_sub(self.partial.len() as u64);
+            if room == 0 {
+                let mut rest = Vec::new();
+                (&mut self.reader).take(MAX_LINE_BYTES).read_until(b'\n', &mut rest).await.ok()?;
+                if rest.is_empty() || rest.ends_with(b"\n") {
+                    return Some(std::mem::take(&mut self.partial));
+                }
+                continue;
+            }
+            let read = (&mut self.reader).take(room).read_until(b'\n', &mut self.partial).await.ok()?;
+            let complete = self.partial.ends_with(b"\n");
+            if complete || read == 0 {
+                let line = std::mem::take(&mut self.partial);
+                let line = line.strip_suffix(b"\n").map_or_else(|| line.clone(), <[u8]>::to_vec);
+                return (complete || !line.is_empty()).then_some(line);
+            }
+        }
+    }
+}
+
+/// Keeps what the agent said and did among the objects; a job does not fail by it.
+async fn keep_transcript(context: &JobContext, talk: &Talk) -> Option<String> {
+    if talk.transcript.is_empty() {
+        return None;
+    }
+    let key = names::transcript_key(&context.work.command_id);
+    let text = context.settings.secrets.redact(&String::from_utf8_lossy(&talk.transcript));
+    match context.files.put(&At::object(&key), Bytes::from(text), IfMatch::Any).await {
+        Ok(_) => Some(key),
+        Err(error) => {
+            tracing::warn!(command.id = %context.work.command_id, %error, "the transcript could not be stored");
+            None
+        }
+    }
+}

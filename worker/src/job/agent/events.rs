@@ -1,0 +1,134 @@
+//! How the agent is called and what its event lines say. Pure.
+
+use common::domain::budget::Usage;
+use common::messages::Work;
+use serde::Deserialize;
+
+use crate::job::workspace::Workspace;
+
+/// The program that is called by its well-known name gets the arguments that make it speak.
+const CLAUDE: &str = "claude";
+const CLAUDE_ARGUMENTS: [&str; 6] =
+    ["-p", "--output-format", "stream-json", "--verbose", "--permission-mode", "acceptEdits"];
+
+/// How the agent is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentCommand(Vec<String>);
+
+impl AgentCommand {
+    /// Splits a command line into its words. A lone `claude` (or a path to it) gets the arguments it needs; any other
+    /// command is started as it is, reads the prompt on standard input and writes the same events.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let words = shell_words::split(text).map_err(|error| format!("AGENT_COMMAND {text:?}: {error}"))?;
+        if words.is_empty() {
+            return Err("AGENT_COMMAND is empty; unset it for the Claude Code CLI".to_owned());
+        }
+        Ok(Self(words))
+    }
+
+    /// The argument vector for this work.
+    pub fn argv(&self, work: &Work, workspace: &Workspace) -> Vec<String> {
+        let mut argv = self.0.clone();
+        if let [program] = self.0.as_slice()
+            && program.rsplit('/').next() == Some(CLAUDE)
+        {
+            argv.extend(CLAUDE_ARGUMENTS.map(String::from));
+            if !work.attachments.is_empty() {
+                argv.extend(["--add-dir".to_owned(), workspace.attachments().display().to_string()]);
+            }
+        }
+        argv
+    }
+}
+
+/// One line of the agent.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Event {
+    /// It began; its session.
+    Session(String),
+    /// It is done.
+    Result(Finish),
+    /// Anything else shows that it lives.
+    Other,
+}
+
+/// The agent's last event.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Finish {
+    /// Whether it says that it failed.
+    pub(super) is_error: bool,
+    /// What it did, in its words.
+    pub(super) summary: String,
+    /// What it used.
+    pub(super) usage: Usage,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    #[serde(rename = "type")]
+    kind: String,
+    subtype: Option<String>,
+    session_id: Option<String>,
+    #[serde(default)]
+    is_error: bool,
+    result: Option<String>,
+    #[serde(default)]
+    num_turns: u32,
+    #[serde(default)]
+    total_cost_usd: f64,
+    #[serde(default)]
+    duration_ms: u64,
+}
+
+impl Event {
+    /// Reads a line; none when it is no event.
+    pub(super) fn parse(line: &[u8]) -> Option<Self> {
+        let line: Line = serde_json::from_slice(line).ok()?;
+        Some(match (line.kind.as_str(), line.subtype.as_deref()) {
+            ("system", Some("init")) => line.session_id.map_or(Self::Other, Self::Session),
+            ("result", subtype) => Self::Result(Finish {
+                is_error: line.is_error || subtype.is_some_and(|kind| kind != "success"),
+                summary: line.result.unwrap_or_else(|| subtype.unwrap_or("no words").to_owned()),
+                usage: Usage {
+                    cost_usd: line.total_cost_usd,
+                    turns: line.num_turns,
+                    duration_ms: line.duration_ms,
+                },
+            }),
+            _ => Self::Other,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_split_into_words() {
+        assert_eq!(
+            AgentCommand::parse("'/a b/agent' --delay-ms 5").unwrap().0,
+            ["/a b/agent", "--delay-ms", "5"]
+        );
+        assert!(AgentCommand::parse("").is_err());
+        assert!(AgentCommand::parse("'open").is_err());
+    }
+
+    #[test]
+    fn events_are_read_and_anything_else_is_not() {
+        let session = br#"{"type":"system","subtype":"init","session_id":"s1"}"#;
+        assert_eq!(Event::parse(session), Some(Event::Session("s1".into())));
+        assert_eq!(Event::parse(br#"{"type":"assistant","message":{}}"#), Some(Event::Other));
+        assert_eq!(Event::parse(b"Hello"), None);
+        let done = br#"{"type":"result","subtype":"success","is_error":false,"result":"ok","num_turns":2,"total_cost_usd":0.5,"duration_ms":7}"#;
+        let usage = Usage { cost_usd: 0.5, turns: 2, duration_ms: 7 };
+        let finish = Finish { is_error: false, summary: "ok".into(), usage };
+        assert_eq!(Event::parse(done), Some(Event::Result(finish)));
+    }
+
+    #[test]
+    fn a_result_that_is_not_a_success_is_an_error() {
+        let event = Event::parse(br#"{"type":"result","subtype":"error_max_turns"}"#);
+        assert!(matches!(event, Some(Event::Result(Finish { is_error: true, .. }))));
+    }
+}

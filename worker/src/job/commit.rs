@@ -1,0 +1,137 @@
+//! The agent's edits as one commit of ours on the thread's branch, whatever the agent did to refs, index or HEAD. Known
+//! secrets never get into it.
+
+use common::domain::outcome::JobOutcome;
+use git2::{Diff, Repository};
+
+use super::handover::{Checkout, Commit};
+use super::message::{self, Identity, Purpose};
+use super::staging::stage;
+use super::workspace::Workspace;
+use super::{Failure, JobContext, Trouble};
+use crate::git::{self, During as _, Oid, off_thread};
+use crate::secrets::Secrets;
+
+/// Commits what differs from the commit before; none when nothing does.
+pub async fn make(
+    context: &JobContext,
+    checkout: &Checkout,
+    purpose: Purpose,
+) -> Result<Option<Commit>, Trouble> {
+    let order = Order {
+        workspace: checkout.workspace.clone(),
+        branch: checkout.branch.clone(),
+        before: checkout.before,
+        message: message::message(&context.work, purpose),
+        identity: context.settings.identity.clone(),
+        secrets: context.settings.secrets.clone(),
+    };
+    match off_thread(move || order.commit()).await? {
+        Made::Nothing => Ok(None),
+        Made::Commit(commit) => Ok(Some(commit)),
+        Made::Secret(path) => Err(Failure::new(
+            JobOutcome::Refused,
+            "secret-in-change",
+            "The change would have published a password or key, so it was not kept.",
+            format!("a secret of this worker stands in {path}"),
+        )
+        .into()),
+    }
+}
+
+/// What a commit that an earlier run made touches.
+pub async fn describe(checkout: &Checkout, id: Oid) -> Result<Commit, Trouble> {
+    let path = checkout.workspace.repo();
+    let files = off_thread(move || {
+        let repo = git::open(&path)?;
+        let commit = repo.find_commit(id).during("read the earlier commit")?;
+        let base = finished_base(&repo, commit.parent_id(0).ok())?;
+        Ok(files_of(&diff(&repo, base, commit.tree_id())?))
+    });
+    Ok(Commit { id, files: files.await? })
+}
+
+enum Made {
+    Nothing,
+    Commit(Commit),
+    Secret(String),
+}
+
+struct Order {
+    workspace: Workspace,
+    branch: String,
+    before: Oid,
+    message: String,
+    identity: Identity,
+    secrets: Secrets,
+}
+
+impl Order {
+    fn commit(&self) -> git::Result<Made> {
+        let what = format!("commit on {}", self.branch);
+        let repo = git::open(&self.workspace.repo())?;
+        git::leave_middle_of_anything(&repo)?;
+        // Whatever the agent committed itself becomes part of our one commit.
+        let name = format!("refs/heads/{}", self.branch);
+        repo.reference(&name, self.before, true, "agent done").during(&what)?;
+        repo.set_head(&name).during(&what)?;
+        let base = finished_base(&repo, Some(self.before))?;
+        let (tree, unfinished) = match stage(&repo, self.before)? {
+            Some(tree) => (tree, false),
+            None if base != Some(self.before) => {
+                (repo.find_commit(self.before).during(&what)?.tree_id(), true)
+            }
+            None => return Ok(Made::Nothing),
+        };
+        let changes = diff(&repo, base, tree)?;
+        if let Some(path) = secret_in(&repo, &changes, &self.secrets) {
+            return Ok(Made::Secret(path));
+        }
+        if unfinished && message::is_wip(&self.message) {
+            return Ok(Made::Nothing);
+        }
+        let (who, tree) = (self.identity.signature()?, repo.find_tree(tree).during(&what)?);
+        let parent = repo.find_commit(self.before).during(&what)?;
+        let id = repo.commit(Some(&name), &who, &who, &self.message, &tree, &[&parent]).during(&what)?;
+        Ok(Made::Commit(Commit { id, files: files_of(&changes) }))
+    }
+}
+
+/// The nearest commit that is not unfinished work of ours.
+fn finished_base(repo: &Repository, from: Option<Oid>) -> git::Result<Option<Oid>> {
+    let mut at = from;
+    while let Some(id) = at {
+        let commit = repo.find_commit(id).during("look at the commit before")?;
+        if !commit.message().is_ok_and(message::is_wip) {
+            break;
+        }
+        at = commit.parent_id(0).ok();
+    }
+    Ok(at)
+}
+
+fn diff(repo: &Repository, base: Option<Oid>, tree: Oid) -> git::Result<Diff<'_>> {
+    let what = "compare with the commit before";
+    let old = base.and_then(|id| repo.find_commit(id).ok()).and_then(|commit| commit.tree().ok());
+    let new = repo.find_tree(tree).during(what)?;
+    repo.diff_tree_to_tree(old.as_ref(), Some(&new), None).during(what)
+}
+
+fn files_of(diff: &Diff<'_>) -> Vec<String> {
+    let paths = diff.deltas().filter_map(|delta| {
+        let path = delta.new_file().path().or_else(|| delta.old_file().path())?;
+        Some(path.to_string_lossy().into_owned())
+    });
+    paths.collect()
+}
+
+fn secret_in(repo: &Repository, diff: &Diff<'_>, secrets: &Secrets) -> Option<String> {
+    for delta in diff.deltas() {
+        let file = delta.new_file();
+        let Ok(blob) = repo.find_blob(file.id()) else { continue };
+        if secrets.found_in(blob.content()) {
+            return Some(file.path().unwrap_or_else(|| "?".as_ref()).display().to_string());
+        }
+    }
+    None
+}

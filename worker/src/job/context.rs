@@ -1,0 +1,186 @@
+//! What a job is told, and the ways in which one of its steps can end badly.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+
+use common::clock::Clock;
+use common::cloud::CloudError;
+use common::cloud::files::Files;
+use common::domain::claim::Epoch;
+use common::domain::names::SiteTarget;
+use common::domain::outcome::JobOutcome;
+use common::domain::project::Project;
+use common::domain::repo_url::RepoRules;
+use common::messages::Work;
+use tokio_util::sync::CancellationToken;
+
+use super::agent::{AgentCommand, Patience};
+use super::message::Identity;
+use crate::config::ChildEnvironment;
+use crate::git::{GitError, GitKind};
+use crate::secrets::{Secret, Secrets};
+
+/// Why a job is cut off before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// The claim is lost: nothing may be done any more.
+    FenceLost,
+    /// The worker shuts down: the work is saved and goes back.
+    Shutdown,
+    /// Somebody stopped this job: the work is saved and that is its end.
+    Stopped,
+}
+
+/// Cuts a job off; the first reason counts.
+#[derive(Debug, Clone, Default)]
+pub struct Stopper {
+    token: CancellationToken,
+    why: Arc<OnceLock<Cut>>,
+}
+
+impl Stopper {
+    /// Cuts the job off.
+    pub fn stop(&self, why: Cut) {
+        self.why.get_or_init(|| why);
+        self.token.cancel();
+    }
+
+    /// Why it was cut off, if it was.
+    pub fn stopped(&self) -> Option<Cut> {
+        self.why.get().copied()
+    }
+
+    /// The token that children and waits end on.
+    pub fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+}
+
+/// Asks whether the claim is still ours; called before effects that cannot be fenced.
+pub type StillOurs = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
+
+/// What is the same for all jobs of a worker.
+#[derive(Debug, Clone)]
+pub struct JobSettings {
+    /// Where the folders of all project+users are.
+    pub workspaces: PathBuf,
+    /// How the agent is started.
+    pub agent: AgentCommand,
+    /// How long the agent may be silent.
+    pub patience: Patience,
+    /// Who commits.
+    pub identity: Identity,
+    /// Which repositories are allowed.
+    pub repos: RepoRules,
+    /// The token for git.
+    pub git_token: Option<Secret>,
+    /// What must not leave the worker.
+    pub secrets: Secrets,
+    /// What children see of the environment.
+    pub environment: ChildEnvironment,
+}
+
+/// All that one job needs to know.
+pub struct JobContext {
+    /// The order.
+    pub work: Work,
+    /// The fence of every effect.
+    pub epoch: Epoch,
+    /// The project, when there is a row.
+    pub project: Option<Project>,
+    /// Where the preview goes.
+    pub target: SiteTarget,
+    /// The worker's settings.
+    pub settings: Arc<JobSettings>,
+    /// Objects and sites.
+    pub files: Arc<dyn Files>,
+    /// The time.
+    pub clock: Clock,
+    /// Cuts it off.
+    pub stopper: Stopper,
+    /// Whether the claim is still ours.
+    pub still_ours: StillOurs,
+}
+
+/// A step that did not go well.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The job was cut off.
+    Cut(Cut),
+    /// The step failed.
+    Failed(Failure),
+}
+
+/// A failed step: how the job ends by it, in words for the owner and for the operator.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// How the job ends.
+    pub outcome: JobOutcome,
+    /// A short name.
+    pub code: &'static str,
+    /// A sentence for the owner.
+    pub owner_text: String,
+    /// What was tried on what, for the operator.
+    pub detail: String,
+}
+
+impl Failure {
+    /// A failure.
+    pub fn new(
+        outcome: JobOutcome,
+        code: &'static str,
+        owner_text: impl Into<String>,
+        detail: impl ToString,
+    ) -> Self {
+        Self { outcome, code, owner_text: owner_text.into(), detail: detail.to_string() }
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<CloudError> for Trouble {
+    fn from(error: CloudError) -> Self {
+        match error {
+            CloudError::FenceLost(_) => Self::Cut(Cut::FenceLost),
+            error => Self::Failed(Failure::new(
+                JobOutcome::Failed,
+                "cloud",
+                "Something on our side did not answer. Your wish is kept; please write again if you see no change.",
+                error,
+            )),
+        }
+    }
+}
+
+impl From<GitError> for Trouble {
+    fn from(error: GitError) -> Self {
+        let (outcome, code, text) = match error.kind {
+            GitKind::NotFound => (
+                JobOutcome::Refused,
+                "repository-not-found",
+                "The source of your site could not be found. Please check the repository address of the project.",
+            ),
+            GitKind::Denied => (
+                JobOutcome::Refused,
+                "repository-denied",
+                "We are not allowed to change the source of your site. Please check the access we were given.",
+            ),
+            GitKind::Hostile => (
+                JobOutcome::Refused,
+                "repository-hostile",
+                "The source of your site has files that we may not touch.",
+            ),
+            GitKind::Unreachable | GitKind::Moved | GitKind::Corrupt | GitKind::Other => (
+                JobOutcome::Failed,
+                "repository-failed",
+                "The source of your site could not be reached. Nothing was changed; please try again later.",
+            ),
+        };
+        Self::Failed(Failure::new(outcome, code, text, error))
+    }
+}

@@ -1,0 +1,64 @@
+//! What one step hands to the next: data only, so that steps do not know each other.
+
+use std::path::PathBuf;
+
+use common::domain::budget::Usage;
+
+use super::workspace::Workspace;
+use crate::git::{Access, Oid};
+
+/// A branch, ready to be worked on.
+#[derive(Debug, Clone)]
+pub struct Checkout {
+    /// The folder.
+    pub workspace: Workspace,
+    /// How the remote is reached.
+    pub access: Access,
+    /// The branch.
+    pub branch: String,
+    /// Its tip before the agent runs.
+    pub before: Oid,
+    /// The commit that finished this command in an earlier run.
+    pub finished: Option<Oid>,
+}
+
+/// What the agent says it did.
+#[derive(Debug, Clone, Default)]
+pub struct AgentReport {
+    /// In its own words, for the owner.
+    pub summary: String,
+    /// What it used.
+    pub usage: Usage,
+    /// Its session, to be resumed by the next run on the thread.
+    pub session_id: Option<String>,
+    /// Where its words lie among the objects.
+    pub transcript_key: Option<String>,
+}
+
+/// A commit on the branch.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// Its id.
+    pub id: Oid,
+    /// Paths it touches.
+    pub files: Vec<String>,
+}
+
+/// The built site.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Path on the site (with '/', no leading '/') and the regular file behind it, in order.
+    pub files: Vec<(String, PathBuf)>,
+}
+
+/// Where our commit is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pushed {
+    /// On the branch, under this id.
+    There(Oid),
+    /// Not on the branch, because the same lines were changed there.
+    Conflict {
+        /// The branch it is kept on.
+        kept_on: String,
+    },
+}

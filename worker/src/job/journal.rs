@@ -1,0 +1,134 @@
+//! What a job writes into its row while it runs: steps with their times, attempts, the ending. Every write is refused
+//! when a newer owner has written before.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use common::clock::Clock;
+use common::cloud::store::Store;
+use common::cloud::{CloudError, Result};
+use common::domain::claim::Epoch;
+use common::domain::ids::{CommandId, WorkerId};
+use common::domain::job::{Job, JobState, Step, StepName};
+use common::domain::outcome::JobOutcome;
+
+use super::Ending;
+
+/// The row of one job, as one run under one fence may write it.
+pub struct Journal {
+    /// The tables.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Clock,
+    /// Which row.
+    pub command: CommandId,
+    /// Who writes.
+    pub worker: WorkerId,
+    /// Under which fence.
+    pub epoch: Epoch,
+    /// The number of this attempt, counted from 1.
+    pub attempt: u32,
+    /// Whether it was counted yet.
+    pub charged: bool,
+}
+
+impl Journal {
+    /// Ends the step before and begins this one.
+    pub async fn step(&mut self, name: StepName) -> Result<()> {
+        self.begin(name).await
+    }
+
+    /// Counts this attempt, once.
+    pub async fn charge(&mut self) -> Result<()> {
+        self.charged = true;
+        self.write(|_job| {}).await.map(drop)
+    }
+
+    /// Counts this attempt and begins a step, in one write.
+    pub async fn charge_and_step(&mut self, name: StepName) -> Result<()> {
+        self.charged = true;
+        self.begin(name).await
+    }
+
+    /// Takes the count back: the attempt was cut short by our own shutdown. The job waits again.
+    pub async fn hand_back(&mut self) -> Result<()> {
+        self.charged = false;
+        self.write(|job| {
+            job.state = JobState::Pending;
+            end_step(job, self.clock.now(), "handed back");
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Writes down that this attempt failed and the job waits for the next one.
+    pub async fn try_again(&mut self, ending: &Ending) -> Result<()> {
+        self.charged = true;
+        self.write(|job| {
+            job.state = JobState::Pending;
+            job.error.clone_from(&ending.error);
+            end_step(job, self.clock.now(), "failed, will be tried again");
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Writes the outcome down. hermes closes the row when the result arrives.
+    pub async fn finish(&mut self, outcome: JobOutcome, ending: &Ending) -> Result<Job> {
+        self.write(|job| {
+            end_step(job, self.clock.now(), outcome.as_str());
+            job.outcome = Some(outcome);
+            job.summary = Some(ending.summary.clone());
+            job.error.clone_from(&ending.error);
+            job.commit_id.clone_from(&ending.commit_id);
+            job.files_changed.clone_from(&ending.files_changed);
+            job.usage = ending.usage;
+            job.transcript_key.clone_from(&ending.transcript_key);
+        })
+        .await
+    }
+
+    async fn begin(&self, name: StepName) -> Result<()> {
+        let now = self.clock.now();
+        self.write(|job| {
+            end_step(job, now, "done");
+            job.state = JobState::Running;
+            job.steps.push(Step {
+                name,
+                attempt: self.attempt,
+                started_at: now,
+                ended_at: None,
+                result: None,
+            });
+        })
+        .await
+        .map(drop)
+    }
+
+    async fn write(&self, change: impl Fn(&mut Job)) -> Result<Job> {
+        let mut stale = false;
+        let row = self.store.update::<Job>(&self.command, |job| {
+            stale = job.epoch > self.epoch;
+            if stale {
+                return ControlFlow::Break(());
+            }
+            job.epoch = self.epoch;
+            job.worker_id = Some(self.worker.clone());
+            job.attempts = if self.charged { self.attempt } else { self.attempt - 1 };
+            change(job);
+            ControlFlow::Continue(())
+        });
+        match row.await? {
+            _ if stale => Err(CloudError::FenceLost(format!("job {}", self.command))),
+            None => Err(CloudError::NotFound(format!("job {}", self.command))),
+            Some(job) => Ok(job),
+        }
+    }
+}
+
+fn end_step(job: &mut Job, now: common::domain::timestamp::Timestamp, result: &str) {
+    if let Some(step) = job.steps.last_mut().filter(|step| step.ended_at.is_none()) {
+        step.ended_at = Some(now);
+        step.result = Some(result.to_owned());
+    }
+}

@@ -1,0 +1,229 @@
+//! One job from work to ending: checkout, agent, commit, build, publish, push. The steps do not know each other; this
+//! is where their results are handed on. Nothing here knows who claimed what or which queue the work came from.
+
+pub mod agent;
+pub mod build;
+pub mod checkout;
+pub mod commit;
+mod context;
+pub mod handover;
+pub mod journal;
+pub mod message;
+mod prompt;
+pub mod publish;
+pub mod push;
+mod staging;
+pub mod workspace;
+
+use std::time::Duration;
+
+use common::domain::budget::Usage;
+use common::domain::job::StepName;
+use common::domain::outcome::JobOutcome;
+use common::domain::timestamp::Timestamp;
+use tokio::time::Instant;
+
+pub use context::{Cut, Failure, JobContext, JobSettings, StillOurs, Stopper, Trouble};
+use handover::{AgentReport, Checkout, Commit, Pushed};
+use journal::Journal;
+use message::Purpose;
+
+/// How a job ended.
+#[derive(Debug, Clone, Default)]
+pub struct Ending {
+    /// What was done, for the owner.
+    pub summary: String,
+    /// What went wrong, for the operator.
+    pub error: Option<String>,
+    /// The commit on the branch.
+    pub commit_id: Option<String>,
+    /// Paths the commit touches.
+    pub files_changed: Vec<String>,
+    /// What it used.
+    pub usage: Usage,
+    /// When the preview was put up.
+    pub published_at: Option<Timestamp>,
+    /// Where the agent's words lie.
+    pub transcript_key: Option<String>,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub enum Run {
+    /// It ended.
+    Ended(JobOutcome, Box<Ending>),
+    /// It was cut off; unfinished work is saved where that was still allowed.
+    Cut(Cut, Box<Ending>),
+}
+
+/// How long saving unfinished work may take.
+const SAVE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Runs one attempt from checkout to push.
+pub async fn run(context: &JobContext, journal: &mut Journal) -> Run {
+    let begun = Instant::now();
+    let mut ending = Ending::default();
+    let result = steps(context, journal, &mut ending).await;
+    ending.usage.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match result {
+        Ok(outcome) => Run::Ended(outcome, Box::new(ending)),
+        Err(Trouble::Cut(cut)) => Run::Cut(context.stopper.stopped().unwrap_or(cut), Box::new(ending)),
+        Err(Trouble::Failed(failure)) => {
+            if let Some(cut) = context.stopper.stopped() {
+                return Run::Cut(cut, Box::new(ending));
+            }
+            ending.summary = failure.owner_text;
+            let detail = format!("{}: {}", failure.code, failure.detail);
+            ending.error = Some(context.settings.secrets.redact(&detail));
+            Run::Ended(failure.outcome, Box::new(ending))
+        }
+    }
+}
+
+async fn steps(
+    context: &JobContext,
+    journal: &mut Journal,
+    ending: &mut Ending,
+) -> Result<JobOutcome, Trouble> {
+    journal.step(StepName::Checkout).await?;
+    let checkout = checkout::prepare(context).await?;
+    let commit = match checkout.finished {
+        Some(finished) => {
+            journal.charge().await?;
+            tracing::info!(commit = %finished, "the branch has the commit of this command already; it is taken as it is");
+            "Your change was finished by an earlier run and is now shown.".clone_into(&mut ending.summary);
+            commit::describe(&checkout, finished).await?
+        }
+        None => match edit(context, journal, &checkout, ending).await? {
+            Some(commit) => commit,
+            None => return Ok(JobOutcome::Answered),
+        },
+    };
+    ending.commit_id = Some(commit.id.to_string());
+    ending.files_changed.clone_from(&commit.files);
+    let shown = show(context, journal, &checkout, &commit).await;
+    if matches!(shown, Err(Trouble::Cut(_))) {
+        save_finished(context, &checkout, &commit).await;
+    }
+    match shown {
+        Ok(at) => {
+            ending.published_at = Some(at);
+            push_commit(context, journal, &checkout, &commit, ending).await
+        }
+        Err(Trouble::Failed(failure)) if failure.outcome == JobOutcome::BuildFailed => {
+            // The work is kept on its branch; the site that was up stays up.
+            push_commit(context, journal, &checkout, &commit, ending).await?;
+            Err(failure.into())
+        }
+        Err(trouble) => Err(trouble),
+    }
+}
+
+/// Agent and commit; none when nothing was changed.
+async fn edit(
+    context: &JobContext,
+    journal: &mut Journal,
+    checkout: &Checkout,
+    ending: &mut Ending,
+) -> Result<Option<Commit>, Trouble> {
+    journal.charge_and_step(StepName::Agent).await?;
+    let report = match agent::run(context, checkout).await {
+        Ok(report) => report,
+        Err((trouble, report)) => {
+            note_agent(ending, report);
+            save_unfinished(context, checkout, &trouble, ending).await;
+            return Err(trouble);
+        }
+    };
+    note_agent(ending, report);
+    journal.step(StepName::Commit).await?;
+    commit::make(context, checkout, Purpose::Done).await
+}
+
+fn note_agent(ending: &mut Ending, report: AgentReport) {
+    ending.summary = report.summary;
+    ending.usage = report.usage;
+    ending.transcript_key = report.transcript_key;
+}
+
+/// Build and publish; the time the preview was put up.
+async fn show(
+    context: &JobContext,
+    journal: &mut Journal,
+    checkout: &Checkout,
+    commit: &Commit,
+) -> Result<Timestamp, Trouble> {
+    journal.step(StepName::Build).await?;
+    let site = build::build(context, checkout).await?;
+    journal.step(StepName::Publish).await?;
+    publish::publish(context, &site, &commit.id.to_string()).await
+}
+
+async fn push_commit(
+    context: &JobContext,
+    journal: &mut Journal,
+    checkout: &Checkout,
+    commit: &Commit,
+    ending: &mut Ending,
+) -> Result<JobOutcome, Trouble> {
+    journal.step(StepName::Push).await?;
+    if !(context.still_ours)().await {
+        return Err(Trouble::Cut(Cut::FenceLost));
+    }
+    match push::push(context, checkout, commit.id).await? {
+        Pushed::There(id) => {
+            ending.commit_id = Some(id.to_string());
+            Ok(JobOutcome::Changed)
+        }
+        Pushed::Conflict { kept_on } => {
+            ending.summary = format!(
+                "Somebody else changed the same lines meanwhile. Nothing was overwritten: your change is kept on the branch {kept_on}."
+            );
+            ending.error = Some(format!("conflict with the remote branch; ours is on {kept_on}"));
+            Ok(JobOutcome::PushConflict)
+        }
+    }
+}
+
+/// Commits and pushes what the agent left when the job was cut off or its budget ended. Best effort, within a limit.
+async fn save_unfinished(context: &JobContext, checkout: &Checkout, trouble: &Trouble, ending: &mut Ending) {
+    let purpose = match trouble {
+        Trouble::Cut(Cut::Shutdown) => Purpose::Shutdown,
+        Trouble::Cut(Cut::Stopped) => Purpose::Stopped,
+        Trouble::Failed(failure) if failure.outcome == JobOutcome::BudgetExhausted => Purpose::Budget,
+        Trouble::Cut(Cut::FenceLost) | Trouble::Failed(_) => return,
+    };
+    let save = async {
+        let commit = commit::make(context, checkout, purpose).await?;
+        let Some(commit) = commit else { return Ok(None) };
+        push::push(context, checkout, commit.id).await.map(|_| Some(commit))
+    };
+    match tokio::time::timeout(SAVE_LIMIT, save).await {
+        Ok(Ok(Some(commit))) => {
+            tracing::info!(commit = %commit.id, "unfinished work was saved on its branch");
+            ending.commit_id = Some(commit.id.to_string());
+            ending.files_changed = commit.files;
+        }
+        Ok(Ok(None)) => {}
+        Ok(Err(trouble)) => {
+            tracing::warn!(?trouble, "unfinished work could not be pushed and stays in its folder");
+        }
+        Err(_) => tracing::warn!("saving unfinished work took too long; it stays in its folder"),
+    }
+}
+
+/// Pushes a finished commit of a job that was cut off while its site was built, so that the next run adopts it.
+async fn save_finished(context: &JobContext, checkout: &Checkout, commit: &Commit) {
+    if context.stopper.stopped() == Some(Cut::FenceLost) {
+        return;
+    }
+    match tokio::time::timeout(SAVE_LIMIT, push::push(context, checkout, commit.id)).await {
+        Ok(Ok(_)) => {
+            tracing::info!(commit = %commit.id, "the finished commit was pushed before the job was cut off");
+        }
+        Ok(Err(trouble)) => {
+            tracing::warn!(?trouble, "the finished commit could not be pushed and stays in its folder");
+        }
+        Err(_) => tracing::warn!("pushing the finished commit took too long; it stays in its folder"),
+    }
+}

@@ -1,0 +1,93 @@
+//! The branch on the remote: only ever moved forward. A remote that moved is rebased onto; a conflict keeps both sides.
+
+use super::handover::{Checkout, Pushed};
+use super::message::Identity;
+use super::workspace::Workspace;
+use super::{JobContext, Trouble};
+use crate::git::{self, Access, During as _, GitError, GitKind, Oid, Rebased, off_thread};
+
+/// So often somebody else may push between our looking and our pushing.
+const MAX_RACES: usize = 4;
+
+/// Pushes the commit.
+pub async fn push(context: &JobContext, checkout: &Checkout, commit: Oid) -> Result<Pushed, Trouble> {
+    let order = Order {
+        workspace: checkout.workspace.clone(),
+        access: checkout.access.clone(),
+        branch: checkout.branch.clone(),
+        aside: aside(&checkout.branch, context.work.command_id.as_str()),
+        commit,
+        identity: context.settings.identity.clone(),
+    };
+    Ok(off_thread(move || order.push()).await?)
+}
+
+/// `thread-{id}-conflict-{end of the command}`.
+fn aside(branch: &str, command: &str) -> String {
+    let short = &command[command.len().saturating_sub(8)..];
+    format!("{branch}-conflict-{}", short.trim_matches(['-', '_']))
+}
+
+struct Order {
+    workspace: Workspace,
+    access: Access,
+    branch: String,
+    aside: String,
+    commit: Oid,
+    identity: Identity,
+}
+
+impl Order {
+    fn push(&self) -> git::Result<Pushed> {
+        let repo = git::open(&self.workspace.repo())?;
+        let mut ours = self.commit;
+        for _ in 0..MAX_RACES {
+            match git::push(&repo, &self.access, ours, &self.branch) {
+                Ok(()) => return self.there(&repo, ours),
+                Err(error) if error.kind == GitKind::Moved => {}
+                Err(error) => return Err(error),
+            }
+            let heads = git::fetch(&repo, &self.access, |_| Some(self.branch.clone()))?;
+            let Some(theirs) = heads.branch(&self.branch) else { continue };
+            if git::contains(&repo, theirs, ours) {
+                return self.there(&repo, ours);
+            }
+            match git::rebase(&repo, ours, theirs, &self.identity.signature()?)? {
+                Rebased::Onto(tip) => ours = tip,
+                Rebased::Conflict => return self.keep_both(&repo, ours, theirs),
+            }
+        }
+        let what = format!("push {} to {}", self.branch, self.access.url);
+        Err(GitError::new(GitKind::Unreachable, what, "somebody else pushed each time in between"))
+    }
+
+    fn there(&self, repo: &git2::Repository, commit: Oid) -> git::Result<Pushed> {
+        self.set_local(repo, commit)?;
+        Ok(Pushed::There(commit))
+    }
+
+    fn keep_both(&self, repo: &git2::Repository, ours: Oid, theirs: Oid) -> git::Result<Pushed> {
+        git::push(repo, &self.access, ours, &self.aside)?;
+        self.set_local(repo, theirs)?;
+        Ok(Pushed::Conflict { kept_on: self.aside.clone() })
+    }
+
+    fn set_local(&self, repo: &git2::Repository, commit: Oid) -> git::Result<()> {
+        let name = format!("refs/heads/{}", self.branch);
+        repo.reference(&name, commit, true, "pushed").during("move the local branch")?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::aside;
+
+    #[test]
+    fn the_branch_for_a_conflict_is_a_legal_ref() {
+        for command in ["c", "0198c0de-0000-7000-8000-0123456789ab", "x_-"] {
+            let name = aside("thread-abcdef1", command);
+            assert!(git2::Reference::is_valid_name(&format!("refs/heads/{name}")), "{name}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The folder of one project+user, kept warm between jobs and locked while one uses it: the checkout, a home and a place
+//! for temporary files for the job's children.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the folder's lock is waited for before a sibling folder is used.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+const LOCK_POLL: Duration = Duration::from_millis(50);
+/// So many folders one project+user may have at once.
+const MAX_SIBLINGS: u32 = 16;
+
+/// A locked folder of one project+user.
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    root: PathBuf,
+    lock: Arc<File>,
+}
+
+impl Workspace {
+    /// The working tree.
+    pub fn repo(&self) -> PathBuf {
+        self.root.join("repo")
+    }
+
+    /// The home of agent and build.
+    pub fn home(&self) -> PathBuf {
+        self.root.join("home")
+    }
+
+    /// Their temporary files.
+    pub fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    /// Files that came with the mail.
+    pub fn attachments(&self) -> PathBuf {
+        self.root.join("attachments")
+    }
+
+    /// Remembers what was installed last.
+    pub fn installed_marker(&self) -> PathBuf {
+        self.root.join("installed")
+    }
+
+    /// Held by this process and by every child it is given to.
+    pub fn lock(&self) -> Arc<File> {
+        self.lock.clone()
+    }
+
+    /// Locks the folder of a project+user, or a sibling of it when a run of before still holds it.
+    pub async fn lock_folder(folder: &Path) -> io::Result<Self> {
+        if let Some(workspace) = lock_within(folder, LOCK_WAIT).await? {
+            return Ok(workspace);
+        }
+        for number in 2..=MAX_SIBLINGS {
+            let sibling = folder.with_added_extension(number.to_string());
+            if let Some(workspace) = lock_within(&sibling, Duration::ZERO).await? {
+                tracing::warn!(folder = %sibling.display(), "a sibling folder is used, because a stopped run still holds the first one");
+                return Ok(workspace);
+            }
+        }
+        Err(io::Error::other("all its siblings are locked too"))
+    }
+}
+
+async fn lock_within(folder: &Path, wait: Duration) -> io::Result<Option<Workspace>> {
+    for part in ["repo", "home", "tmp"] {
+        std::fs::create_dir_all(folder.join(part))?;
+    }
+    let lock = File::options().create(true).truncate(false).write(true).open(folder.join("lock"))?;
+    let deadline = tokio::time::Instant::now() + wait;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(Some(Workspace { root: folder.to_owned(), lock: Arc::new(lock) })),
+            Err(TryLockError::WouldBlock) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(LOCK_POLL).await;
+            }
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
