@@ -1,1 +1,20 @@
-//! placeholder
+//! The warm worker: it claims a project+user, runs its jobs and gives the claim back. It listens on no socket.
+
+pub mod config;
+pub mod demo;
+pub mod git;
+pub mod intake;
+pub mod job;
+pub mod lease;
+pub mod me;
+pub mod offers;
+pub mod process;
+pub mod report;
+pub mod run;
+pub mod sandbox;
+pub mod secrets;
+pub mod start;
+pub mod tenure;
+pub mod work;
+
+pub use start::start;

@@ -1,0 +1,314 @@
+//! The worker's settings, parsed once by clap from flags and environment; `--help` is the reference. The only place that
+//! looks at the environment.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use common::config::{CloudSettings, LogSettings, RepoSettings};
+use common::domain::ids::WorkerId;
+
+use crate::job::agent::AgentCommand;
+use crate::sandbox::Sandbox;
+use crate::secrets::Secret;
+
+const EXAMPLES: &str = "\
+Examples:
+  Work for a hermes on this machine, with the built-in demo agent:
+    SANDBOX=off AGENT_COMMAND=demo-agent worker run --data-dir .hermes
+
+  With the Claude Code CLI and repositories on GitHub:
+    SANDBOX=off GITHUB_TOKEN=... ANTHROPIC_API_KEY=... worker run --data-dir /var/lib/hermes
+
+  Two project+users at a time, idle claims given back after five minutes:
+    worker run --sandbox off --capacity 2 --idle-release-secs 300
+
+A worker starts without any project: it claims whoever has work and gives the claim back when there is none.";
+
+/// Claims project+users that have work, runs their jobs and gives the claims back.
+#[derive(Debug, Parser)]
+#[command(name = "worker", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Action,
+    /// How the log looks.
+    #[command(flatten)]
+    pub log: LogSettings,
+}
+
+/// What a worker can do.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Wait for work and do it, until SIGTERM.
+    #[command(after_help = EXAMPLES)]
+    Run(Box<RunSettings>),
+}
+
+/// Everything `worker run` can be told.
+#[derive(Debug, Args)]
+pub struct RunSettings {
+    /// Which cloud.
+    #[command(flatten)]
+    pub cloud: CloudSettings,
+    /// Which repositories.
+    #[command(flatten)]
+    pub repos: RepoSettings,
+    /// Whom it works for, and how long.
+    #[command(flatten)]
+    pub claims: ClaimSettings,
+    /// Agent and build.
+    #[command(flatten)]
+    pub children: ChildSettings,
+}
+
+/// How claims are held.
+#[derive(Debug, Clone, Args)]
+pub struct ClaimSettings {
+    /// The name of this worker; generated when absent.
+    #[arg(long, env = "CONTAINER_ID", value_name = "ID")]
+    pub container_id: Option<WorkerId>,
+
+    /// How many project+users are worked for at once.
+    #[arg(long, env = "WORKER_CAPACITY", value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub capacity: u16,
+
+    /// A claim is given back so long after its last work; at once when somebody else waits.
+    #[arg(long, env = "IDLE_RELEASE_SECS", value_name = "SECONDS", default_value_t = 1800)]
+    pub idle_release_secs: u64,
+
+    /// Somebody else may take a claim over when its owner was silent for so long.
+    #[arg(long, env = "HERMES_LEASE_SECS", value_name = "SECONDS", default_value_t = 45, value_parser = clap::value_parser!(u64).range(2..=3600))]
+    pub lease_secs: u64,
+
+    /// How long a shutdown may take; the last 12 seconds are kept for stopping and saving a running job.
+    #[arg(long, env = "SHUTDOWN_GRACE_SECS", value_name = "SECONDS", default_value_t = 25)]
+    pub shutdown_grace_secs: u64,
+}
+
+/// How agent, build and git are run.
+#[derive(Debug, Clone, Args)]
+pub struct ChildSettings {
+    /// The agent as a command line (split into words, no shell). `claude` gets the arguments it needs; any other program
+    /// reads the prompt on standard input and writes the same stream-json events.
+    #[arg(long, env = "AGENT_COMMAND", value_name = "COMMAND", default_value = "claude", value_parser = AgentCommand::parse)]
+    pub agent_command: AgentCommand,
+
+    /// How agent and build are kept apart from the worker. This version has only `off`.
+    #[arg(long, env = "SANDBOX", value_enum, value_name = "MODE", hide_possible_values = true)]
+    pub sandbox: Option<Sandbox>,
+
+    /// Where the working folders are [default: DIR/workspaces].
+    #[arg(long, env = "WORKSPACE_PATH", value_name = "DIR")]
+    pub workspace_path: Option<PathBuf>,
+
+    /// The older name of WORKSPACE_PATH, which wins.
+    #[arg(long, env = "EFS_MOUNT_PATH", value_name = "DIR")]
+    pub efs_mount_path: Option<PathBuf>,
+
+    /// The token for https repositories; given to git only.
+    #[arg(long, env = "GITHUB_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub github_token: Option<Secret>,
+
+    /// The agent's model key; given to the agent only.
+    #[arg(long, env = "ANTHROPIC_API_KEY", value_name = "KEY", hide_env_values = true)]
+    pub anthropic_api_key: Option<Secret>,
+
+    /// Another address of the model's API.
+    #[arg(long, env = "ANTHROPIC_BASE_URL", value_name = "URL")]
+    pub anthropic_base_url: Option<String>,
+
+    /// `1` lets the agent use Amazon Bedrock.
+    #[arg(long, env = "CLAUDE_CODE_USE_BEDROCK", value_name = "FLAG")]
+    pub claude_code_use_bedrock: Option<String>,
+
+    /// The region of Amazon Bedrock.
+    #[arg(long, env = "AWS_BEDROCK_REGION", value_name = "REGION")]
+    pub aws_bedrock_region: Option<String>,
+
+    /// The name on commits.
+    #[arg(long, env = "COMMIT_NAME", value_name = "NAME", default_value = "WebOrdinary Container")]
+    pub commit_name: String,
+
+    /// The address on commits.
+    #[arg(long, env = "COMMIT_EMAIL", value_name = "ADDRESS", default_value = "container@webordinary.com")]
+    pub commit_email: String,
+}
+
+impl RunSettings {
+    /// Where the working folders are, as an absolute path.
+    pub fn workspaces(&self) -> std::io::Result<PathBuf> {
+        let chosen = self.children.workspace_path.as_ref().or(self.children.efs_mount_path.as_ref());
+        std::path::absolute(chosen.cloned().unwrap_or_else(|| self.cloud.data_dir.join("workspaces")))
+    }
+}
+
+impl ClaimSettings {
+    /// The lease.
+    pub fn lease(&self) -> Duration {
+        Duration::from_secs(self.lease_secs)
+    }
+}
+
+/// What agent and build see of the environment; it starts empty.
+#[derive(Debug, Clone, Default)]
+pub struct ChildEnvironment {
+    both: BTreeMap<String, String>,
+    agent: BTreeMap<String, String>,
+    build: BTreeMap<String, String>,
+    npm_cache: PathBuf,
+}
+
+/// Handed on to agent and build when set.
+const FOR_BOTH: [&str; 6] = ["PATH", "LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ"];
+/// Handed on to the build only: how npm reaches its registry.
+const FOR_BUILD: [&str; 16] = [
+    "npm_config_cache",
+    "npm_config_registry",
+    "npm_config_userconfig",
+    "npm_config_cafile",
+    "npm_config_prefer_offline",
+    "NPM_CONFIG_CACHE",
+    "NPM_CONFIG_REGISTRY",
+    "NPM_CONFIG_USERCONFIG",
+    "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "no_proxy",
+];
+
+impl ChildEnvironment {
+    /// Takes what may be handed on from the settings and this process's environment.
+    pub fn from_settings(children: &ChildSettings, workspaces: &Path) -> Self {
+        let secret = |secret: &Option<Secret>| secret.as_ref().map(|key| key.expose().to_owned());
+        let agent = [
+            ("ANTHROPIC_API_KEY", secret(&children.anthropic_api_key)),
+            ("ANTHROPIC_BASE_URL", children.anthropic_base_url.clone()),
+            ("CLAUDE_CODE_USE_BEDROCK", children.claude_code_use_bedrock.clone()),
+            ("AWS_BEDROCK_REGION", children.aws_bedrock_region.clone()),
+            ("AWS_REGION", children.aws_bedrock_region.clone()),
+            ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", Some("1".to_owned())),
+            ("DISABLE_AUTOUPDATER", Some("1".to_owned())),
+        ];
+        Self {
+            both: present(&FOR_BOTH),
+            agent: agent.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
+            build: present(&FOR_BUILD),
+            npm_cache: workspaces.join(".cache").join("npm"),
+        }
+    }
+
+    /// The whole environment of the agent.
+    pub fn for_agent(&self, home: &Path, tmp: &Path) -> BTreeMap<String, String> {
+        Self::places(home, tmp).chain(self.both.clone()).chain(self.agent.clone()).collect()
+    }
+
+    /// The whole environment of install and build.
+    pub fn for_build(&self, home: &Path, tmp: &Path) -> BTreeMap<String, String> {
+        let cache = ("npm_config_cache".to_owned(), self.npm_cache.display().to_string());
+        let switches =
+            [("CI", "1"), ("ASTRO_TELEMETRY_DISABLED", "1")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let ours = Self::places(home, tmp).chain([cache]).chain(switches);
+        ours.chain(self.both.clone()).chain(self.build.clone()).collect()
+    }
+
+    fn places(home: &Path, tmp: &Path) -> impl Iterator<Item = (String, String)> + use<> {
+        [("HOME", home), ("TMPDIR", tmp)]
+            .map(|(name, path)| (name.to_owned(), path.display().to_string()))
+            .into_iter()
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "settings are read here, and nowhere else")]
+fn present(names: &[&str]) -> BTreeMap<String, String> {
+    names.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect()
+}
+
+/// Settings of the earlier system that bound a worker to one project, and what takes their place.
+const OLD_BINDINGS: [(&str, &str); 13] = [
+    ("GIT_REPO_URL", "repoUrl of the project (PUT /v1/projects/{projectId})"),
+    ("REPO_URL", "repoUrl of the project (PUT /v1/projects/{projectId})"),
+    ("PROJECT_ID", "the claim: a worker works for whoever has work"),
+    ("USER_ID", "the claim: a worker works for whoever has work"),
+    ("CLIENT_ID", "nothing: there are only projects and users"),
+    ("FIXED_PROJECT_ID", "the claim: a worker works for whoever has work"),
+    ("FIXED_USER_ID", "the claim: a worker works for whoever has work"),
+    ("DEFAULT_CLIENT_ID", "nothing: there are only projects and users"),
+    ("DEFAULT_USER_ID", "the senders of the project (PUT /v1/senders/{address})"),
+    ("INPUT_QUEUE_URL", "the claim: the queue follows from it"),
+    ("AUTO_SCALE_TO_ZERO", "IDLE_RELEASE_SECS for claims; the service scales workers"),
+    ("CONTAINER_ASSIGNMENT", "the claim: a worker works for whoever has work"),
+    ("AUTO_SHUTDOWN_MINUTES", "IDLE_RELEASE_SECS for claims; workers do not exit when idle"),
+];
+
+/// The old bindings that are set, with what takes their place.
+pub fn old_bindings() -> Vec<(&'static str, &'static str)> {
+    let names = OLD_BINDINGS.map(|(name, _)| name);
+    let set = present(&names);
+    OLD_BINDINGS.into_iter().filter(|(name, _)| set.contains_key(*name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// Every setting that can come from the environment, as `worker run --help` states them.
+    fn documented() -> Vec<String> {
+        let mut command = Cli::command();
+        command.build();
+        let run = command.find_subcommand("run").unwrap();
+        let mut names: Vec<String> =
+            run.get_arguments().filter_map(|arg| Some(arg.get_env()?.to_str()?.to_owned())).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_example_file_names_exactly_the_settings_of_the_help() {
+        let file = include_str!("../.env.example");
+        let mut names: Vec<String> = file
+            .lines()
+            .filter_map(|line| line.trim_start_matches("# ").split_once('='))
+            .map(|(name, _)| name.to_owned())
+            .filter(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+            .collect();
+        names.sort();
+        assert_eq!(names, documented());
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_build_sees_no_key_and_the_agent_no_git_token() {
+        let environment = ChildEnvironment {
+            agent: [("ANTHROPIC_API_KEY".to_owned(), "k".to_owned())].into(),
+            ..ChildEnvironment::default()
+        };
+        let (home, tmp) = (Path::new("/h"), Path::new("/t"));
+        assert!(environment.for_agent(home, tmp).contains_key("ANTHROPIC_API_KEY"));
+        assert!(!environment.for_build(home, tmp).contains_key("ANTHROPIC_API_KEY"));
+        assert_eq!(environment.for_build(home, tmp)["HOME"], "/h");
+    }
+
+    #[test]
+    fn the_newer_name_of_the_workspaces_wins() {
+        let run = |arguments: &[&str]| {
+            let all = ["worker", "run"].iter().chain(arguments);
+            let Action::Run(settings) = Cli::parse_from(all).command;
+            settings.workspaces().unwrap()
+        };
+        assert_eq!(run(&["--efs-mount-path", "/b"]), Path::new("/b"));
+        assert_eq!(run(&["--efs-mount-path", "/b", "--workspace-path", "/a"]), Path::new("/a"));
+        assert_eq!(run(&["--data-dir", "/d"]), Path::new("/d/workspaces"));
+    }
+}

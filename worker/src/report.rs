@@ -1,0 +1,67 @@
+//! What came of a work, told to the output queue and to whoever waits for its task token. Always made from the job's row,
+//! so that telling it twice tells the same.
+
+use backon::Retryable as _;
+use common::cloud::callback::Heard;
+use common::cloud::queue::Outgoing;
+use common::cloud::{Cloud, CloudError, Result};
+use common::domain::ids::WorkerId;
+use common::domain::job::{Job, StepName};
+use common::domain::names::{Queue, SiteTarget};
+use common::domain::outcome::JobOutcome;
+use common::messages::{JobResult, Work};
+
+use crate::me::hasty;
+
+/// The result that a finished row states.
+pub fn result(work: &Work, job: &Job, outcome: JobOutcome, target: &SiteTarget, me: &WorkerId) -> JobResult {
+    let shown = matches!(outcome, JobOutcome::Changed | JobOutcome::PushConflict);
+    let published = job.steps.iter().rfind(|step| step.name == StepName::Publish);
+    JobResult {
+        command_id: work.command_id.clone(),
+        session_id: work.session_id.clone(),
+        thread_id: work.thread_id.clone(),
+        project_id: work.project_id.clone(),
+        user_id: work.user_id.clone(),
+        success: outcome.is_success(),
+        outcome,
+        summary: job.summary.clone().unwrap_or_default(),
+        s3_bucket: shown.then(|| target.local_host()),
+        s3_url: None,
+        deployment_time: published.and_then(|step| step.ended_at).filter(|_| shown),
+        branch: Some(job.branch.clone()),
+        commit_id: job.commit_id.clone(),
+        files_changed: job.files_changed.clone(),
+        error: job.error.clone(),
+        error_code: job.error.as_ref().map(|_| outcome.as_str().to_owned()),
+        interrupted: outcome == JobOutcome::Interrupted,
+        usage: job.usage,
+        worker_id: job.worker_id.clone().unwrap_or_else(|| me.clone()),
+        epoch: job.epoch,
+    }
+}
+
+/// Tells it.
+pub async fn send(cloud: &Cloud, result: &JobResult, task_token: Option<&str>) -> Result<()> {
+    let text = result.to_json();
+    let send = || cloud.queues.send(&Queue::Output, Outgoing::standard(text.clone()));
+    send.retry(hasty()).when(CloudError::is_retryable).await?;
+    let Some(token) = task_token else { return Ok(()) };
+    let answer = || answer(cloud, token, result, &text);
+    match answer.retry(hasty()).when(CloudError::is_retryable).await? {
+        Heard::Yes => {}
+        Heard::NoLonger => {
+            tracing::info!(command.id = %result.command_id, "nobody waits for this task token any more");
+        }
+    }
+    Ok(())
+}
+
+async fn answer(cloud: &Cloud, token: &str, result: &JobResult, text: &str) -> Result<Heard> {
+    if result.success {
+        cloud.callback.success(token, text).await
+    } else {
+        let cause = result.error.as_deref().unwrap_or(&result.summary);
+        cloud.callback.failure(token, result.outcome.as_str(), cause).await
+    }
+}

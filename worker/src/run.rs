@@ -1,0 +1,267 @@
+//! The one owner of this worker's state: which claims it holds and how they stand. It takes claims while there is room,
+//! gives up idle ones for whoever waits, and ends everything at shutdown.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::cloud::Result;
+use common::cloud::queue::{Delivery, MAX_WAIT};
+use common::domain::claim::Fence;
+use common::domain::ids::ProjectUser;
+use common::domain::names::Queue;
+use common::messages::{ControlAction, Order};
+use tokio::sync::watch;
+use tokio::task::{Id, JoinHandle, JoinSet};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::job::Cut;
+use crate::me::Me;
+use crate::offers::{self, Verdict, Watched};
+use crate::tenure::{Standing, Tenure};
+
+/// An idle claim is given back within this, or the newcomer's request goes back.
+const YIELD_LIMIT: Duration = Duration::from_secs(5);
+/// How long receives that are under way may take to end at shutdown.
+const LAST_RECEIVES: Duration = Duration::from_secs(1);
+/// A request that could not be handled (a table does not answer) comes back after this.
+const AFTER_TROUBLE: Duration = Duration::from_secs(5);
+
+/// Works until shutdown.
+pub async fn run(me: Arc<Me>) -> Result<()> {
+    // The first receive makes the queue.
+    me.cloud.queues.receive(&me.control_queue(), 1, Duration::ZERO).await?;
+    let mut desk = Desk::new(Arc::clone(&me));
+    tracing::info!(worker.id = %me.owner.worker, "worker {} is ready and waiting for work", me.owner.worker);
+    let mut orders = desk.receive(me.control_queue());
+    let mut offers: Option<Receiving> = None;
+    while !me.shutdown.is_cancelled() {
+        if offers.is_none() && desk.wants_offers() {
+            offers = Some(desk.receive(Queue::Unclaimed));
+        }
+        tokio::select! {
+            () = me.shutdown.cancelled() => {}
+            () = me.changed.notified() => {}
+            Some(ended) = desk.running.join_next_with_id() => desk.forget(ended),
+            received = arrival(&mut offers) => {
+                offers = None;
+                if let Some(delivery) = received {
+                    desk.offer(&delivery).await;
+                }
+            }
+            received = &mut orders => {
+                if let Some(delivery) = received.unwrap_or(None) {
+                    desk.order(&delivery).await;
+                }
+                orders = desk.receive(me.control_queue());
+            }
+        }
+    }
+    desk.close(offers).await;
+    orders.abort();
+    me.cloud.queues.remove_queue(&me.control_queue()).await
+}
+
+type Receiving = JoinHandle<Option<Delivery>>;
+
+/// What the receive brings; never, when there is none.
+async fn arrival(receiving: &mut Option<Receiving>) -> Option<Delivery> {
+    match receiving {
+        Some(receiving) => receiving.await.unwrap_or(None),
+        None => std::future::pending().await,
+    }
+}
+
+struct Held {
+    asked: CancellationToken,
+    standing: watch::Receiver<Standing>,
+}
+
+struct Desk {
+    me: Arc<Me>,
+    held: HashMap<ProjectUser, Held>,
+    keys: HashMap<Id, ProjectUser>,
+    running: JoinSet<JoinHandle<()>>,
+    last_looks: JoinSet<()>,
+    watched: Watched,
+}
+
+impl Desk {
+    fn new(me: Arc<Me>) -> Self {
+        Self {
+            me,
+            held: HashMap::new(),
+            keys: HashMap::new(),
+            running: JoinSet::new(),
+            last_looks: JoinSet::new(),
+            watched: Watched::default(),
+        }
+    }
+
+    fn receive(&self, queue: Queue) -> Receiving {
+        let me = Arc::clone(&self.me);
+        tokio::spawn(async move { me.receive(&queue, MAX_WAIT).await })
+    }
+
+    /// With room, or with an idle claim to give up for whoever waits.
+    fn wants_offers(&self) -> bool {
+        self.has_room() || self.idlest().is_some()
+    }
+
+    fn has_room(&self) -> bool {
+        self.held.len() < usize::from(self.me.claims.capacity)
+    }
+
+    /// The claim that is idle for the longest time.
+    fn idlest(&self) -> Option<ProjectUser> {
+        let idle = self.held.iter().filter_map(|(key, held)| match *held.standing.borrow() {
+            Standing::Idle(since) => Some((since, key)),
+            Standing::Busy(_) => None,
+        });
+        idle.min_by_key(|(since, _)| *since).map(|(_, key)| key.clone())
+    }
+
+    async fn offer(&mut self, delivery: &Delivery) {
+        let handled = match offers::read(&self.me, delivery).await {
+            Ok(Some(key)) if !self.held.contains_key(&key) => self.claim(&key).await,
+            Ok(_) => Ok(Verdict::Satisfied),
+            Err(error) => Err(error),
+        };
+        match handled {
+            Ok(Verdict::Taken(fence, taken_at)) => {
+                self.begin(fence, taken_at);
+                self.drop_request(delivery).await;
+            }
+            Ok(Verdict::Satisfied) => self.drop_request(delivery).await,
+            Ok(Verdict::Later(after)) => self.me.give_back(delivery, after).await,
+            Err(error) => {
+                tracing::warn!(%error, "a claim request could not be handled and comes back in a moment");
+                self.me.give_back(delivery, AFTER_TROUBLE).await;
+            }
+        }
+    }
+
+    async fn drop_request(&self, delivery: &Delivery) {
+        if let Err(error) = self.me.delete(delivery).await {
+            tracing::debug!(%error, "a claim request comes again and is dropped then");
+        }
+    }
+
+    async fn claim(&mut self, key: &ProjectUser) -> Result<Verdict> {
+        if !self.make_room().await {
+            return Ok(Verdict::Later(Duration::ZERO));
+        }
+        self.watched.take(&self.me, key).await
+    }
+
+    /// Gives up the idlest claim if there is no room otherwise.
+    async fn make_room(&mut self) -> bool {
+        if self.has_room() {
+            return true;
+        }
+        let Some(key) = self.idlest() else { return false };
+        tracing::info!(project.key = %key, "an idle claim is given up because somebody else waits");
+        if let Some(held) = self.held.get(&key) {
+            held.asked.cancel();
+        }
+        let gone = async {
+            while self.held.contains_key(&key)
+                && let Some(ended) = self.running.join_next_with_id().await
+            {
+                self.forget(ended);
+            }
+        };
+        timeout(YIELD_LIMIT, gone).await.ok();
+        self.has_room()
+    }
+
+    fn begin(&mut self, fence: Fence, taken_at: Instant) {
+        let key = fence.project_key.clone();
+        tracing::info!(project.key = %key, epoch = %fence.epoch, "the claim is taken");
+        let (standing, seen) = watch::channel(Standing::Busy(None));
+        let asked = CancellationToken::new();
+        let tenure = Tenure { me: Arc::clone(&self.me), fence, asked: asked.clone(), standing };
+        let task = self.running.spawn(tenure.serve(taken_at));
+        self.keys.insert(task.id(), key.clone());
+        self.held.insert(key, Held { asked, standing: seen });
+    }
+
+    fn forget(&mut self, ended: std::result::Result<(Id, JoinHandle<()>), tokio::task::JoinError>) {
+        let id = match ended {
+            Ok((id, last_look)) => {
+                self.last_looks.spawn(async move { last_look.await.unwrap_or_default() });
+                id
+            }
+            Err(error) => {
+                tracing::error!(%error, "the task of a claim broke; the claim lapses by itself");
+                error.id()
+            }
+        };
+        while self.last_looks.try_join_next().is_some() {}
+        if let Some(key) = self.keys.remove(&id) {
+            self.held.remove(&key);
+        }
+    }
+
+    async fn order(&self, delivery: &Delivery) {
+        match Order::parse(&delivery.body) {
+            Ok(order) => self.obey(order),
+            Err(malformed) => {
+                tracing::warn!(reason = %malformed, "an order that cannot be read was thrown away");
+            }
+        }
+        if let Err(error) = self.me.delete(delivery).await {
+            tracing::warn!(%error, "an order comes again");
+        }
+    }
+
+    fn obey(&self, order: Order) {
+        match order {
+            Order::Interrupt(interrupt) => tracing::info!(
+                command.id = %interrupt.command_id, "the running job is not interrupted in this version; newer work waits its turn"
+            ),
+            Order::Control(control) => match control.action {
+                ControlAction::Drain => self.me.shutdown.cancel(),
+                ControlAction::Release => {
+                    let meant = control.project_key.and_then(|key| self.held.get(&key));
+                    if let Some(held) = meant {
+                        held.asked.cancel();
+                    }
+                }
+                ControlAction::StopJob => {
+                    let Some(command) = control.command_id else { return };
+                    for held in self.held.values() {
+                        if let Standing::Busy(Some((running, stopper))) = &*held.standing.borrow()
+                            && *running == command
+                        {
+                            stopper.stop(Cut::Stopped);
+                        }
+                    }
+                }
+            },
+        }
+    }
+
+    /// Waits for the claims to be given back; a request that arrived meanwhile goes back.
+    async fn close(mut self, offers: Option<Receiving>) {
+        let grace = Duration::from_secs(self.me.claims.shutdown_grace_secs);
+        let ended = async {
+            while let Some(ended) = self.running.join_next_with_id().await {
+                self.forget(ended);
+            }
+        };
+        if timeout(grace, ended).await.is_err() {
+            tracing::warn!("not all jobs could be stopped in time; their claims lapse by themselves");
+        }
+        if let Some(receiving) = offers
+            && let Ok(Ok(Some(delivery))) = timeout(LAST_RECEIVES / 4, receiving).await
+        {
+            self.me.give_back(&delivery, Duration::ZERO).await;
+        }
+        let looked = async { while self.last_looks.join_next().await.is_some() {} };
+        timeout(LAST_RECEIVES, looked).await.ok();
+        self.last_looks.detach_all();
+        tracing::info!("the worker ends; its claims are given back");
+    }
+}

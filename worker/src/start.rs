@@ -1,0 +1,91 @@
+//! From settings to a running worker.
+
+use std::io;
+use std::sync::Arc;
+
+use common::clock::Clock;
+use common::cloud::{Cloud, CloudError};
+use common::domain::ids::{Nonce, Owner, WorkerId};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::config::{ChildEnvironment, RunSettings, old_bindings};
+use crate::job::JobSettings;
+use crate::job::agent::Patience;
+use crate::job::message::Identity;
+use crate::me::Me;
+use crate::sandbox::{self, NoSandbox};
+use crate::secrets::Secrets;
+
+/// Why a worker does not start, or ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Agent and build cannot be kept apart as asked.
+    #[error(transparent)]
+    Sandbox(#[from] NoSandbox),
+    /// The working folders cannot be used.
+    #[error(
+        "the working folders at {path} cannot be used: {error}; set WORKSPACE_PATH to a folder that can be written"
+    )]
+    Workspaces {
+        /// Where.
+        path: String,
+        /// What came back.
+        error: io::Error,
+    },
+    /// A door to the outside does not open.
+    #[error("{0}; check HERMES_DATA_DIR (--data-dir)")]
+    Cloud(#[from] CloudError),
+}
+
+/// Works until `shutdown` is cancelled.
+pub async fn start(settings: RunSettings, shutdown: CancellationToken) -> Result<(), StartError> {
+    sandbox::check(settings.children.sandbox)?;
+    for (name, instead) in old_bindings() {
+        tracing::warn!("{name} is set but no longer binds a worker to one project; instead: {instead}");
+    }
+    let jobs = job_settings(&settings)?;
+    let cloud = Cloud::from_config(&settings.cloud, Clock::System)?;
+    let me = Me {
+        cloud,
+        owner: owner(settings.claims.container_id.clone()),
+        claims: settings.claims,
+        jobs: Arc::new(jobs),
+        shutdown,
+        changed: Notify::new(),
+    };
+    Ok(crate::run::run(Arc::new(me)).await?)
+}
+
+fn owner(container: Option<WorkerId>) -> Owner {
+    let uuid = Uuid::new_v4();
+    let nonce = Nonce::from_uuid(uuid);
+    let worker = container.unwrap_or_else(|| generated(&nonce));
+    Owner { worker, nonce }
+}
+
+fn generated(nonce: &Nonce) -> WorkerId {
+    WorkerId::parse(&format!("worker-{nonce}"))
+        .unwrap_or_else(|error| unreachable!("a nonce is letters and digits: {error}"))
+}
+
+fn job_settings(settings: &RunSettings) -> Result<JobSettings, StartError> {
+    let children = &settings.children;
+    let unusable = |error| StartError::Workspaces {
+        path: children.workspace_path.as_ref().unwrap_or(&settings.cloud.data_dir).display().to_string(),
+        error,
+    };
+    let workspaces = settings.workspaces().map_err(unusable)?;
+    std::fs::create_dir_all(&workspaces).map_err(unusable)?;
+    Ok(JobSettings {
+        agent: children.agent_command.clone(),
+        patience: Patience::default(),
+        identity: Identity { name: children.commit_name.clone(), email: children.commit_email.clone() },
+        repos: settings.repos.rules(),
+        git_token: children.github_token.clone(),
+        secrets: Secrets::of([children.github_token.clone(), children.anthropic_api_key.clone()]),
+        environment: ChildEnvironment::from_settings(children, &workspaces),
+        workspaces,
+    })
+}

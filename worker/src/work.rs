@@ -1,0 +1,271 @@
+//! One message of a claim: read, completed, run, written down, reported and only then deleted. What failed comes back
+//! later, what failed for good goes to the dead letters; nothing is run again that has an outcome.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::cloud::queue::Delivery;
+use common::cloud::{CloudError, Result};
+use common::domain::job::{Job, MAX_ATTEMPTS};
+use common::domain::names::SiteTarget;
+use common::domain::outcome::{JobOutcome, Retry};
+use common::messages::{Work, WorkDraft};
+
+use crate::intake::{self, Intake};
+use crate::job::journal::Journal;
+use crate::job::{self, Cut, Ending, JobContext, Run, StillOurs, Stopper};
+use crate::lease::{InFlight, Lease};
+use crate::me::new_version;
+use crate::report;
+use crate::tenure::{Standing, Tenure};
+
+/// A message that we could not even look at (a table does not answer) comes back after this.
+const AFTER_TROUBLE: Duration = Duration::from_secs(5);
+/// What is kept of the grace for stopping and saving a job.
+const SAVE_SECS: u64 = 12;
+
+/// Works a message off. The answer says when it comes back, if it does.
+pub async fn handle(tenure: &Tenure, lease: &Lease, delivery: &Delivery) -> Option<Duration> {
+    let handled = Message { tenure, lease, delivery }.work_off().await;
+    lease.put_down();
+    match handled {
+        Ok(again) => again,
+        Err(CloudError::FenceLost(_)) => None,
+        Err(error) => {
+            tracing::warn!(project.key = %tenure.fence.project_key, %error, "a message could not be handled and comes back in a moment");
+            tenure.me.give_back(delivery, AFTER_TROUBLE).await;
+            Some(AFTER_TROUBLE)
+        }
+    }
+}
+
+struct Message<'a> {
+    tenure: &'a Tenure,
+    lease: &'a Lease,
+    delivery: &'a Delivery,
+}
+
+type Again = Option<Duration>;
+
+impl Message<'_> {
+    async fn work_off(&self) -> Result<Again> {
+        let me = &self.tenure.me;
+        let draft =
+            match WorkDraft::parse(&self.delivery.body, &self.delivery.message_id, me.cloud.clock.now()) {
+                Ok(draft) => draft,
+                Err(malformed) => return self.bury(&malformed.to_string()).await,
+            };
+        let intake = intake::complete(&me.cloud.store, draft).await?;
+        let work = &intake.work;
+        if work.project_user() != self.tenure.fence.project_key {
+            let reason = format!("the message is for {}, which has another queue", work.project_user());
+            return self.bury(&reason).await;
+        }
+        let now = me.cloud.clock.now();
+        let row = intake::ensure_job(&me.cloud.store, work, now).await?;
+        let thread = intake::ensure_thread(&me.cloud.store, work, now).await?;
+        let target = SiteTarget::Thread(work.project_id.clone(), thread.preview_key);
+        if let Some(outcome) = row.outcome {
+            tracing::info!(command.id = %work.command_id, %outcome, "this work has its outcome already; it is told once more");
+            return self.report(work, &row, outcome, &target).await;
+        }
+        let mut journal = self.journal(work, &row);
+        if work.repo_url.is_empty() {
+            let text = "Your site is not set up yet: nobody has told us where its source is.";
+            return self
+                .end_badly(&mut journal, work, &target, JobOutcome::Refused, text, intake::NO_REPOSITORY)
+                .await;
+        }
+        if row.attempts >= MAX_ATTEMPTS {
+            let text = "We tried three times and failed each time. Somebody will have to look into it.";
+            let reason = format!("{} attempts were begun and none came to an end", row.attempts);
+            return self.end_badly(&mut journal, work, &target, JobOutcome::Failed, text, &reason).await;
+        }
+        let run = self.run(intake, &mut journal, &target).await;
+        self.settle(journal, run, target).await
+    }
+
+    fn journal(&self, work: &Work, row: &Job) -> Journal {
+        let me = &self.tenure.me;
+        Journal {
+            store: Arc::clone(&me.cloud.store),
+            clock: me.cloud.clock.clone(),
+            command: work.command_id.clone(),
+            worker: me.owner.worker.clone(),
+            epoch: self.tenure.fence.epoch,
+            attempt: row.attempts + 1,
+            charged: false,
+        }
+    }
+
+    /// Runs the job; a shutdown lets it finish as long as there is time to save it afterwards.
+    async fn run(&self, intake: Intake, journal: &mut Journal, target: &SiteTarget) -> (Work, Run) {
+        let me = &self.tenure.me;
+        let stopper = Stopper::default();
+        let work = &intake.work;
+        tracing::info!(
+            session.id = %work.session_id, thread.id = %work.thread_id, command.id = %work.command_id,
+            project.key = %self.tenure.fence.project_key, attempt = journal.attempt, "a job begins"
+        );
+        self.tenure.stand(Standing::Busy(Some((work.command_id.clone(), stopper.clone()))));
+        self.lease
+            .carry(InFlight {
+                receipt: self.delivery.receipt.clone(),
+                task_token: work.task_token.clone(),
+                stopper: stopper.clone(),
+            })
+            .await;
+        let context = JobContext {
+            epoch: self.tenure.fence.epoch,
+            project: intake.project,
+            target: target.clone(),
+            settings: Arc::clone(&me.jobs),
+            files: Arc::clone(&me.cloud.files),
+            clock: me.cloud.clock.clone(),
+            stopper: stopper.clone(),
+            still_ours: self.still_ours(),
+            work: intake.work,
+        };
+        let run = {
+            let job = job::run(&context, journal);
+            tokio::pin!(job);
+            tokio::select! {
+                run = &mut job => run,
+                () = self.time_is_up() => {
+                    stopper.stop(Cut::Shutdown);
+                    job.await
+                }
+            }
+        };
+        self.tenure.stand(Standing::Busy(None));
+        (context.work, run)
+    }
+
+    async fn time_is_up(&self) {
+        let me = &self.tenure.me;
+        me.shutdown.cancelled().await;
+        let left = me.claims.shutdown_grace_secs.saturating_sub(SAVE_SECS);
+        tokio::time::sleep(Duration::from_secs(left)).await;
+    }
+
+    /// A renewed claim is ours; no answer leaves the decision to the heartbeat.
+    fn still_ours(&self) -> StillOurs {
+        let me = Arc::clone(&self.tenure.me);
+        let fence = self.tenure.fence.clone();
+        let lost = self.lease.lost().clone();
+        Arc::new(move || {
+            let (me, fence, lost) = (Arc::clone(&me), fence.clone(), lost.clone());
+            Box::pin(async move {
+                let renewed = me.cloud.claims.renew(&fence, &new_version(), me.cloud.clock.now()).await;
+                !matches!(renewed, Err(CloudError::FenceLost(_))) && !lost.is_cancelled()
+            })
+        })
+    }
+
+    /// Writes down, reports and deletes, or gives back.
+    async fn settle(
+        &self,
+        mut journal: Journal,
+        (work, run): (Work, Run),
+        target: SiteTarget,
+    ) -> Result<Again> {
+        match run {
+            Run::Ended(outcome, ending) if outcome.retry() == Retry::Again => {
+                if journal.attempt < MAX_ATTEMPTS {
+                    return self.try_again(&mut journal, outcome, &ending).await;
+                }
+                self.bury_copy(ending.error.as_deref().unwrap_or(outcome.as_str())).await?;
+                journal.charged = true;
+                self.finish(&mut journal, &work, &target, outcome, &ending).await
+            }
+            Run::Ended(outcome, ending) => self.finish(&mut journal, &work, &target, outcome, &ending).await,
+            Run::Cut(Cut::FenceLost, _) => {
+                tracing::warn!(command.id = %work.command_id, "the job was stopped because its claim was lost; its next owner runs it");
+                Ok(None)
+            }
+            Run::Cut(Cut::Shutdown, _) => {
+                journal.hand_back().await?;
+                self.lease.put_down();
+                self.tenure.me.give_back(self.delivery, Duration::ZERO).await;
+                tracing::info!(command.id = %work.command_id, "the job was handed back because this worker shuts down");
+                Ok(None)
+            }
+            Run::Cut(Cut::Stopped, mut ending) => {
+                "The work was stopped. What was done so far is kept.".clone_into(&mut ending.summary);
+                self.finish(&mut journal, &work, &target, JobOutcome::Stopped, &ending).await
+            }
+        }
+    }
+
+    async fn try_again(&self, journal: &mut Journal, outcome: JobOutcome, ending: &Ending) -> Result<Again> {
+        journal.try_again(ending).await?;
+        // 2 s, then 8 s.
+        let after = Duration::from_secs(2 * 4u64.pow(journal.attempt.saturating_sub(1)));
+        tracing::warn!(
+            command.id = %journal.command, attempt = journal.attempt, %outcome,
+            error = ending.error, "an attempt failed and is repeated after {} s", after.as_secs()
+        );
+        self.lease.put_down();
+        self.tenure.me.give_back(self.delivery, after).await;
+        Ok(Some(after))
+    }
+
+    async fn end_badly(
+        &self,
+        journal: &mut Journal,
+        work: &Work,
+        target: &SiteTarget,
+        outcome: JobOutcome,
+        summary: &str,
+        reason: &str,
+    ) -> Result<Again> {
+        self.bury_copy(reason).await?;
+        journal.attempt -= 1;
+        journal.charged = true;
+        let ending =
+            Ending { summary: summary.to_owned(), error: Some(reason.to_owned()), ..Ending::default() };
+        self.finish(journal, work, target, outcome, &ending).await
+    }
+
+    async fn finish(
+        &self,
+        journal: &mut Journal,
+        work: &Work,
+        target: &SiteTarget,
+        outcome: JobOutcome,
+        ending: &Ending,
+    ) -> Result<Again> {
+        let row = journal.finish(outcome, ending).await?;
+        tracing::info!(
+            session.id = %work.session_id, thread.id = %work.thread_id, command.id = %work.command_id,
+            project.key = %self.tenure.fence.project_key, %outcome, commit = ending.commit_id,
+            error = ending.error, took_ms = ending.usage.duration_ms, "the job ended: {outcome}"
+        );
+        self.report(work, &row, outcome, target).await
+    }
+
+    async fn report(
+        &self,
+        work: &Work,
+        row: &Job,
+        outcome: JobOutcome,
+        target: &SiteTarget,
+    ) -> Result<Again> {
+        let me = &self.tenure.me;
+        let result = report::result(work, row, outcome, target, &me.owner.worker);
+        report::send(&me.cloud, &result, work.task_token.as_deref()).await?;
+        self.lease.put_down();
+        me.delete(self.delivery).await?;
+        Ok(None)
+    }
+
+    async fn bury_copy(&self, reason: &str) -> Result<()> {
+        self.tenure.me.bury(self.delivery, Some(&self.tenure.fence.project_key), reason).await
+    }
+
+    async fn bury(&self, reason: &str) -> Result<Again> {
+        self.bury_copy(reason).await?;
+        self.tenure.me.delete(self.delivery).await?;
+        Ok(None)
+    }
+}
