@@ -205,7 +205,8 @@ impl ChildEnvironment {
 
     /// The whole environment of the agent.
     pub fn for_agent(&self, home: &Path, tmp: &Path) -> BTreeMap<String, String> {
-        Self::places(home, tmp).chain(self.both.clone()).chain(self.agent.clone()).collect()
+        let own = ("CLAUDE_CONFIG_DIR".to_owned(), home.join(".claude").display().to_string());
+        Self::places(home, tmp).chain([own]).chain(self.both.clone()).chain(self.agent.clone()).collect()
     }
 
     /// The whole environment of install and build.

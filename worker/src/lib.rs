@@ -1,7 +1,6 @@
 //! The warm worker: it claims a project+user, runs its jobs and gives the claim back. It listens on no socket.
 
 pub mod config;
-pub mod demo;
 pub mod git;
 pub mod intake;
 pub mod job;

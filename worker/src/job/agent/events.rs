@@ -8,8 +8,21 @@ use crate::job::workspace::Workspace;
 
 /// The program that is called by its well-known name gets the arguments that make it speak.
 const CLAUDE: &str = "claude";
-const CLAUDE_ARGUMENTS: [&str; 6] =
-    ["-p", "--output-format", "stream-json", "--verbose", "--permission-mode", "acceptEdits"];
+/// It may edit files and nothing else; settings, commands and tool servers of the repository are not loaded.
+const CLAUDE_ARGUMENTS: [&str; 12] = [
+    "-p",
+    "--output-format",
+    "stream-json",
+    "--verbose",
+    "--permission-mode",
+    "acceptEdits",
+    "--tools",
+    "Read,Edit,Write,Glob,Grep",
+    "--strict-mcp-config",
+    "--setting-sources",
+    "user",
+    "--disable-slash-commands",
+];
 
 /// How the agent is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
