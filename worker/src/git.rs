@@ -231,6 +231,9 @@ pub fn fetch(
     choose: impl FnOnce(&Advertised) -> Option<String>,
 ) -> Result<Advertised> {
     let what = format!("fetch from {}", access.url);
+    if access.url.local_path().is_some_and(|path| !path.exists()) {
+        return Err(GitError::new(GitKind::NotFound, what, "there is no such folder on this machine"));
+    }
     let mut remote = repo.remote_anonymous(access.url.as_str()).during(&what)?;
     let mut connection =
         remote.connect_auth(Direction::Fetch, Some(access.callbacks()), None).during(&what)?;

@@ -309,14 +309,11 @@ fn print_diff(diff: &str) {
 
 /// The headers people look at, and the text part of an answer.
 fn plain_part(mail: &str) -> String {
-    let (head, body) = mail.split_once("\r\n\r\n").unwrap_or((mail, ""));
-    let headers = head.lines().filter(|line| {
-        ["From:", "To:", "Subject:", "In-Reply-To:"].iter().any(|name| line.starts_with(name))
-    });
-    let text = body.split("Content-Type: text/html").next().unwrap_or(body);
-    let text = text.split_once("\r\n\r\n").map_or(text, |(_, rest)| rest);
-    let text = text.lines().filter(|line| !line.starts_with("--") || line.trim_end() == "--");
-    headers.chain([""]).chain(text).fold(String::new(), |all, line| all + "  " + line + "\n")
+    let headers = mail.lines().take_while(|line| !line.is_empty());
+    let shown = headers.filter(|line| ["From:", "To:", "Subject:"].iter().any(|name| line.starts_with(name)));
+    let parsed = mail_parser::MessageParser::default().parse(mail.as_bytes());
+    let text = parsed.as_ref().and_then(|mail| mail.body_text(0)).unwrap_or_default();
+    shown.chain([""]).chain(text.lines()).fold(String::new(), |all, line| all + "  " + line + "\n")
 }
 
 fn print_logs(world: &mut World) {
