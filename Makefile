@@ -81,9 +81,13 @@ bench: setup ## speed and memory, printed as a table
 	cargo run --release --locked -p e2e --bin bench
 
 .PHONY: openapi
-openapi: ## write openapi/hermes.json anew
+openapi: ## write openapi/hermes.json and the client generated from it anew
+	@scripts/setup base rust oas3gen
 	cargo run --quiet --locked -p hermes -- openapi > openapi/hermes.json.new
 	mv openapi/hermes.json.new openapi/hermes.json
+	oas3-gen generate client-mod --quiet --no-ordered-collections -i openapi/hermes.json -o $(target_dir)/openapi-client
+	mv $(target_dir)/openapi-client/{client,types}.rs openapi/src/generated/
+	sha256sum < openapi/hermes.json | cut -d' ' -f1 > openapi/src/generated/SOURCE.sha256
 
 .PHONY: clean
 clean: ## remove what was built and installed below this folder
