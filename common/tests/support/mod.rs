@@ -5,6 +5,8 @@
     reason = "each test binary uses its part, and a panic is how a test fails"
 )]
 
+pub(crate) mod strace;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -131,4 +133,10 @@ pub(crate) fn processor_time(pid: u32) -> Duration {
     let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
     let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
     Duration::from_millis(ticks * 10)
+}
+
+/// Runs a program to its end.
+#[allow(clippy::disallowed_methods, reason = "a test sets its stage; worker::process is not for this crate")]
+pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    Command::new(program).args(arguments).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }

@@ -34,7 +34,7 @@ impl Layout {
     }
 
     fn make_root(&self) -> Result<()> {
-        let fresh = !self.root.exists();
+        let fresh: Vec<&Path> = self.root.ancestors().take_while(|folder| !folder.exists()).collect();
         DirBuilder::new().recursive(true).mode(0o700).create(&self.root).map_err(|error| {
             if self.root.is_file() || error.kind() == ErrorKind::AlreadyExists {
                 CloudError::Invalid(format!(
@@ -45,10 +45,11 @@ impl Layout {
                 self.unusable(&error)
             }
         })?;
-        if fresh && let Some(parent) = self.root.parent() {
-            durable::sync_folder(parent).map_err(|error| self.unusable(&error))?;
-        }
-        Ok(())
+        fresh
+            .into_iter()
+            .filter_map(Path::parent)
+            .try_for_each(durable::sync_folder)
+            .map_err(|error| self.unusable(&error))
     }
 
     fn check_writable(&self) -> Result<()> {
