@@ -6,10 +6,13 @@ mod callback;
 mod claims;
 mod fifo;
 mod files;
+mod limits;
+mod lists;
 mod mailer;
 mod queues;
 mod store;
 pub mod trace;
+mod waiting;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -127,6 +130,14 @@ macro_rules! contract_cases {
                 an_older_receipt_cannot_extend: Nothing,
                 a_delayed_message_waits: Seconds,
                 a_receive_takes_no_more_than_asked: Nothing,
+                depth_tells_visible_from_in_flight_and_delayed: Nothing,
+                a_removed_queue_is_empty: Nothing,
+                a_message_received_too_often_is_a_dead_letter: Nothing,
+                a_message_is_no_dead_letter_before: Nothing,
+                queues_do_not_mix: Nothing,
+                each_message_goes_to_one_of_many_receivers: Nothing,
+            }
+            limits {
                 more_than_ten_at_a_time_is_invalid: Nothing,
                 the_largest_message_is_taken: Nothing,
                 a_larger_message_is_invalid: Nothing,
@@ -136,16 +147,12 @@ macro_rules! contract_cases {
                 a_group_is_invalid_on_a_standard_queue: Nothing,
                 a_delay_beyond_fifteen_minutes_is_invalid: Nothing,
                 a_visibility_beyond_twelve_hours_is_invalid: Nothing,
+            }
+            waiting {
                 a_waiting_receive_wakes_when_something_is_sent: Nothing,
                 a_waiting_receive_wakes_when_something_is_given_back: Nothing,
                 a_waiting_receive_ends_with_its_time: Seconds,
                 a_waiting_receive_gets_what_becomes_visible: Seconds,
-                depth_tells_visible_from_in_flight_and_delayed: Nothing,
-                a_removed_queue_is_empty: Nothing,
-                a_message_received_too_often_is_a_dead_letter: Nothing,
-                a_message_is_no_dead_letter_before: Nothing,
-                queues_do_not_mix: Nothing,
-                each_message_goes_to_one_of_many_receivers: Nothing,
             }
             fifo {
                 order_is_kept: Nothing,
@@ -201,6 +208,11 @@ macro_rules! contract_cases {
                 a_row_without_its_key_is_invalid: Nothing,
                 a_key_of_the_wrong_shape_is_invalid: Nothing,
                 a_two_part_key_finds_one_row: Nothing,
+                a_row_beyond_400_kb_is_invalid: Nothing,
+                a_record_is_read_decided_and_written: Nothing,
+                counting_together_loses_nothing: Nothing,
+            }
+            lists {
                 a_partition_is_ordered_by_its_sort_field: Nothing,
                 an_index_is_ordered_both_ways: Nothing,
                 a_row_without_the_field_is_not_in_the_index: Nothing,
@@ -211,10 +223,7 @@ macro_rules! contract_cases {
                 an_unknown_index_is_invalid: Nothing,
                 a_foreign_cursor_is_invalid: Nothing,
                 a_field_of_an_index_is_text: Nothing,
-                a_row_beyond_400_kb_is_invalid: Nothing,
                 every_table_takes_rows: Nothing,
-                a_record_is_read_decided_and_written: Nothing,
-                counting_together_loses_nothing: Nothing,
             }
             files {
                 bytes_are_read_as_they_were_written: Nothing,

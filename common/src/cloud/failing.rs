@@ -2,11 +2,13 @@
 //! [`Plan`], which can be changed while the cloud is in use.
 
 mod doors;
+mod operation;
 mod plan;
 
 use std::sync::Arc;
 
-pub use plan::{Calls, Door, Fate, Operation, Plan, Rule, When};
+pub use operation::{Door, Operation};
+pub use plan::{Calls, Fate, Plan, Rule, When};
 
 use super::Cloud;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Stage;
 use crate::cloud::CloudError;
-use crate::cloud::queue::{Delivery, Depth, MAX_MESSAGE_BYTES, Outgoing};
+use crate::cloud::queue::{Delivery, Depth, Outgoing};
 use crate::domain::names::Queue;
 
 const NO_WAIT: Duration = Duration::ZERO;
@@ -169,90 +169,6 @@ pub(super) async fn a_receive_takes_no_more_than_asked(stage: Stage) {
     }
     let found = stage.cloud.queues.receive(&queue, 3, SHORT).await.unwrap();
     assert!((1..=3).contains(&found.len()), "{}", found.len());
-}
-
-pub(super) async fn more_than_ten_at_a_time_is_invalid(stage: Stage) {
-    let queue = stage.standard();
-    assert_invalid(stage.cloud.queues.receive(&queue, 11, NO_WAIT).await);
-    assert_invalid(stage.cloud.queues.receive(&queue, 0, NO_WAIT).await);
-    assert_invalid(stage.cloud.queues.receive(&queue, 1, 21 * SECOND).await);
-}
-
-pub(super) async fn the_largest_message_is_taken(stage: Stage) {
-    let queue = stage.standard();
-    stage.put(&queue, &"x".repeat(MAX_MESSAGE_BYTES)).await;
-    assert_eq!(stage.take_one(&queue).await.body.len(), MAX_MESSAGE_BYTES);
-}
-
-pub(super) async fn a_larger_message_is_invalid(stage: Stage) {
-    let message = Outgoing::standard("x".repeat(MAX_MESSAGE_BYTES + 1));
-    assert_invalid(stage.cloud.queues.send(&stage.standard(), message).await);
-}
-
-pub(super) async fn attributes_count_for_the_size(stage: Stage) {
-    let message = Outgoing::standard("x".repeat(MAX_MESSAGE_BYTES - 5)).attribute("reason", "long");
-    assert_invalid(stage.cloud.queues.send(&stage.standard(), message).await);
-}
-
-pub(super) async fn an_empty_message_is_invalid(stage: Stage) {
-    assert_invalid(stage.cloud.queues.send(&stage.standard(), Outgoing::standard("")).await);
-}
-
-pub(super) async fn control_characters_are_invalid(stage: Stage) {
-    for body in ["a\0b", "a\u{1b}b", "a\u{fffe}b"] {
-        assert_invalid(stage.cloud.queues.send(&stage.standard(), Outgoing::standard(body)).await);
-    }
-}
-
-pub(super) async fn a_group_is_invalid_on_a_standard_queue(stage: Stage) {
-    assert_invalid(stage.cloud.queues.send(&stage.standard(), Outgoing::fifo("x", "group", "id")).await);
-}
-
-pub(super) async fn a_delay_beyond_fifteen_minutes_is_invalid(stage: Stage) {
-    let message = Outgoing { delay: 901 * SECOND, ..Outgoing::standard("x") };
-    assert_invalid(stage.cloud.queues.send(&stage.standard(), message).await);
-}
-
-pub(super) async fn a_visibility_beyond_twelve_hours_is_invalid(stage: Stage) {
-    let queue = stage.standard();
-    stage.put(&queue, "x").await;
-    let found = stage.take_one(&queue).await;
-    assert_invalid(stage.cloud.queues.extend(&found.receipt, 43_201 * SECOND).await);
-}
-
-pub(super) async fn a_waiting_receive_wakes_when_something_is_sent(stage: Stage) {
-    let queue = stage.standard();
-    let (found, _) = tokio::join!(stage.cloud.queues.receive(&queue, 1, 20 * SECOND), async {
-        tokio::task::yield_now().await;
-        stage.put(&queue, "x").await
-    });
-    assert_eq!(found.unwrap().len(), 1);
-}
-
-pub(super) async fn a_waiting_receive_wakes_when_something_is_given_back(stage: Stage) {
-    let queue = stage.standard();
-    stage.put(&queue, "x").await;
-    let first = stage.take_one(&queue).await;
-    let (found, ()) = tokio::join!(stage.cloud.queues.receive(&queue, 1, 20 * SECOND), async {
-        tokio::task::yield_now().await;
-        stage.give_back(&first).await;
-    });
-    assert_eq!(found.unwrap()[0].receive_count, 2);
-}
-
-pub(super) async fn a_waiting_receive_ends_with_its_time(stage: Stage) {
-    let began = tokio::time::Instant::now();
-    assert_eq!(stage.cloud.queues.receive(&stage.standard(), 1, SECOND).await.unwrap(), []);
-    assert!((SECOND..4 * SECOND).contains(&began.elapsed()), "{:?}", began.elapsed());
-}
-
-pub(super) async fn a_waiting_receive_gets_what_becomes_visible(stage: Stage) {
-    let queue = stage.standard();
-    let message = Outgoing { delay: SECOND, ..Outgoing::standard("x") };
-    stage.cloud.queues.send(&queue, message).await.unwrap();
-    let (found, ()) =
-        tokio::join!(stage.cloud.queues.receive(&queue, 1, 10 * SECOND), stage.pass(2 * SECOND));
-    assert_eq!(found.unwrap().len(), 1);
 }
 
 pub(super) async fn depth_tells_visible_from_in_flight_and_delayed(stage: Stage) {

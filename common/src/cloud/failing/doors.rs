@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::plan::{Operation, Plan};
+use super::operation::Operation;
+use super::plan::Plan;
 use crate::cloud::Result;
 use crate::cloud::callback::{Callback, Heard};
 use crate::cloud::claims::{Claims, TakeAnswer};

@@ -6,6 +6,7 @@
 mod callback;
 mod claims;
 mod db;
+mod disk;
 mod durable;
 mod fault;
 mod files;
@@ -13,6 +14,7 @@ mod layout;
 mod mailer;
 mod paths;
 mod queue;
+mod queue_receive;
 mod queue_rows;
 mod schema;
 mod store;

@@ -1,4 +1,5 @@
-//! The queues over SQLite: this file checks what comes in and waits; [`super::queue_rows`] has the rules.
+//! The queues over SQLite: this file checks what comes in and waits; [`super::queue_rows`] and
+//! [`super::queue_receive`] have the rules.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,8 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::db::Db;
-use super::queue_rows::{self, Handle, Received, Source};
+use super::queue_receive::{self, Received};
+use super::queue_rows::{self, Handle, Source};
 use super::wake::Wake;
 use crate::clock::Clock;
 use crate::cloud::queue::{
@@ -46,7 +48,7 @@ impl LocalQueues {
 
     async fn receive_now(&self, queue: &Queue, max: usize) -> Result<Received> {
         let (source, now) = (self.source(queue), self.clock.now());
-        self.db.write("receiving a message", move |tx| queue_rows::receive(tx, &source, max, now)).await
+        self.db.write("receiving a message", move |tx| queue_receive::receive(tx, &source, max, now)).await
     }
 
     /// How long to wait before looking again although nobody sent anything.

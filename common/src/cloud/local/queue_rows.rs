@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::fault::Outcome;
 use super::writer::Tx;
-use crate::cloud::queue::{DEDUPLICATION, Delivery, Depth, Outgoing, RETENTION, Receipt};
+use crate::cloud::queue::{DEDUPLICATION, Depth, Outgoing, RETENTION, Receipt};
 use crate::cloud::{CloudError, Result};
 use crate::domain::names::{Prefix, Queue};
 use crate::domain::timestamp::Timestamp;
 
 /// A queue with what its rows need to know of it.
 pub(super) struct Source {
-    queue: Queue,
-    name: String,
-    redrive: Option<(String, u32)>,
+    pub(super) queue: Queue,
+    pub(super) name: String,
+    pub(super) redrive: Option<(String, u32)>,
 }
 
 impl Source {
@@ -30,7 +30,8 @@ impl Source {
         }
     }
 
-    fn visibility(&self) -> Duration {
+    /// How long a received message stays away.
+    pub(super) fn visibility(&self) -> Duration {
         Duration::from_secs(self.queue.visibility_secs())
     }
 }
@@ -57,14 +58,6 @@ impl Handle {
     fn void(&self, source: &Source) -> CloudError {
         CloudError::NotFound(format!("this receive of message {} of {}", self.message_id, source.queue))
     }
-}
-
-/// What a receive found.
-pub(super) struct Received {
-    /// Messages, now in flight.
-    pub(super) deliveries: Vec<Delivery>,
-    /// When the next one becomes visible by itself.
-    pub(super) next_visible: Option<Timestamp>,
 }
 
 /// Puts a message in, unless its deduplication id was used within five minutes.
@@ -97,16 +90,18 @@ pub(super) fn send(tx: &mut Tx<'_>, source: &Source, message: &Outgoing, now: Ti
     Ok(message_id)
 }
 
-struct NewRow<'a> {
-    message_id: &'a str,
-    group: Option<&'a str>,
-    body: &'a str,
-    attributes: &'a BTreeMap<String, String>,
-    sent_at: Timestamp,
-    visible_at: Timestamp,
+/// A message as it is put into a queue.
+pub(super) struct NewRow<'a> {
+    pub(super) message_id: &'a str,
+    pub(super) group: Option<&'a str>,
+    pub(super) body: &'a str,
+    pub(super) attributes: &'a BTreeMap<String, String>,
+    pub(super) sent_at: Timestamp,
+    pub(super) visible_at: Timestamp,
 }
 
-fn insert(tx: &Connection, queue_id: i64, row: &NewRow<'_>) -> Outcome<()> {
+/// Puts a row into a queue.
+pub(super) fn insert(tx: &Connection, queue_id: i64, row: &NewRow<'_>) -> Outcome<()> {
     tx.prepare_cached(
         "INSERT INTO messages (queue_id, message_id, group_id, body, attributes, sent_at, visible_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -121,133 +116,6 @@ fn insert(tx: &Connection, queue_id: i64, row: &NewRow<'_>) -> Outcome<()> {
         row.visible_at.millis()
     ])?;
     Ok(())
-}
-
-/// Takes up to `max` messages into flight; moves those that were received too often to the dead queue.
-pub(super) fn receive(tx: &mut Tx<'_>, source: &Source, max: usize, now: Timestamp) -> Outcome<Received> {
-    let mut deliveries = Vec::new();
-    let Some(queue_id) = found(tx, &source.name)? else {
-        return Ok(Received { deliveries, next_visible: None });
-    };
-    forget_old(tx, now)?;
-    loop {
-        let mut buried = false;
-        for waiting in candidates(tx, source, queue_id, max - deliveries.len(), now)? {
-            match &source.redrive {
-                Some((dead, receives)) if waiting.receive_count >= *receives => {
-                    bury(tx, dead, waiting, now)?;
-                    buried = true;
-                }
-                _ => deliveries.push(deliver(tx, source, waiting, now)?),
-            }
-        }
-        if !buried || deliveries.len() == max {
-            let next_visible = next_visible(tx, queue_id, now)?;
-            return Ok(Received { deliveries, next_visible });
-        }
-    }
-}
-
-fn forget_old(tx: &Connection, now: Timestamp) -> Outcome<()> {
-    let oldest = now.millis().saturating_sub(i64::try_from(RETENTION.as_millis()).unwrap_or(i64::MAX));
-    tx.prepare_cached("DELETE FROM messages WHERE sent_at <= ?1")?.execute([oldest])?;
-    Ok(())
-}
-
-struct Waiting {
-    seq: i64,
-    message_id: String,
-    group: Option<String>,
-    body: String,
-    attributes: String,
-    sent_at: i64,
-    receive_count: u32,
-}
-
-impl Waiting {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            seq: row.get(0)?,
-            message_id: row.get(1)?,
-            group: row.get(2)?,
-            body: row.get(3)?,
-            attributes: row.get(4)?,
-            sent_at: row.get(5)?,
-            receive_count: row.get(6)?,
-        })
-    }
-}
-
-/// Standard queues: whatever became visible first.
-const STANDARD: &str = "
-    SELECT seq, message_id, group_id, body, attributes, sent_at, receive_count
-    FROM messages INDEXED BY messages_by_visibility
-    WHERE queue_id = ?1 AND visible_at <= ?2
-    ORDER BY visible_at, seq LIMIT ?3";
-
-/// FIFO queues: in the order of sending, but nothing of a group that has a message in flight.
-const FIFO: &str = "
-    SELECT seq, message_id, group_id, body, attributes, sent_at, receive_count
-    FROM messages INDEXED BY messages_in_order
-    WHERE queue_id = ?1 AND group_id NOT IN (
-        SELECT group_id FROM messages INDEXED BY messages_by_visibility WHERE queue_id = ?1 AND visible_at > ?2
-    )
-    ORDER BY seq LIMIT ?3";
-
-fn candidates(
-    tx: &Connection,
-    source: &Source,
-    queue_id: i64,
-    max: usize,
-    now: Timestamp,
-) -> Outcome<Vec<Waiting>> {
-    let mut statement = tx.prepare_cached(if source.queue.is_fifo() { FIFO } else { STANDARD })?;
-    let limit = i64::try_from(max).unwrap_or(i64::MAX);
-    let rows = statement.query_map(params![queue_id, now.millis(), limit], Waiting::read)?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-fn deliver(tx: &Connection, source: &Source, waiting: Waiting, now: Timestamp) -> Outcome<Delivery> {
-    let receive = Uuid::new_v4().simple().to_string();
-    tx.prepare_cached(
-        "UPDATE messages SET receive_count = receive_count + 1, handle = ?2, visible_at = ?3 WHERE seq = ?1",
-    )?
-    .execute(params![waiting.seq, receive, now.plus(source.visibility()).millis()])?;
-    let handle = format!("{}.{receive}", waiting.message_id);
-    Ok(Delivery {
-        message_id: waiting.message_id,
-        body: waiting.body,
-        group: waiting.group,
-        attributes: from_json(&waiting.attributes),
-        receive_count: waiting.receive_count + 1,
-        sent_at: Timestamp::from_millis(waiting.sent_at),
-        receipt: Receipt { queue: source.queue.clone(), handle },
-    })
-}
-
-/// Moves a message to the dead queue; there it counts its receives anew.
-fn bury(tx: &mut Tx<'_>, dead: &str, waiting: Waiting, now: Timestamp) -> Outcome<()> {
-    let mut attributes = from_json(&waiting.attributes);
-    attributes.insert("reason".to_owned(), format!("received {} times", waiting.receive_count));
-    tx.prepare_cached("DELETE FROM messages WHERE seq = ?1")?.execute([waiting.seq])?;
-    let row = NewRow {
-        message_id: &waiting.message_id,
-        group: waiting.group.as_deref(),
-        body: &waiting.body,
-        attributes: &attributes,
-        sent_at: Timestamp::from_millis(waiting.sent_at),
-        visible_at: now,
-    };
-    insert(tx, made(tx, dead, now)?, &row)?;
-    tx.wake(dead);
-    Ok(())
-}
-
-fn next_visible(tx: &Connection, queue_id: i64, now: Timestamp) -> Outcome<Option<Timestamp>> {
-    let at: Option<i64> = tx
-        .prepare_cached("SELECT min(visible_at) FROM messages WHERE queue_id = ?1 AND visible_at > ?2")?
-        .query_row(params![queue_id, now.millis()], |row| row.get(0))?;
-    Ok(at.map(Timestamp::from_millis))
 }
 
 /// Keeps a message in flight, or gives it back when `until` is `now`.
@@ -315,14 +183,16 @@ pub(super) fn depth(rows: &Connection, source: &Source, now: Timestamp) -> Outco
     Ok(Depth { visible, in_flight, delayed })
 }
 
-fn found(tx: &Connection, name: &str) -> Outcome<Option<i64>> {
+/// The queue, when it was used before.
+pub(super) fn found(tx: &Connection, name: &str) -> Outcome<Option<i64>> {
     Ok(tx
         .prepare_cached("SELECT queue_id FROM queues WHERE name = ?1")?
         .query_row([name], |row| row.get(0))
         .optional()?)
 }
 
-fn made(tx: &Connection, name: &str, now: Timestamp) -> Outcome<i64> {
+/// The queue, made on first use.
+pub(super) fn made(tx: &Connection, name: &str, now: Timestamp) -> Outcome<i64> {
     if let Some(queue_id) = found(tx, name)? {
         return Ok(queue_id);
     }
@@ -335,6 +205,7 @@ fn to_json(attributes: &BTreeMap<String, String>) -> String {
     serde_json::json!(attributes).to_string()
 }
 
-fn from_json(text: &str) -> BTreeMap<String, String> {
+/// Attributes as they are stored.
+pub(super) fn from_json(text: &str) -> BTreeMap<String, String> {
     serde_json::from_str(text).unwrap_or_default()
 }

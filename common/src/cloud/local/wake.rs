@@ -142,3 +142,60 @@ impl Listener {
         let _ = tokio::time::timeout(limit.min(self.at_most), self.bucket.changed()).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    fn set(queue: &str) -> Buckets {
+        let mut buckets = Buckets::default();
+        buckets.add(queue);
+        buckets
+    }
+
+    async fn assert_heard(listener: &mut Listener) {
+        let began = tokio::time::Instant::now();
+        listener.heard(LONG).await;
+        assert!(began.elapsed() < LONG, "nothing was heard");
+    }
+
+    #[tokio::test]
+    async fn what_is_signalled_before_the_wait_is_not_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let wake = Wake::new(dir.path().to_owned());
+        let mut listener = wake.listen("queue");
+        wake.signal(set("queue"));
+        assert_heard(&mut listener).await;
+    }
+
+    #[tokio::test]
+    async fn a_signal_reaches_another_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let (here, there) = (Wake::new(dir.path().to_owned()), Wake::new(dir.path().to_owned()));
+        for _ in 0..3 {
+            let mut listener = there.listen("queue");
+            here.signal(set("queue"));
+            assert_heard(&mut listener).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_watcher_waiters_look_every_100_ms() {
+        let dir = tempfile::tempdir().unwrap();
+        let wake = Wake::new(dir.path().join("not there"));
+        let began = tokio::time::Instant::now();
+        wake.listen("queue").heard(LONG).await;
+        assert_eq!(began.elapsed(), LOOK_AGAIN);
+    }
+
+    #[test]
+    fn when_the_kernel_lost_count_everybody_looks() {
+        let waiters: Vec<_> = (0..BUCKETS).map(|_| watch::Sender::new(())).collect();
+        let listeners: Vec<_> = waiters.iter().map(watch::Sender::subscribe).collect();
+        let lost = Event::new(notify::EventKind::Other).set_flag(notify::event::Flag::Rescan);
+        wake_waiters(&waiters, Ok(lost));
+        assert!(listeners.iter().all(|listener| listener.has_changed().unwrap()));
+    }
+}
