@@ -3,17 +3,15 @@
 
 use common::domain::budget::Usage;
 use common::domain::claim::Epoch;
-use common::domain::ids::{
-    CommandId, EmailAddress, ProjectId, ProjectUser, SessionId, ThreadId, UserId, WorkerId,
-};
+use common::domain::ids::{CommandId, ProjectId, ProjectUser, SessionId, ThreadId, UserId, WorkerId};
 use common::domain::names::{ContentHash, attachment_key};
 use common::domain::outcome::JobOutcome;
 use common::domain::timestamp::Timestamp;
 use common::messages::{
     Attachment, ClaimRequest, Control, ControlAction, Interrupt, JobResult, Offer, Order, UserRef, Work,
-    WorkContext, WorkDraft,
+    WorkDraft,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const AT: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
