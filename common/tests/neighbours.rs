@@ -53,5 +53,5 @@ async fn keep_busy(dir: &Path) {
             }
         });
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
