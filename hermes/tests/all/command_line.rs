@@ -1,0 +1,166 @@
+//! The command line: help, settings, and the program itself.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Output, Stdio};
+
+use clap::{Command, CommandFactory};
+use hermes::config::Settings;
+
+use crate::support::mail;
+
+fn variables(command: &Command, found: &mut BTreeSet<String>) {
+    for argument in command.get_arguments() {
+        found.extend(argument.get_env().map(|name| name.to_string_lossy().into_owned()));
+    }
+    for sub in command.get_subcommands() {
+        variables(sub, found);
+    }
+}
+
+#[test]
+fn the_example_of_the_environment_names_exactly_the_variables_of_help() {
+    let mut known = BTreeSet::new();
+    variables(&Settings::command(), &mut known);
+    let example = include_str!("../../.env.example");
+    let named: BTreeSet<String> = example
+        .lines()
+        .filter_map(|line| line.trim_start_matches(['#', ' ']).split_once('='))
+        .map(|(name, _)| name.to_owned())
+        .filter(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+        .collect();
+    assert_eq!(named, known);
+}
+
+#[test]
+fn every_command_and_argument_is_explained() {
+    fn check(command: &Command) {
+        assert!(
+            command.get_about().is_some() || command.get_long_about().is_some(),
+            "{}",
+            command.get_name()
+        );
+        for argument in command
+            .get_arguments()
+            .filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()))
+        {
+            assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+        }
+        command.get_subcommands().filter(|sub| sub.get_name() != "help").for_each(check);
+    }
+    check(&Settings::command());
+    Settings::command().debug_assert();
+}
+
+#[allow(clippy::disallowed_methods, reason = "the test starts the program under test")]
+fn program(data_dir: &std::path::Path, arguments: &[&str]) -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hermes"));
+    command.env_clear().arg("--data-dir").arg(data_dir).args(arguments);
+    command
+}
+
+fn run(data_dir: &std::path::Path, arguments: &[&str]) -> Output {
+    program(data_dir, arguments).output().unwrap()
+}
+
+fn ok(data_dir: &std::path::Path, arguments: &[&str]) -> String {
+    let output = run(data_dir, arguments);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn what_the_api_does_the_command_line_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let url = "https://github.com/you/bakery.git";
+    assert!(ok(&data, &["projects", "add", "bakery", "--repo-url", url]).contains("senders add"));
+    ok(&data, &["senders", "add", "scott@example.org", "--project", "bakery", "--user", "scott"]);
+    assert!(ok(&data, &["projects", "list"]).contains(url));
+    assert!(ok(&data, &["senders", "list"]).contains("scott@example.org"));
+    let file = folder.path().join("order.eml");
+    std::fs::write(&file, mail("1", "change 7 to 8")).unwrap();
+    let file = file.to_str().unwrap();
+    let refused = ok(&data, &["mail", file]);
+    assert!(refused.contains("unauthenticated") && refused.contains("HERMES_TRUST=all"), "{refused}");
+    std::fs::write(file, mail("2", "change 7 to 8")).unwrap();
+    let said = ok(&data, &["mail", file, "--trust", "all"]);
+    assert!(said.contains("routed") && said.contains("hermes jobs show"), "{said}");
+    let record: serde_json::Value =
+        serde_json::from_str(&ok(&data, &["mail", file, "--trust", "all", "--json"])).unwrap();
+    let command = record["commandId"].as_str().unwrap();
+    assert!(ok(&data, &["jobs", "list"]).contains(command));
+    assert!(ok(&data, &["jobs", "show", command]).contains("pending"));
+    assert!(ok(&data, &["mails", "show", record["mailId"].as_str().unwrap()]).contains("dispatch"));
+    assert!(ok(&data, &["mails", "list"]).contains("unauthenticated"));
+    assert!(ok(&data, &["claims"]).contains("nothing yet"));
+    let queues = ok(&data, &["queues"]);
+    assert!(queues.contains("input:bakery#scott") && queues.contains("unclaimed"), "{queues}");
+    std::fs::write(file, r#"{"type":"work"}"#).unwrap();
+    ok(&data, &["queues", "send", "input:bakery#scott", file]);
+    ok(&data, &["senders", "remove", "scott@example.org"]);
+    ok(&data, &["projects", "remove", "bakery"]);
+    let missing = run(&data, &["projects", "show", "bakery"]);
+    assert!(!missing.status.success());
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("hermes projects add bakery"));
+}
+
+#[test]
+fn trusting_everybody_is_refused_beyond_loopback() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["serve", "--trust", "all", "--listen", "0.0.0.0:0"]);
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("HERMES_TRUST=all") && said.contains("127.0.0.1"), "{said}");
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_used_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    let output = run(&file, &["serve", "--listen", "127.0.0.1:0"]);
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("data directory") && said.contains("file"), "{said}");
+}
+
+/// A program that is ended with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn it_says_when_it_is_ready_and_ends_in_order_when_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program(folder.path(), &["serve", "--listen", "127.0.0.1:0", "--log", "json"]);
+    let mut running = Running(command.stderr(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(running.0.stderr.take().unwrap());
+    let ready = loop {
+        let mut line = String::new();
+        assert!(lines.read_line(&mut line).unwrap() > 0, "it ended before it was ready");
+        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+        if let Some(address) = event["message"].as_str().unwrap().strip_prefix("hermes is ready on ") {
+            break address.to_owned();
+        }
+    };
+    assert!(ready.starts_with("http://127.0.0.1:"), "{ready}");
+    assert!(folder.path().join("admin-token").exists());
+    let pid = nix_pid(&running.0);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    let status = running.0.wait().unwrap();
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).unwrap();
+    assert!(status.success(), "{rest}");
+    assert!(rest.contains("hermes has stopped"), "{rest}");
+}
+
+fn nix_pid(child: &Child) -> nix::unistd::Pid {
+    nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap())
+}

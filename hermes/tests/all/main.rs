@@ -1,0 +1,13 @@
+//! hermes over the local cloud: real SQLite, real files, a clock that the tests step, and doors that fail on demand.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+mod command_line;
+mod crashes;
+mod http;
+mod ingest;
+mod mails_of_the_world;
+mod results;
+mod sites;
+mod support;
+mod sweep;

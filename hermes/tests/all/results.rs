@@ -1,0 +1,182 @@
+//! Results back: one closed job and one answer, however often they come.
+
+use std::time::Duration;
+
+use common::cloud::failing::{Calls, Fate, Operation, When};
+use common::domain::job::JobState;
+use common::domain::names::Queue;
+use common::domain::outcome::JobOutcome;
+use hermes::sweep::Sweeper;
+
+use crate::support::{World, mail, text};
+
+async fn ordered(world: &World) -> (String, String) {
+    let answer = world.accepted(mail("1", "change 7 to 8")).await;
+    (text(&answer, "commandId").to_owned(), text(&answer, "mailId").to_owned())
+}
+
+#[tokio::test]
+async fn s66_a_result_closes_the_job_and_the_user_gets_one_mail() {
+    let world = World::with_scott().await;
+    let (command, id) = ordered(&world).await;
+    world.report(world.result(&command).await.to_json()).await;
+
+    let job = world.job(&command).await;
+    assert_eq!((job.state, job.pending, job.outcome), (JobState::Done, None, Some(JobOutcome::Changed)));
+    let preview = "http://0123456789abcdef01234567.amelia.localhost:8025/";
+    assert_eq!(job.preview_url.as_deref(), Some(preview));
+    let sent = world.outbox();
+    assert_eq!(sent.len(), 1);
+    let answer = hermes::mail::read(sent[0].as_bytes()).unwrap();
+    assert_eq!(answer.subject, "Re: Hours");
+    for part in ["The site says 8 now.", "src/index.astro", preview, job.thread_id.as_str()] {
+        assert!(answer.text.contains(part), "{part} in {}", answer.text);
+    }
+    let header = |name: &str| answer.headers.iter().find(|(found, _)| found == name).unwrap().1.clone();
+    assert_eq!(header("to"), "scott@example.org");
+    assert_eq!(
+        (header("in-reply-to"), header("references")),
+        ("<1@example.org>".into(), "<1@example.org>".into())
+    );
+    assert_eq!(header("auto-submitted"), "auto-replied");
+
+    let record = world.mail(&id).await;
+    assert_eq!(record.outcome, Some(JobOutcome::Changed));
+    let reply_id = record.reply_message_id.unwrap();
+    assert_eq!(header("message-id"), format!("<{reply_id}>"));
+    assert!(reply_id.ends_with(&format!(".{command}@localhost")));
+}
+
+#[tokio::test]
+async fn a_reply_to_our_answer_continues_the_thread() {
+    let world = World::with_scott().await;
+    let (command, id) = ordered(&world).await;
+    world.report(world.result(&command).await.to_json()).await;
+    let reply_id = world.mail(&id).await.reply_message_id.unwrap();
+    let reply = mail("2", "no, 9").replace("Subject:", &format!("In-Reply-To: <{reply_id}>\r\nSubject:"));
+    let answer = world.accepted(reply).await;
+    assert_eq!(text(&answer, "threadId"), world.job(&command).await.thread_id.as_str());
+}
+
+#[tokio::test]
+async fn s81_a_result_delivered_twice_is_one_answer() {
+    let world = World::with_scott().await;
+    let (command, _) = ordered(&world).await;
+    let result = world.result(&command).await;
+    world.report(result.to_json()).await;
+    let mut late = result.clone();
+    late.outcome = JobOutcome::Failed;
+    world.report(result.to_json()).await;
+    world.report(late.to_json()).await;
+    assert_eq!(world.outbox().len(), 1);
+    assert_eq!(world.job(&command).await.outcome, Some(JobOutcome::Changed), "the first one counts");
+    assert_eq!(world.cloud().queues.depth(&Queue::Output).await.unwrap(), Default::default());
+}
+
+#[tokio::test]
+async fn an_interrupted_job_stays_open_and_is_not_answered() {
+    let world = World::with_scott().await;
+    let (command, _) = ordered(&world).await;
+    let mut result = world.result(&command).await;
+    result.interrupted = true;
+    result.outcome = JobOutcome::Interrupted;
+    world.report(result.to_json()).await;
+    assert!(world.job(&command).await.is_open());
+    assert!(world.outbox().is_empty());
+}
+
+#[tokio::test]
+async fn a_worker_that_lost_its_claim_cannot_close_a_job() {
+    let world = World::with_scott().await;
+    let (command, _) = ordered(&world).await;
+    let stale = world.result(&command).await;
+    let newer = |job: &mut common::domain::job::Job| {
+        job.epoch = common::domain::claim::Epoch(2);
+        std::ops::ControlFlow::Continue(())
+    };
+    let id = common::domain::ids::CommandId::parse(&command).unwrap();
+    world.cloud().store.update(&id, newer).await.unwrap();
+    world.report(stale.to_json()).await;
+    assert!(world.job(&command).await.is_open());
+    assert!(world.outbox().is_empty());
+}
+
+#[tokio::test]
+async fn work_sent_by_hand_is_closed_without_a_mail_and_unknown_work_is_no_error() {
+    let world = World::with_scott().await;
+    let (command, _) = ordered(&world).await;
+    let mut result = world.result(&command).await;
+    result.command_id = common::domain::ids::CommandId::parse("never-heard-of").unwrap();
+    world.report(result.to_json()).await;
+    let id = common::domain::ids::CommandId::parse(&command).unwrap();
+    let by_hand = |job: &mut common::domain::job::Job| {
+        (job.mail_id, job.requested_by) = (None, None);
+        std::ops::ControlFlow::Continue(())
+    };
+    world.cloud().store.update(&id, by_hand).await.unwrap();
+    world.report(world.result(&command).await.to_json()).await;
+    assert!(!world.job(&command).await.is_open());
+    assert!(world.outbox().is_empty());
+    assert_eq!(world.cloud().queues.depth(&Queue::Output).await.unwrap(), Default::default());
+}
+
+#[tokio::test]
+async fn garbage_on_the_output_queue_is_set_aside_once() {
+    let world = World::with_scott().await;
+    let (command, _) = ordered(&world).await;
+    for garbage in ["", "no json", "[]", "{\"type\":\"response\"}", "{\"type\":\"work\"}"] {
+        world.report(garbage.to_owned()).await;
+    }
+    let dead = world.drain(&Queue::OutputDead).await;
+    assert_eq!(dead.len(), 5);
+    assert!(dead.iter().all(|delivery| delivery.attributes.contains_key("reason")));
+    world.report(world.result(&command).await.to_json()).await;
+    assert_eq!(world.outbox().len(), 1, "the next result is handled");
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_sent_is_sent_later_and_once() {
+    let world = World::with_scott().await;
+    let (command, id) = ordered(&world).await;
+    world.plan.add(Calls::Of(Operation::SendMail), When::Always, Fate::FailBefore);
+    world.report(world.result(&command).await.to_json()).await;
+    assert!(!world.job(&command).await.is_open(), "the job is closed all the same");
+    assert!(world.outbox().is_empty());
+
+    world.plan.heal();
+    world.clock.advance(Duration::from_secs(20));
+    let sweeper = Sweeper::new(world.app.clone());
+    for _ in 0..2 {
+        sweeper.send_pending_answers().await.unwrap();
+    }
+    assert_eq!(world.outbox().len(), 1);
+    assert!(world.mail(&id).await.reply_message_id.is_some());
+}
+
+#[tokio::test]
+async fn an_answer_whose_sending_was_not_acknowledged_is_not_sent_twice() {
+    let world = World::with_scott().await;
+    let (command, id) = ordered(&world).await;
+    world.plan.add(Calls::Of(Operation::SendMail), When::Always, Fate::LoseAnswer);
+    world.report(world.result(&command).await.to_json()).await;
+    world.plan.heal();
+    world.clock.advance(Duration::from_secs(20));
+    Sweeper::new(world.app.clone()).send_pending_answers().await.unwrap();
+    assert_eq!(world.outbox().len(), 1);
+    assert!(world.mail(&id).await.reply_message_id.is_some());
+}
+
+#[tokio::test]
+async fn what_failed_is_said_in_plain_words() {
+    let world = World::with_scott().await;
+    let (command, _) = ordered(&world).await;
+    let mut result = world.result(&command).await;
+    result.success = false;
+    result.outcome = JobOutcome::BuildFailed;
+    result.summary = String::new();
+    result.error = Some("npm ERR! secret-path".into());
+    world.report(result.to_json()).await;
+    let answer = hermes::mail::read(world.outbox()[0].as_bytes()).unwrap();
+    assert!(answer.text.contains("cannot be built") && answer.text.contains("Reply to this mail"));
+    assert!(!answer.text.contains("npm ERR"), "the operator's text stays with the operator");
+}

@@ -1,0 +1,243 @@
+//! One hermes in a temporary directory, without its loops: tests call what the loops call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use axum::response::Response;
+use clap::Parser;
+use common::clock::{Clock, SteppedClock};
+use common::cloud::failing::{Failing, Plan};
+use common::cloud::queue::Delivery;
+use common::cloud::{Cloud, local};
+use common::domain::budget::Usage;
+use common::domain::claim::{ClaimVersion, Epoch, Take};
+use common::domain::ids::{Nonce, Owner, ProjectUser, SessionId, WorkerId};
+use common::domain::job::Job;
+use common::domain::names::{Prefix, Queue};
+use common::domain::outcome::JobOutcome;
+use common::domain::timestamp::Timestamp;
+use common::messages::JobResult;
+use hermes::app::App;
+use hermes::config::{MailSettings, ServeSettings, Settings};
+use hermes::http::{Api, router};
+use hermes::ingest::record::MailRecord;
+use hermes::secrets::{AdminToken, SecretKey};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+pub(crate) const TOKEN: &str = "a-token-for-the-tests";
+
+pub(crate) struct World {
+    pub(crate) app: Arc<App>,
+    pub(crate) api: Arc<Api>,
+    pub(crate) plan: Plan,
+    pub(crate) clock: SteppedClock,
+    pub(crate) folder: TempDir,
+}
+
+/// The settings of `hermes serve` with these arguments.
+pub(crate) fn serve_settings(arguments: &[&str]) -> ServeSettings {
+    let all = ["hermes", "serve"].iter().chain(arguments);
+    match Settings::try_parse_from(all).unwrap().command {
+        hermes::cli::Command::Serve(settings) => settings,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn mail_settings(trust: &str) -> MailSettings {
+    serve_settings(&["--trust", trust]).mail
+}
+
+impl World {
+    /// With the project amelia, whose user scott writes from scott@example.org.
+    pub(crate) async fn with_scott() -> Self {
+        let world = Self::empty("all");
+        world.project("amelia").await;
+        world.sender("scott@example.org", "amelia", "scott").await;
+        world
+    }
+
+    pub(crate) fn empty(trust: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = SteppedClock::starting_at(Timestamp::parse("2026-03-03T10:00:00Z").unwrap());
+        let plan = Plan::passing();
+        let prefix = Prefix::parse("webordinary").unwrap();
+        let cloud = local::open(folder.path(), prefix, Clock::Stepped(clock.clone())).unwrap();
+        let cloud = Failing::wrap(cloud, plan.clone());
+        let secret = SecretKey::kept_in(folder.path()).unwrap();
+        let app = Arc::new(App::new(cloud, &mail_settings(trust), secret, 8025));
+        let repos =
+            common::domain::repo_url::RepoRules { hosts: vec!["github.com".into()], allow_files: false };
+        let api = Arc::new(Api { app: app.clone(), token: AdminToken::given(TOKEN), repos });
+        Self { app, api, plan, clock, folder }
+    }
+
+    pub(crate) fn cloud(&self) -> &Cloud {
+        &self.app.cloud
+    }
+
+    pub(crate) async fn project(&self, id: &str) {
+        let body = json!({"repoUrl": format!("https://github.com/you/{id}.git")});
+        let (status, answer) = self.call("PUT", &format!("/v1/projects/{id}"), Some(body)).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+    }
+
+    pub(crate) async fn sender(&self, address: &str, project: &str, user: &str) {
+        let body = json!({"projectId": project, "userId": user});
+        let (status, answer) = self.call("PUT", &format!("/v1/senders/{address}"), Some(body)).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+    }
+
+    /// A request as it is, over the whole router.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Response {
+        router(&self.api).oneshot(request).await.unwrap()
+    }
+
+    /// A JSON request with the token.
+    pub(crate) async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", format!("Bearer {TOKEN}"))
+            .header("content-type", "application/json");
+        let body = body.map_or_else(Body::empty, |value| Body::from(value.to_string()));
+        read(self.send(request.body(body).unwrap()).await).await
+    }
+
+    pub(crate) async fn post(&self, raw: impl Into<Body>) -> (StatusCode, Value) {
+        let request = Request::post("/v1/inbound/raw")
+            .header("authorization", format!("Bearer {TOKEN}"))
+            .header("content-type", "message/rfc822");
+        read(self.send(request.body(raw.into()).unwrap()).await).await
+    }
+
+    /// Posts a mail that must be taken; gives the answer.
+    pub(crate) async fn accepted(&self, raw: impl Into<Body>) -> Value {
+        let (status, answer) = self.post(raw).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+        answer
+    }
+
+    /// Everything on a queue, deleted.
+    pub(crate) async fn drain(&self, queue: &Queue) -> Vec<Delivery> {
+        let mut all = Vec::new();
+        loop {
+            let batch = self.cloud().queues.receive(queue, 10, Duration::ZERO).await.unwrap();
+            if batch.is_empty() {
+                return all;
+            }
+            for delivery in batch {
+                self.cloud().queues.delete(&delivery.receipt).await.unwrap();
+                all.push(delivery);
+            }
+        }
+    }
+
+    /// What waits for a project+user, as JSON.
+    pub(crate) async fn works(&self, key: &str) -> Vec<Value> {
+        let queue = Queue::Input(ProjectUser::parse(key).unwrap());
+        let all = self.drain(&queue).await;
+        all.iter().map(|delivery| serde_json::from_str(&delivery.body).unwrap()).collect()
+    }
+
+    pub(crate) async fn announcements(&self) -> usize {
+        self.drain(&Queue::Unclaimed).await.len()
+    }
+
+    /// A worker holds the claim from now on.
+    pub(crate) async fn claimed(&self, key: &str) {
+        let owner =
+            Owner { worker: WorkerId::parse("worker-1").unwrap(), nonce: Nonce::parse("0a1b2c3d").unwrap() };
+        let take = Take {
+            owner,
+            version: ClaimVersion::from_stored("v1".into()),
+            lapsed: None,
+            lease_secs: 45,
+            control_queue: None,
+            now: self.cloud().clock.now(),
+        };
+        self.cloud().claims.take(&ProjectUser::parse(key).unwrap(), &take).await.unwrap();
+    }
+
+    pub(crate) async fn job(&self, command: &str) -> Job {
+        let id = common::domain::ids::CommandId::parse(command).unwrap();
+        self.cloud().store.load::<Job>(&id).await.unwrap().unwrap().value
+    }
+
+    pub(crate) async fn mail(&self, id: &str) -> MailRecord {
+        let id = common::domain::ids::MailId::parse(id).unwrap();
+        self.cloud().store.load::<MailRecord>(&id).await.unwrap().unwrap().value
+    }
+
+    /// What a worker reports about a job.
+    pub(crate) async fn result(&self, command: &str) -> JobResult {
+        let job = self.job(command).await;
+        JobResult {
+            command_id: job.command_id,
+            session_id: SessionId::of_thread(&job.thread_id),
+            thread_id: job.thread_id,
+            project_id: job.project_id,
+            user_id: job.user_id,
+            success: true,
+            outcome: JobOutcome::Changed,
+            summary: "The site says 8 now.".into(),
+            s3_bucket: Some("0123456789abcdef01234567.amelia.localhost".into()),
+            s3_url: None,
+            deployment_time: None,
+            branch: Some(job.branch),
+            commit_id: Some("c0ffee".into()),
+            files_changed: vec!["src/index.astro".into()],
+            error: None,
+            error_code: None,
+            interrupted: false,
+            usage: Usage::default(),
+            worker_id: WorkerId::parse("worker-1").unwrap(),
+            epoch: Epoch(1),
+        }
+    }
+
+    /// Sends a result and lets hermes handle what is on the output queue.
+    pub(crate) async fn report(&self, body: String) {
+        let message = common::cloud::queue::Outgoing::standard(body);
+        self.cloud().queues.send(&Queue::Output, message).await.unwrap();
+        self.handle_output().await.unwrap();
+    }
+
+    pub(crate) async fn handle_output(&self) -> common::cloud::Result<()> {
+        for delivery in self.cloud().queues.receive(&Queue::Output, 10, Duration::ZERO).await? {
+            hermes::results::take(&self.app, &delivery).await?;
+        }
+        Ok(())
+    }
+
+    /// The mails that were sent.
+    pub(crate) fn outbox(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.folder.path().join("outbox")) else { return Vec::new() };
+        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths.retain(|path| path.extension().is_some_and(|ending| ending == "eml"));
+        paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
+    }
+}
+
+pub(crate) async fn read(response: Response) -> (StatusCode, Value) {
+    let status = response.status();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}
+
+/// A mail of scott's.
+pub(crate) fn mail(id: &str, text: &str) -> String {
+    format!(
+        "From: Scott <scott@example.org>\r\nTo: edit@hermes.localhost\r\nSubject: Hours\r\nMessage-ID: <{id}@example.org>\r\n\r\n{text}\r\n"
+    )
+}
+
+pub(crate) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}"))
+}
