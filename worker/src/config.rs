@@ -203,6 +203,11 @@ impl ChildEnvironment {
         }
     }
 
+    /// Only what agent and build both see.
+    pub fn of(both: BTreeMap<String, String>) -> Self {
+        Self { both, ..Self::default() }
+    }
+
     /// The whole environment of the agent.
     pub fn for_agent(&self, home: &Path, tmp: &Path) -> BTreeMap<String, String> {
         let own = ("CLAUDE_CONFIG_DIR".to_owned(), home.join(".claude").display().to_string());

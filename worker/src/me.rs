@@ -11,6 +11,8 @@ use common::domain::ids::{Owner, ProjectUser};
 use common::domain::names::Queue;
 use common::messages::ClaimRequest;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -55,6 +57,18 @@ pub fn hasty() -> ExponentialBuilder {
 /// A version no claim has had.
 pub fn new_version() -> ClaimVersion {
     ClaimVersion::from_uuid(Uuid::new_v4())
+}
+
+/// A receive in a task of its own, so that it is never dropped half-way.
+pub type Receiving = JoinHandle<Option<Delivery>>;
+
+/// What a receive still brings within this time; after that it is ended where it waits, so that it takes no message along.
+pub async fn last_of(mut receiving: Receiving, limit: Duration) -> Option<Delivery> {
+    if let Ok(received) = timeout(limit, &mut receiving).await {
+        return received.unwrap_or(None);
+    }
+    receiving.abort();
+    receiving.await.unwrap_or(None)
 }
 
 impl Me {

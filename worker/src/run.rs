@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::job::Cut;
-use crate::me::Me;
+use crate::me::{Me, Receiving, last_of};
 use crate::offers::{self, Verdict, Watched};
 use crate::tenure::{Standing, Tenure};
 
@@ -62,8 +62,6 @@ pub async fn run(me: Arc<Me>) -> Result<()> {
     orders.abort();
     me.cloud.queues.remove_queue(&me.control_queue()).await
 }
-
-type Receiving = JoinHandle<Option<Delivery>>;
 
 /// What the receive brings; never, when there is none.
 async fn arrival(receiving: &mut Option<Receiving>) -> Option<Delivery> {
@@ -255,7 +253,7 @@ impl Desk {
             tracing::warn!("not all jobs could be stopped in time; their claims lapse by themselves");
         }
         if let Some(receiving) = offers
-            && let Ok(Ok(Some(delivery))) = timeout(LAST_RECEIVES / 4, receiving).await
+            && let Some(delivery) = last_of(receiving, LAST_RECEIVES / 4).await
         {
             self.me.give_back(&delivery, Duration::ZERO).await;
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backon::Retryable as _;
 use common::cloud::CloudError;
-use common::cloud::queue::{Delivery, MAX_WAIT};
+use common::cloud::queue::MAX_WAIT;
 use common::domain::claim::Fence;
 use common::domain::ids::CommandId;
 use common::domain::names::Queue;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::job::Stopper;
 use crate::lease::Lease;
-use crate::me::{Me, hasty, new_version};
+use crate::me::{self, Me, Receiving, hasty, new_version};
 use crate::work;
 
 /// The first look into the queue: its end shows whether there was work at all.
@@ -43,8 +43,6 @@ pub struct Tenure {
     /// Where it says how it stands.
     pub standing: watch::Sender<Standing>,
 }
-
-type Receiving = JoinHandle<Option<Delivery>>;
 
 impl Tenure {
     /// Works until the claim is idle for too long, asked for, lost, or the process ends. When this returns the claim is
@@ -94,18 +92,17 @@ impl Tenure {
     }
 
     /// Releases first, then looks once more: what comes is given back and announced.
-    async fn give_up(self, lease: Lease, receiving: Receiving) -> JoinHandle<()> {
+    async fn give_up(self, lease: Lease, mut receiving: Receiving) -> JoinHandle<()> {
         let lost = lease.lost().is_cancelled();
         lease.end().await;
         if !lost {
             self.release().await;
         }
         tokio::spawn(async move {
-            let pending = if receiving.is_finished() || !self.me.shutdown.is_cancelled() {
-                receiving.await.unwrap_or(None)
-            } else {
-                // A shutdown does not wait for a whole long poll; what it receives after us comes back by itself.
-                tokio::time::timeout(FIRST_WAIT / 4, receiving).await.ok().and_then(Result::ok).flatten()
+            let pending = tokio::select! {
+                received = &mut receiving => received.unwrap_or(None),
+                // A shutdown does not wait for a whole long poll.
+                () = self.me.shutdown.cancelled() => me::last_of(receiving, FIRST_WAIT / 4).await,
             };
             let queue = Queue::Input(self.fence.project_key.clone());
             let missed = match pending {

@@ -4,18 +4,23 @@
 
 mod support;
 
+use common::cloud::files::At;
 use common::domain::job::JobState;
+use common::domain::names::Queue;
 use common::domain::outcome::JobOutcome;
-use support::{World, work};
+use git2::Repository;
+use serde_json::json;
+use support::{World, input, work};
 
 const KEY: &str = "bakery#amelia";
+const HOURS: &str = "change \"7 to 18\" to \"8 to 20\"";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s51_a_first_message_is_cloned_edited_built_published_and_pushed() {
     let world = World::new();
     let remote = world.bakery().await;
     let worker = world.worker(&[]);
-    world.order(KEY, work("c-1", "abcdef1", "change \"7 to 18\" to \"8 to 20\"")).await;
+    world.order(KEY, work("c-1", "abcdef1", HOURS)).await;
     let result = world.result().await;
     assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
     assert!(result.success && result.error.is_none());
@@ -32,9 +37,364 @@ async fn s51_a_first_message_is_cloned_edited_built_published_and_pushed() {
     let steps: Vec<_> = job.steps.iter().map(|step| (step.name.as_str(), step.ended_at.is_some())).collect();
     let names = ["checkout", "agent", "commit", "build", "publish", "push"];
     assert_eq!(steps, names.map(|name| (name, true)));
-    world
-        .until("the delivery's end", async || (world.depth(support::input(KEY)).await == 0).then_some(()))
-        .await;
+    let transcript = world.cloud.files.get(&At::object(job.transcript_key.unwrap())).await.unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&transcript.bytes).contains("\"type\":\"result\""));
+    world.until("the delivery's end", async || (world.depth(input(KEY)).await == 0).then_some(())).await;
     worker.stop().await;
     assert_eq!(world.holder(KEY).await, None, "the claim is given back at the end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s52_a_branch_that_only_the_remote_has_is_continued() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let earlier = remote.commit("thread-abcdef1", &[("site/about.html", "Since 1919\n")], "earlier");
+    let worker = world.worker(&[]);
+    world.order(KEY, work("c-1", "abcdef1", HOURS)).await;
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    assert_eq!(world.page(&result, "about.html").unwrap(), "Since 1919\n");
+    let tip = remote.repo().find_commit(remote.tip("thread-abcdef1").unwrap()).unwrap().parent_id(0).unwrap();
+    assert_eq!(tip, earlier);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s53_what_was_left_in_the_folder_is_kept_on_its_own_branch() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let worker = world.worker(&[]);
+    world.order(KEY, work("c-1", "aaaaaa1", HOURS)).await;
+    world.result().await;
+    let folder = world.path("data/workspaces/bakery-amelia/repo");
+    std::fs::write(folder.join("site/about.html"), "half done\n").unwrap();
+    std::fs::write(folder.join("site/new.html"), "untracked\n").unwrap();
+
+    world.order(KEY, work("c-2", "bbbbbb2", "change \"1920\" to \"1921\"")).await;
+    let other = world.result().await;
+    assert_eq!(other.files_changed, ["site/about.html"], "{other:?}");
+    assert!(world.page(&other, "new.html").is_none(), "it is not on the other thread's site");
+    world.order(KEY, work("c-3", "aaaaaa1", "change \"8 to 20\" to \"9 to 21\"")).await;
+    world.result().await;
+    assert_eq!(remote.file("thread-aaaaaa1", "site/new.html").unwrap(), "untracked\n");
+    assert_eq!(remote.file("thread-aaaaaa1", "site/about.html").unwrap(), "half done\n");
+    assert!(remote.file("thread-bbbbbb2", "site/new.html").is_none());
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s54_new_commits_on_the_remote_are_rebased_onto() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let worker = world.worker_with_agent(&format!("'{}' --delay-ms 1000", support::AGENT), &[]);
+    world.order(KEY, work("c-1", "abcdef1", HOURS)).await;
+    agent_started(&world, "c-1").await;
+    let theirs = remote.commit("thread-abcdef1", &[("site/about.html", "Since 1919\n")], "theirs");
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    let tip = remote.repo().find_commit(remote.tip("thread-abcdef1").unwrap()).unwrap().parent_id(0).unwrap();
+    assert_eq!(tip, theirs);
+    assert!(remote.file("thread-abcdef1", "site/index.html").unwrap().contains("8 to 20"));
+    assert_eq!(result.commit_id, remote.tip("thread-abcdef1").map(|id| id.to_string()));
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s55_a_conflict_keeps_both_sides_and_leaves_no_half_merge() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let worker = world.worker_with_agent(&format!("'{}' --delay-ms 1000", support::AGENT), &[]);
+    world.order(KEY, work("c-1", "abcdef1", HOURS)).await;
+    agent_started(&world, "c-1").await;
+    let theirs = remote.commit("thread-abcdef1", &[("site/index.html", "closed\n")], "theirs");
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::PushConflict, "{result:?}");
+    assert_eq!(remote.tip("thread-abcdef1"), Some(theirs), "theirs stands");
+    let aside = remote.branches().into_iter().find(|name| name.contains("-conflict-")).unwrap();
+    assert!(result.summary.contains(&aside), "{}", result.summary);
+    assert!(remote.file(&aside, "site/index.html").unwrap().contains("8 to 20"), "ours is kept");
+    let repo = Repository::open(world.path("data/workspaces/bakery-amelia/repo")).unwrap();
+    assert_eq!(repo.state(), git2::RepositoryState::Clean);
+    assert!(!repo.index().unwrap().has_conflicts());
+
+    world.order(KEY, work("c-2", "abcdef1", "change \"closed\" to \"open\"")).await;
+    let next = world.result().await;
+    assert_eq!(next.outcome, JobOutcome::Changed, "the next job goes on from theirs: {next:?}");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s56_a_folder_in_the_middle_of_a_merge_is_recovered() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let worker = world.worker(&[]);
+    world.order(KEY, work("c-1", "abcdef1", HOURS)).await;
+    world.result().await;
+    {
+        let repo = Repository::open(world.path("data/workspaces/bakery-amelia/repo")).unwrap();
+        let who = git2::Signature::now("x", "x@example.org").unwrap();
+        let base = repo.head().unwrap().peel_to_commit().unwrap().parent(0).unwrap();
+        let mut change = git2::build::TreeUpdateBuilder::new();
+        let blob = repo.blob(b"other\n").unwrap();
+        change.upsert("site/index.html", blob, git2::FileMode::Blob);
+        let tree = repo.find_tree(change.create_updated(&repo, &base.tree().unwrap()).unwrap()).unwrap();
+        let other = repo.commit(None, &who, &who, "other", &tree, &[&base]).unwrap();
+        repo.merge(&[&repo.find_annotated_commit(other).unwrap()], None, None).unwrap();
+        assert!(repo.index().unwrap().has_conflicts());
+        assert_eq!(repo.state(), git2::RepositoryState::Merge);
+    }
+    world.order(KEY, work("c-2", "abcdef1", "change \"8 to 20\" to \"9 to 21\"")).await;
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    assert!(!remote.file("thread-abcdef1", "site/index.html").unwrap().contains("<<<<"));
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_checkout_is_made_anew() {
+    let world = World::new();
+    world.bakery().await;
+    let worker = world.worker(&[]);
+    world.order(KEY, work("c-1", "abcdef1", HOURS)).await;
+    world.result().await;
+    let git = world.path("data/workspaces/bakery-amelia/repo/.git");
+    std::fs::remove_dir_all(git.join("objects")).unwrap();
+    std::fs::write(git.join("index"), "garbage").unwrap();
+    world.order(KEY, work("c-2", "abcdef1", "change \"8 to 20\" to \"9 to 21\"")).await;
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s58_shell_text_of_an_instruction_is_committed_literally() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let worker = world.worker(&[]);
+    let canary = world.path("canary");
+    let nasty = format!("`touch {0}` $(touch {0}) 'x' {1}", canary.display(), "long ".repeat(100));
+    world.order(KEY, work("c-1", "abcdef1", &format!("change \"7 to 18\" to \"{nasty}\""))).await;
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    let message = remote.messages("thread-abcdef1").remove(0);
+    let subject = message.lines().next().unwrap();
+    assert!(
+        subject.starts_with("change \"7 to 18\" to \"`touch") && subject.chars().count() <= 72,
+        "{subject}"
+    );
+    assert!(message.contains(nasty.trim()), "{message}");
+    assert!(message.contains("\nThread: abcdef1\nCommand-Id: c-1\nRequested-By: amelia@example.org\n"));
+    assert!(world.page(&result, "index.html").unwrap().contains("$(touch"));
+    assert!(!canary.exists());
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_changes_nothing_is_answered_without_a_build() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let worker = world.worker(&[]);
+    world.order(KEY, work("c-1", "abcdef1", "what is this?")).await;
+    let result = world.result().await;
+    assert_eq!((result.outcome, result.success), (JobOutcome::Answered, true), "{result:?}");
+    assert_eq!((result.commit_id, result.s3_bucket), (None, None));
+    assert_eq!(remote.branches(), ["main"]);
+    assert!(world.job("c-1").await.unwrap().steps.iter().all(|step| step.name.as_str() != "build"));
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removed_page_leaves_the_site_and_the_same_contents_are_stored_once() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let worker = world.worker(&[]);
+    world.order(KEY, work("c-1", "abcdef1", "add a page about rye")).await;
+    let first = world.result().await;
+    assert!(world.page(&first, "index.html").is_some());
+    let new_page = first.files_changed[0].clone();
+    let stored =
+        world.cloud.files.list(&common::cloud::files::Space::Objects, "releases/bakery/").await.unwrap();
+    remote.remove("thread-abcdef1", "site/about.html");
+    world.order(KEY, work("c-2", "abcdef1", HOURS)).await;
+    let second = world.result().await;
+    assert_eq!(first.s3_bucket, second.s3_bucket, "one thread, one preview ({new_page})");
+    assert!(world.page(&second, "about.html").is_none(), "{second:?}");
+    let after =
+        world.cloud.files.list(&common::cloud::files::Space::Objects, "releases/bakery/").await.unwrap();
+    assert_eq!(after.len(), stored.len() + 1, "only the changed page was stored");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s42_a_failed_build_keeps_the_work_and_the_site_that_was_up() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let worker = world.worker(&[]);
+    world.order(KEY, work("c-1", "abcdef1", HOURS)).await;
+    let up = world.result().await;
+    world.project_built_by("bakery", &remote, &["ls", "/no such folder"]).await;
+    world.order(KEY, work("c-2", "abcdef1", "change \"8 to 20\" to \"9 to 21\"")).await;
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::BuildFailed, "{result:?}");
+    assert!(result.error.unwrap().contains("no such folder"), "the log is shown to the operator");
+    assert!(!result.summary.contains("no such folder") && result.summary.contains("stays up"));
+    assert!(
+        remote.file("thread-abcdef1", "site/index.html").unwrap().contains("9 to 21"),
+        "the work is kept"
+    );
+    assert!(world.page(&up, "index.html").unwrap().contains("8 to 20"));
+    assert_eq!(world.job("c-2").await.unwrap().attempts, 1);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s44_an_agent_that_fails_three_times_ends_in_the_dead_queue_and_the_next_work_goes_on() {
+    let world = World::new();
+    world.bakery().await;
+    let worker = world.worker_with_agent(&format!("'{}' --fail", support::AGENT), &[]);
+    world.order(KEY, work("c-1", "abcdef1", HOURS)).await;
+    let result = world.result().await;
+    assert_eq!((result.outcome, result.success), (JobOutcome::AgentFailed, false), "{result:?}");
+    assert!(result.error.unwrap().contains("told to fail"));
+    let dead = world.next(Queue::Dead).await;
+    assert_eq!(dead.group.as_deref(), Some(KEY));
+    assert!(dead.attributes["reason"].contains("told to fail"), "{dead:?}");
+    assert!(dead.body.contains("c-1"));
+    assert_eq!(world.job("c-1").await.unwrap().attempts, 3);
+    worker.stop().await;
+
+    let worker = world.worker(&[]);
+    world.order(KEY, work("c-2", "abcdef1", HOURS)).await;
+    assert_eq!(world.result().await.outcome, JobOutcome::Changed);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn repositories_that_cannot_be_used_are_refused_before_the_agent_runs() {
+    let world = World::new();
+    world.bakery().await;
+    let worker = world.worker(&[]);
+    let missing = format!("file://{}", world.path("missing.git").display());
+    for (command, url) in [("c-1", missing.as_str()), ("c-2", "https://evil.example/x"), ("c-3", "ext::id")] {
+        let mut message = work(command, "abcdef1", HOURS);
+        message["repoUrl"] = json!(url);
+        world.order(KEY, message).await;
+        let result = world.result().await;
+        assert_eq!(result.outcome, JobOutcome::Refused, "{url}: {result:?}");
+        assert!(!result.summary.is_empty() && result.error.is_some());
+        assert_eq!(world.job(command).await.unwrap().attempts, 0, "no money was spent");
+    }
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_without_any_repository_is_refused_with_its_reason() {
+    let world = World::new();
+    let worker = world.worker(&[]);
+    world.order(KEY, work("c-1", "abcdef1", HOURS)).await;
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Refused);
+    assert_eq!(world.next(Queue::Dead).await.attributes["reason"], "repoUrl not in message");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_of_the_worker_is_never_committed_or_told() {
+    const TOKEN: &str = "ghp_not_a_real_token_1";
+    let world = World::new();
+    let remote = world.bakery().await;
+    let worker = world.worker(&["--github-token", TOKEN]);
+    world.order(KEY, work("c-1", "abcdef1", &format!("change \"7 to 18\" to \"{TOKEN}\""))).await;
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Refused, "{result:?}");
+    assert!(!format!("{result:?}").contains(TOKEN));
+    assert_eq!(remote.branches(), ["main"]);
+    let key = world.job("c-1").await.unwrap().transcript_key.unwrap();
+    let transcript = world.cloud.files.get(&At::object(key)).await.unwrap().unwrap();
+    assert!(!String::from_utf8_lossy(&transcript.bytes).contains(TOKEN));
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s39_work_that_has_its_outcome_is_told_again_but_not_run_again() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let worker = world.worker(&[]);
+    let message = work("c-1", "abcdef1", HOURS);
+    world.order(KEY, message.clone()).await;
+    let first = world.result().await;
+    world.order(KEY, message).await;
+    let second = world.result().await;
+    assert_eq!(first.to_json(), second.to_json());
+    assert_eq!(remote.messages("thread-abcdef1").len(), 1);
+    assert_eq!(world.job("c-1").await.unwrap().attempts, 1);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_is_on_the_branch_already_is_adopted_without_the_agent() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let text = "Hours\n\nHours\n\nThread: abcdef1\nCommand-Id: c-1\nRequested-By: x\n";
+    let done = remote.commit("thread-abcdef1", &[("site/index.html", "8 to 20\n")], text);
+    let worker = world.worker_with_agent(&format!("'{}' --fail", support::AGENT), &[]);
+    world.order(KEY, work("c-1", "abcdef1", HOURS)).await;
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    assert_eq!(result.commit_id, Some(done.to_string()));
+    assert_eq!(result.files_changed, ["site/index.html"]);
+    assert_eq!(world.page(&result, "index.html").unwrap(), "8 to 20\n");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_locked_folder_is_left_to_whoever_holds_it() {
+    let world = World::new();
+    world.bakery().await;
+    let folder = world.path("data/workspaces/bakery-amelia");
+    std::fs::create_dir_all(&folder).unwrap();
+    let lock = std::fs::File::create(folder.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let worker = world.worker(&[]);
+    world.order(KEY, work("c-1", "abcdef1", HOURS)).await;
+    assert_eq!(world.result().await.outcome, JobOutcome::Changed);
+    assert!(world.path("data/workspaces/bakery-amelia.2/repo/.git").is_dir());
+    assert!(!folder.join("repo/.git").exists());
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commits_and_refs_of_the_agent_become_one_commit_of_ours() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let script = world.path("agent.mjs");
+    std::fs::write(
+        &script,
+        r##"
+import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+const git = (...args) => execFileSync("git", ["-c", "user.name=a", "-c", "user.email=a@example.org", ...args]);
+writeFileSync("site/index.html", "by the agent\n");
+git("checkout", "-q", "-b", "elsewhere");
+git("commit", "-q", "-a", "-m", "my own commit");
+writeFileSync("site/more.html", "more\n");
+writeFileSync(".git/hooks/pre-commit", "#!/bin/false\n", { mode: 0o755 });
+console.log(JSON.stringify({ type: "result", subtype: "success", is_error: false, result: "done" }));
+"##,
+    )
+    .unwrap();
+    let worker = world.worker_with_agent(&format!("node '{}'", script.display()), &[]);
+    world.order(KEY, work("c-1", "abcdef1", HOURS)).await;
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    assert_eq!(result.files_changed, ["site/index.html", "site/more.html"]);
+    let messages = remote.messages("thread-abcdef1");
+    assert!(messages.len() == 1 && messages[0].contains("Command-Id: c-1"), "{messages:?}");
+    assert_eq!(remote.branches().len(), 2);
+    worker.stop().await;
+}
+
+async fn agent_started(world: &World, command: &str) {
+    let started = async || world.job(command).await.filter(|job| job.attempts == 1).map(|_| ());
+    world.until("the agent's start", started).await;
 }

@@ -269,15 +269,15 @@ fn shown(site: &Path, path: &Path) -> String {
 mod tests {
     use super::*;
 
-    fn change_of(old: &str, new: &str) -> Option<Wish> {
-        Some(Wish::Change { old: old.into(), new: new.into() })
+    fn change_of(old: &str, new: &str) -> Wish {
+        Wish::Change { old: old.into(), new: new.into() }
     }
 
     #[test]
     fn a_change_is_understood_with_and_without_quotes() {
-        assert_eq!(wish("please change \"7 to 18\" to \"8 to 20\"."), change_of("7 to 18", "8 to 20"));
-        assert_eq!(wish("Change 7am to 8am."), change_of("7am", "8am"));
-        assert_eq!(wish("Replace “old” with “new”"), change_of("old", "new"));
+        assert_eq!(wish("please change \"7 to 18\" to \"8 to 20\"."), Some(change_of("7 to 18", "8 to 20")));
+        assert_eq!(wish("Change 7am to 8am."), Some(change_of("7am", "8am")));
+        assert_eq!(wish("Replace “old” with “new”"), Some(change_of("old", "new")));
         assert_eq!(wish("nothing to do"), None);
     }
 

@@ -258,6 +258,18 @@ impl Remote {
         id
     }
 
+    /// Adds a commit without a file.
+    pub fn remove(&self, branch: &str, path: &str) {
+        let repo = self.repo();
+        let parent = repo.find_commit(self.tip(branch).unwrap()).unwrap();
+        let mut changes = git2::build::TreeUpdateBuilder::new();
+        changes.remove(path);
+        let tree = changes.create_updated(&repo, &parent.tree().unwrap()).unwrap();
+        let (tree, who) =
+            (repo.find_tree(tree).unwrap(), Signature::now("Somebody", "somebody@example.org").unwrap());
+        repo.commit(Some(&format!("refs/heads/{branch}")), &who, &who, "remove", &tree, &[&parent]).unwrap();
+    }
+
     pub fn file(&self, branch: &str, path: &str) -> Option<String> {
         let repo = self.repo();
         let tree = repo.find_commit(self.tip(branch)?).unwrap().tree().unwrap();

@@ -1,0 +1,155 @@
+//! The agent as a child: what it is told, what it sees, and every way in which it can fail to end well.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::clock::Clock;
+use common::domain::claim::Epoch;
+use common::domain::names::{PreviewKey, SiteTarget};
+use common::domain::outcome::JobOutcome;
+use common::domain::project::Project;
+use common::domain::repo_url::RepoRules;
+use common::domain::timestamp::Timestamp;
+use common::messages::WorkDraft;
+use support::{World, work};
+use tokio::time::timeout;
+use worker::config::ChildEnvironment;
+use worker::job::agent::{AgentCommand, Patience};
+use worker::job::journal::Journal;
+use worker::job::message::Identity;
+use worker::job::{Ending, JobContext, JobSettings, Run, Stopper, run};
+use worker::secrets::Secrets;
+
+const SHORT: Duration = Duration::from_millis(700);
+const LONG: Duration = Duration::from_secs(30);
+const EVENT: &str = "console.log(JSON.stringify({type:'assistant'}))";
+const RESULT: &str =
+    "console.log(JSON.stringify({type:'result',subtype:'success',result:'all done',num_turns:3}))";
+const STAY: &str = "setInterval(()=>{},9e9)";
+
+fn patience(first_event: Duration, silence: Duration, after_result: Duration) -> Patience {
+    Patience { first_event, silence, after_result }
+}
+
+fn node(script: &str) -> String {
+    format!("node -e \"{script}\"")
+}
+
+/// One attempt with this agent.
+async fn attempt(agent: &str, patience: Patience, max_minutes: Option<u32>) -> (JobOutcome, Ending) {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let mut message = work("c-1", "abcdef1", "change \"7 to 18\" to \"8 to 20\"");
+    message["repoUrl"] = remote.url().into();
+    let draft = WorkDraft::parse(&message.to_string(), "m", Timestamp::default()).unwrap();
+    let work = draft.complete("amelia".parse().unwrap(), "abcdef1".parse().unwrap(), remote.url());
+    world.cloud.store.insert(&work.to_job(Timestamp::default())).await.unwrap();
+    let id = "bakery".parse().unwrap();
+    let mut project = world.cloud.store.load::<Project>(&id).await.unwrap().unwrap().value;
+    project.limits.max_minutes = max_minutes;
+    let mut journal = Journal {
+        store: Arc::clone(&world.cloud.store),
+        clock: Clock::System,
+        command: work.command_id.clone(),
+        worker: "w-1".parse().unwrap(),
+        epoch: Epoch(1),
+        attempt: 1,
+        charged: false,
+    };
+    let both = [("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())];
+    let settings = JobSettings {
+        workspaces: world.path("workspaces"),
+        agent: AgentCommand::parse(agent).unwrap(),
+        patience,
+        identity: Identity { name: "Worker".into(), email: "worker@example.org".into() },
+        repos: RepoRules { hosts: Vec::new(), allow_files: true },
+        git_token: None,
+        secrets: Secrets::default(),
+        environment: ChildEnvironment::of(both.into()),
+    };
+    let context = JobContext {
+        work,
+        epoch: Epoch(1),
+        project: Some(project),
+        target: SiteTarget::Thread(id, PreviewKey::from_bytes(&[1; 12])),
+        settings: Arc::new(settings),
+        files: Arc::clone(&world.cloud.files),
+        clock: Clock::System,
+        stopper: Stopper::default(),
+        still_ours: Arc::new(|| Box::pin(async { true })),
+    };
+    let run = timeout(support::LIMIT, run(&context, &mut journal)).await.expect("the attempt ends");
+    match run {
+        Run::Ended(outcome, ending) => (outcome, *ending),
+        Run::Cut(cut, _) => panic!("cut off: {cut:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_agent_without_a_first_event_is_started_once_more_and_then_has_failed() {
+    let (outcome, ending) = attempt(&node(STAY), patience(SHORT, LONG, LONG), None).await;
+    assert_eq!(outcome, JobOutcome::AgentFailed);
+    assert!(ending.error.unwrap().contains("twice"));
+}
+
+#[tokio::test]
+async fn an_agent_that_falls_silent_is_stopped() {
+    let (outcome, ending) =
+        attempt(&node(&format!("{EVENT};{STAY}")), patience(LONG, SHORT, LONG), None).await;
+    assert_eq!(outcome, JobOutcome::AgentFailed);
+    assert!(ending.error.unwrap().contains("stopped showing signs of life"));
+}
+
+#[tokio::test]
+async fn a_result_counts_even_when_the_agent_does_not_end() {
+    let agent = node(&format!("process.on('SIGTERM',()=>{{}});{EVENT};{RESULT};{STAY}"));
+    let (outcome, ending) = attempt(&agent, patience(LONG, LONG, SHORT), None).await;
+    assert_eq!(outcome, JobOutcome::Answered, "{ending:?}");
+    assert_eq!((ending.summary.as_str(), ending.usage.turns), ("all done", 3));
+}
+
+#[tokio::test]
+async fn an_agent_that_ends_without_a_result_has_failed_with_its_last_words() {
+    let agent = node("console.error('out of memory');process.exitCode=3");
+    let (outcome, ending) = attempt(&agent, patience(LONG, LONG, LONG), None).await;
+    assert_eq!(outcome, JobOutcome::AgentFailed);
+    assert!(ending.error.unwrap().contains("out of memory"));
+}
+
+#[tokio::test]
+async fn an_agent_that_cannot_be_started_has_failed_with_what_to_check() {
+    let (outcome, ending) = attempt("/no/such/agent", patience(LONG, LONG, LONG), None).await;
+    assert_eq!(outcome, JobOutcome::AgentFailed);
+    assert!(ending.error.unwrap().contains("AGENT_COMMAND"));
+}
+
+#[tokio::test]
+async fn the_time_limit_of_a_run_ends_it() {
+    let agent = node(&format!("require('fs').writeFileSync('site/half.html','x');{EVENT};{STAY}"));
+    let (outcome, ending) = attempt(&agent, patience(LONG, LONG, LONG), Some(0)).await;
+    assert_eq!(outcome, JobOutcome::BudgetExhausted, "{ending:?}");
+}
+
+#[tokio::test]
+async fn a_huge_line_and_noise_do_not_disturb_the_stream() {
+    let noise = "console.log('x'.repeat(3*1024*1024));console.log('not json');console.log()";
+    let (outcome, ending) =
+        attempt(&node(&format!("{noise};{RESULT}")), patience(LONG, LONG, LONG), None).await;
+    assert_eq!((outcome, ending.summary.as_str()), (JobOutcome::Answered, "all done"));
+}
+
+#[tokio::test]
+async fn the_agent_sees_its_prompt_and_nothing_of_the_worker() {
+    let script = "const p=require('fs').readFileSync(0,'utf8');\
+        const r=JSON.stringify({type:'result',subtype:'success',result:Object.keys(process.env).sort().join()+'|'+process.cwd()+'|'+p});\
+        console.log(r)";
+    let (_, ending) = attempt(&node(script), patience(LONG, LONG, LONG), None).await;
+    let parts: Vec<&str> = ending.summary.splitn(3, '|').collect();
+    assert_eq!(parts[0], "CLAUDE_CONFIG_DIR,HOME,PATH,TMPDIR");
+    assert!(parts[1].ends_with("/bakery-amelia/repo"), "{}", parts[1]);
+    assert!(parts[2].contains("<instruction>\nchange \"7 to 18\" to \"8 to 20\"\n</instruction>"));
+}

@@ -1,0 +1,178 @@
+//! The real program: how it starts, what it says, and how it ends on SIGTERM.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+#![allow(clippy::disallowed_methods, reason = "the program under test is started here")]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use common::domain::names::Queue;
+use common::domain::outcome::JobOutcome;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use support::{AGENT, LIMIT, World, work};
+
+struct Program {
+    child: Child,
+    lines: Receiver<String>,
+    log: Vec<String>,
+}
+
+impl Program {
+    fn start(world: &World, env: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+        command.arg("run").env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        command.env("HERMES_DATA_DIR", world.path("data")).env("HERMES_ALLOW_FILE_REPOS", "true");
+        command.env("AGENT_COMMAND", format!("'{AGENT}'")).envs(env.iter().copied());
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (send, lines) = channel();
+        let reader = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || reader.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        Self { child, lines, log: Vec::new() }
+    }
+
+    /// Reads the log until a line has this text.
+    fn says(&mut self, text: &str) {
+        while !self.log.iter().any(|line| line.contains(text)) {
+            let line = self.lines.recv_timeout(LIMIT);
+            self.log.push(line.unwrap_or_else(|_| panic!("it never said {text:?}: {:#?}", self.log)));
+        }
+    }
+
+    fn ends(&mut self) -> ExitStatus {
+        while let Ok(line) = self.lines.recv_timeout(LIMIT) {
+            self.log.push(line);
+        }
+        self.child.wait().unwrap()
+    }
+
+    fn terminate(mut self) -> (ExitStatus, Vec<String>) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGTERM).unwrap();
+        (self.ends(), std::mem::take(&mut self.log))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s69_old_settings_are_warned_about_and_the_worker_claims_as_usual() {
+    let world = World::new();
+    world.bakery().await;
+    let old = [
+        ("SANDBOX", "off"),
+        ("CONTAINER_ID", "w-1"),
+        ("GIT_REPO_URL", "https://example.org/x"),
+        ("PROJECT_ID", "another"),
+        ("AUTO_SHUTDOWN_MINUTES", "1"),
+    ];
+    let mut program = Program::start(&world, &old);
+    program.says("worker w-1 is ready and waiting for work");
+    for (name, instead) in
+        [("GIT_REPO_URL", "repoUrl"), ("PROJECT_ID", "claim"), ("AUTO_SHUTDOWN_MINUTES", "IDLE_RELEASE_SECS")]
+    {
+        let warning = program.log.iter().find(|line| line.contains(name)).expect("a warning");
+        assert!(warning.contains("WARN") && warning.contains(instead), "{warning}");
+    }
+    assert!(program.log.iter().any(|line| line.contains("WARN") && line.contains("SANDBOX=off")));
+    world.order("bakery#amelia", work("c-1", "abcdef1", "change \"7 to 18\" to \"8 to 20\"")).await;
+    let result = world.result().await;
+    assert_eq!((result.outcome, result.worker_id.as_str()), (JobOutcome::Changed, "w-1"));
+    let (status, log) = program.terminate();
+    assert!(status.success(), "{log:#?}");
+    assert_eq!(world.holder("bakery#amelia").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_listens_on_no_socket_and_ends_at_once_when_it_is_idle() {
+    let world = World::new();
+    let mut program = Program::start(&world, &[("SANDBOX", "off")]);
+    program.says("is ready");
+    let id = program.child.id();
+    for table in ["tcp", "tcp6", "udp", "udp6", "unix"] {
+        let sockets = sockets_of(id, table);
+        assert_eq!(sockets, 0, "{table}");
+    }
+    let begun = std::time::Instant::now();
+    let (status, log) = program.terminate();
+    assert!(status.success(), "{log:#?}");
+    assert!(begun.elapsed().as_secs() < 5);
+    assert_eq!(world.depth(Queue::Unclaimed).await, 0);
+}
+
+/// How many listening sockets of a kind a process has (unix: bound ones).
+fn sockets_of(process: u32, table: &str) -> usize {
+    let links = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().flatten();
+    let own: Vec<String> = links
+        .filter_map(|link| std::fs::read_link(link.path()).ok())
+        .filter_map(|target| target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']').map(str::to_owned))
+        .collect();
+    let text = std::fs::read_to_string(format!("/proc/{process}/net/{table}")).unwrap_or_default();
+    let listening = |line: &&str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        match table {
+            "unix" => fields.len() > 7 && own.iter().any(|inode| fields[6] == inode),
+            "udp" | "udp6" => fields.len() > 9 && own.iter().any(|inode| fields[9] == inode),
+            _ => fields.len() > 9 && fields[3] == "0A" && own.iter().any(|inode| fields[9] == inode),
+        }
+    };
+    text.lines().filter(listening).count()
+}
+
+#[test]
+fn without_a_sandbox_the_worker_does_not_start_unless_told_so() {
+    let world = World::new();
+    for env in [&[][..], &[("SANDBOX", "namespaces")], &[("SANDBOX", "uid")]] {
+        let mut program = Program::start(&world, env);
+        assert!(!program.ends().success());
+        let last = program.log.last().unwrap();
+        assert!(last.contains("no sandbox yet") && last.contains("SANDBOX=off"), "{last}");
+    }
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_used_is_an_error_that_says_what_to_do() {
+    let world = World::new();
+    std::fs::write(world.path("file"), "x").unwrap();
+    let file = world.path("file");
+    let mut program =
+        Program::start(&world, &[("SANDBOX", "off"), ("HERMES_DATA_DIR", file.to_str().unwrap())]);
+    assert!(!program.ends().success());
+    let last = program.log.last().unwrap();
+    assert!(last.contains("ERROR") && last.contains("WORKSPACE_PATH"), "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_worker_is_followed_by_another_that_finishes_its_job_once() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let slow = format!("'{AGENT}' --delay-ms 60000");
+    let short = [("SANDBOX", "off"), ("HERMES_LEASE_SECS", "2"), ("AGENT_COMMAND", slow.as_str())];
+    let mut program = Program::start(&world, &short);
+    program.says("is ready");
+    world.order("bakery#amelia", work("c-1", "abcdef1", "change \"7 to 18\" to \"8 to 20\"")).await;
+    let started = async || world.job("c-1").await.filter(|job| job.attempts == 1);
+    world.until("the agent's start", started).await;
+    program.child.kill().unwrap();
+
+    let next = world.worker(&["--lease-secs", "2"]);
+    let key = "bakery#amelia".parse().unwrap();
+    let taken_over = async || {
+        world.announce("bakery#amelia").await;
+        world.cloud.claims.get(&key).await.unwrap().filter(|row| row.epoch.0 == 2)
+    };
+    world.until("the take-over", taken_over).await;
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    assert_eq!(world.job("c-1").await.unwrap().attempts, 2);
+    assert_eq!(remote.messages("thread-abcdef1").len(), 1);
+    next.stop().await;
+}
