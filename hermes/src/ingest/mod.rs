@@ -7,6 +7,8 @@ mod facts;
 pub mod queue;
 pub mod record;
 
+use std::ops::ControlFlow;
+
 use bytes::Bytes;
 use common::cloud::files::{At, IfMatch};
 use common::cloud::store::Stored;
@@ -175,6 +177,8 @@ async fn finish(app: &App, mut stored: Stored<MailRecord>, decision: Decision) -
     }
 }
 
+/// Writes the ending, unless another run of the same mail, with the same ids, was faster. Others may have written to the
+/// row meanwhile (an answer that was sent), so a conflict is no obstacle.
 async fn end(
     app: &App,
     mut stored: Stored<MailRecord>,
@@ -182,20 +186,26 @@ async fn end(
     trace: Trace,
 ) -> Result<MailRecord> {
     stored.value.end(ending, trace);
-    match app.cloud.store.replace(&stored).await {
-        Ok(_) => {
-            log_ending(&stored.value);
-            Ok(stored.value)
-        }
-        // Two runs of the same mail: the other one was faster, with the same ids.
+    let store = &*app.cloud.store;
+    let ended = match store.replace(&stored).await {
+        Ok(_) => Some(stored.value),
         Err(CloudError::Conflict(_)) => {
-            match app.cloud.store.load::<MailRecord>(&stored.value.mail_id).await? {
-                Some(other) if other.value.ending.is_some() => Ok(other.value),
-                _ => Err(CloudError::Throttled("a mail is handled twice at once".into())),
-            }
+            store.update::<MailRecord>(&stored.value.mail_id, |row| take_ending(row, &stored.value)).await?
         }
-        Err(error) => Err(error),
+        Err(error) => return Err(error),
+    };
+    let record = ended.ok_or_else(|| CloudError::unavailable("end a mail", "its row vanished"))?;
+    log_ending(&record);
+    Ok(record)
+}
+
+fn take_ending(row: &mut MailRecord, ended: &MailRecord) -> ControlFlow<()> {
+    if row.ending.is_some() {
+        return ControlFlow::Break(());
     }
+    *row =
+        MailRecord { outcome: row.outcome, reply_message_id: row.reply_message_id.take(), ..ended.clone() };
+    ControlFlow::Continue(())
 }
 
 fn log_ending(record: &MailRecord) {

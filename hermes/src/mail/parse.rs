@@ -203,9 +203,10 @@ fn text(message: &Message<'_>) -> String {
     let parts = (0..message.text_body_count()).filter_map(|at| message.body_text(at));
     let text = parts.collect::<Vec<_>>().join("\n");
     if text.trim().is_empty() {
-        return message.body_html(0).map(|html| html_to_text(&html)).unwrap_or_default();
+        let html = message.body_html(0).map(|html| html_to_text(&html)).unwrap_or_default();
+        return without_unwritable(&html);
     }
-    text
+    without_unwritable(&text)
 }
 
 fn attached(part: &mail_parser::MessagePart<'_>) -> AttachedFile {
@@ -215,7 +216,18 @@ fn attached(part: &mail_parser::MessagePart<'_>) -> AttachedFile {
 /// Text without line breaks and other control characters, at most so long.
 fn one_line(text: &str, max_chars: usize) -> String {
     let flat: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max_chars).collect();
-    flat.trim().to_owned()
+    without_unwritable(&flat).trim().to_owned()
+}
+
+/// Text without characters that no queue takes: control characters but tab and line breaks, and the two non-characters
+/// that XML forbids (SQS, SendMessage).
+fn without_unwritable(text: &str) -> String {
+    let writable = |c: &char| match c {
+        '\t' | '\n' | '\r' => true,
+        '\u{fffe}' | '\u{ffff}' => false,
+        other => !other.is_control(),
+    };
+    text.chars().filter(writable).collect()
 }
 
 #[cfg(test)]
@@ -268,6 +280,13 @@ mod tests {
             author_of("From: \"Owner <owner@site.org>\" <attacker@evil.org>"),
             Author::One(EmailAddress::parse("attacker@evil.org").unwrap())
         );
+    }
+
+    #[test]
+    fn characters_that_no_queue_takes_are_left_out() {
+        let raw = "From: a@b.c\r\nSubject: x\u{ffff}y\r\n\r\none\u{1}\u{fffe}\ttwo\u{1f600}\r\n";
+        let mail = read(raw.as_bytes()).unwrap();
+        assert_eq!((mail.subject.as_str(), mail.text.trim()), ("xy", "one\ttwo\u{1f600}"));
     }
 
     #[test]

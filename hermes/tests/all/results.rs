@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use common::cloud::failing::{Calls, Fate, Operation, When};
+use common::cloud::queue::Depth;
 use common::domain::job::JobState;
 use common::domain::names::Queue;
 use common::domain::outcome::JobOutcome;
@@ -70,7 +71,7 @@ async fn s81_a_result_delivered_twice_is_one_answer() {
     world.report(late.to_json()).await;
     assert_eq!(world.outbox().len(), 1);
     assert_eq!(world.job(&command).await.outcome, Some(JobOutcome::Changed), "the first one counts");
-    assert_eq!(world.cloud().queues.depth(&Queue::Output).await.unwrap(), Default::default());
+    assert_eq!(world.cloud().queues.depth(&Queue::Output).await.unwrap(), Depth::default());
 }
 
 #[tokio::test]
@@ -117,14 +118,14 @@ async fn work_sent_by_hand_is_closed_without_a_mail_and_unknown_work_is_no_error
     world.report(world.result(&command).await.to_json()).await;
     assert!(!world.job(&command).await.is_open());
     assert!(world.outbox().is_empty());
-    assert_eq!(world.cloud().queues.depth(&Queue::Output).await.unwrap(), Default::default());
+    assert_eq!(world.cloud().queues.depth(&Queue::Output).await.unwrap(), Depth::default());
 }
 
 #[tokio::test]
 async fn garbage_on_the_output_queue_is_set_aside_once() {
     let world = World::with_scott().await;
     let (command, _) = ordered(&world).await;
-    for garbage in ["", "no json", "[]", "{\"type\":\"response\"}", "{\"type\":\"work\"}"] {
+    for garbage in [" ", "no json", "[]", "{\"type\":\"response\"}", "{\"type\":\"work\"}"] {
         world.report(garbage.to_owned()).await;
     }
     let dead = world.drain(&Queue::OutputDead).await;
