@@ -48,13 +48,13 @@ test-unit: ## tests of the pure rooms
 .PHONY: test-integration
 test-integration: ## each program against the local cloud, real git and real files
 	$(call part,integration tests)
-	cargo test -p common -p hermes -p worker -p openapi --test '*' --locked
+	cargo test -p common -p hermes -p worker -p openapi --test '*' --locked --no-fail-fast
 
 .PHONY: test-e2e
 test-e2e: test-setup ## the whole loop through the real programs
 	$(call part,end-to-end tests)
 	cargo build --workspace --bins --locked
-	cargo test -p e2e --test '*' --locked
+	cargo test -p e2e --test '*' --locked --no-fail-fast
 
 .PHONY: test-fresh
 test-fresh: ## the demo in a chroot of a fresh Debian with an empty home (as root or with sudo)
