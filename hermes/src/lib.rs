@@ -79,10 +79,10 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<(), RunError> {
     serve.check()?;
-    say_whom_we_trust(serve);
     let failed = |error| RunError::Listen(serve.listen, error);
     let listener = TcpListener::bind(serve.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
+    say_whom_we_trust(serve, address);
     let data_dir = &settings.cloud.data_dir;
     let cloud = Cloud::from_config(&settings.cloud, Clock::System)?;
     let token = match &serve.admin_token {
@@ -102,11 +102,10 @@ pub async fn serve(
     Ok(())
 }
 
-fn say_whom_we_trust(serve: &ServeSettings) {
+fn say_whom_we_trust(serve: &ServeSettings, address: SocketAddr) {
     match serve.mail.trust {
         Trust::All => tracing::warn!(
-            "HERMES_TRUST=all: every mail is believed to be from whom it says; anybody who reaches {} can change the sites. For trying things out only",
-            serve.listen
+            "HERMES_TRUST=all: every mail is believed to be from whom it says; anybody who reaches {address} can change the sites. For trying things out only"
         ),
         Trust::Verify => tracing::warn!(
             "HERMES_TRUST=verify: this version cannot verify senders yet, so every mail ends as unauthenticated; set HERMES_TRUST=all on a machine that only you can reach"

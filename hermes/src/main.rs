@@ -4,17 +4,32 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
+use hermes::cli::Command;
 use hermes::config::Settings;
 
 fn main() -> ExitCode {
-    let settings = Settings::parse();
+    let mut settings = Settings::parse();
+    let serves = matches!(settings.command, Command::Serve(_));
+    if !serves && settings.log.log_level == "info" {
+        // Commands say what they did themselves.
+        "warn".clone_into(&mut settings.log.log_level);
+    }
     common::telemetry::init(&settings.log);
     match start(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
+            tell(&error, serves);
             ExitCode::FAILURE
         }
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "the error of a command is for the person at the terminal")]
+fn tell(error: &anyhow::Error, serves: bool) {
+    if serves {
+        tracing::error!("{error:#}");
+    } else {
+        eprintln!("hermes: {error:#}");
     }
 }
 

@@ -212,9 +212,9 @@ fn log_ending(record: &MailRecord) {
     let ending = record.ending.map_or("open", MailEnding::as_str);
     tracing::info!(
         mail.id = %record.mail_id,
-        command.id = record.command_id.as_ref().map(CommandId::as_str),
-        thread.id = record.thread_id.as_ref().map(ThreadId::as_str),
-        project.key = record.project_key.as_ref().map(ToString::to_string),
+        command.id = record.command_id.as_ref().map(tracing::field::display),
+        thread.id = record.thread_id.as_ref().map(tracing::field::display),
+        project.key = record.project_key.as_ref().map(tracing::field::display),
         "a mail ended as {ending}"
     );
 }

@@ -8,8 +8,9 @@ use common::cloud::queue::{Depth, Outgoing};
 use common::domain::names::{Prefix, Queue};
 use hermes::ingest::queue::take;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
-use crate::support::{World, mail, text};
+use crate::support::{World, mail, text, until};
 
 #[tokio::test]
 async fn s01_without_a_worker_a_mail_becomes_work_and_one_claim_request() {
@@ -267,6 +268,22 @@ async fn under_verify_nobody_is_believed_and_the_trace_says_what_to_set() {
     let trace = serde_json::to_string(&record.trace).unwrap();
     assert!(trace.contains("HERMES_TRUST=all"), "{trace}");
     assert_eq!(world.announcements().await, 0);
+}
+
+#[tokio::test]
+async fn s82_a_queue_that_does_not_answer_makes_hermes_unready_and_it_recovers_by_itself() {
+    let world = World::with_scott().await;
+    world.plan.add(Calls::Of(Operation::Receive), When::Always, Fate::FailBefore);
+    put(&world, &mail("1", "change 7 to 8")).await;
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(hermes::ingest::queue::run(world.app.clone(), stop.clone()));
+    until("unready", async || world.call("GET", "/readyz", None).await.0 == StatusCode::SERVICE_UNAVAILABLE)
+        .await;
+    world.plan.heal();
+    until("ready", async || world.call("GET", "/readyz", None).await.0 == StatusCode::OK).await;
+    until("the work", async || !world.works("amelia#scott").await.is_empty()).await;
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(5), running).await.expect("the loop ends when told").unwrap();
 }
 
 async fn put(world: &World, body: &str) {

@@ -241,3 +241,15 @@ pub(crate) fn mail(id: &str, text: &str) -> String {
 pub(crate) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}"))
 }
+
+/// Waits until something is the case.
+pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let watch = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), watch)
+        .await
+        .unwrap_or_else(|_| panic!("waited for {what} in vain"));
+}
