@@ -1,13 +1,16 @@
 //! The worker's settings, parsed once by clap from flags and environment; `--help` is the reference. The only place that
 //! looks at the environment.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use common::config::{CloudSettings, LogSettings, RepoSettings};
 use common::domain::ids::WorkerId;
+
+mod environment;
+
+pub use environment::{ChildEnvironment, old_bindings};
 
 use crate::job::agent::AgentCommand;
 use crate::sandbox::Sandbox;
@@ -151,116 +154,10 @@ impl ClaimSettings {
     }
 }
 
-/// What agent and build see of the environment; it starts empty.
-#[derive(Debug, Clone, Default)]
-pub struct ChildEnvironment {
-    both: BTreeMap<String, String>,
-    agent: BTreeMap<String, String>,
-    build: BTreeMap<String, String>,
-    npm_cache: PathBuf,
-}
-
-/// Handed on to agent and build when set.
-const FOR_BOTH: [&str; 6] = ["PATH", "LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ"];
-/// Handed on to the build only: how npm reaches its registry.
-const FOR_BUILD: [&str; 16] = [
-    "npm_config_cache",
-    "npm_config_registry",
-    "npm_config_userconfig",
-    "npm_config_cafile",
-    "npm_config_prefer_offline",
-    "NPM_CONFIG_CACHE",
-    "NPM_CONFIG_REGISTRY",
-    "NPM_CONFIG_USERCONFIG",
-    "NODE_EXTRA_CA_CERTS",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "HTTP_PROXY",
-    "NO_PROXY",
-    "no_proxy",
-];
-
-impl ChildEnvironment {
-    /// Takes what may be handed on from the settings and this process's environment.
-    pub fn from_settings(children: &ChildSettings, workspaces: &Path) -> Self {
-        let secret = |secret: &Option<Secret>| secret.as_ref().map(|key| key.expose().to_owned());
-        let agent = [
-            ("ANTHROPIC_API_KEY", secret(&children.anthropic_api_key)),
-            ("ANTHROPIC_BASE_URL", children.anthropic_base_url.clone()),
-            ("CLAUDE_CODE_USE_BEDROCK", children.claude_code_use_bedrock.clone()),
-            ("AWS_BEDROCK_REGION", children.aws_bedrock_region.clone()),
-            ("AWS_REGION", children.aws_bedrock_region.clone()),
-            ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", Some("1".to_owned())),
-            ("DISABLE_AUTOUPDATER", Some("1".to_owned())),
-        ];
-        Self {
-            both: present(&FOR_BOTH),
-            agent: agent.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
-            build: present(&FOR_BUILD),
-            npm_cache: workspaces.join(".cache").join("npm"),
-        }
-    }
-
-    /// Only what agent and build both see.
-    pub fn of(both: BTreeMap<String, String>) -> Self {
-        Self { both, ..Self::default() }
-    }
-
-    /// The whole environment of the agent.
-    pub fn for_agent(&self, home: &Path, tmp: &Path) -> BTreeMap<String, String> {
-        let own = ("CLAUDE_CONFIG_DIR".to_owned(), home.join(".claude").display().to_string());
-        Self::places(home, tmp).chain([own]).chain(self.both.clone()).chain(self.agent.clone()).collect()
-    }
-
-    /// The whole environment of install and build.
-    pub fn for_build(&self, home: &Path, tmp: &Path) -> BTreeMap<String, String> {
-        let cache = ("npm_config_cache".to_owned(), self.npm_cache.display().to_string());
-        let switches =
-            [("CI", "1"), ("ASTRO_TELEMETRY_DISABLED", "1")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-        let ours = Self::places(home, tmp).chain([cache]).chain(switches);
-        ours.chain(self.both.clone()).chain(self.build.clone()).collect()
-    }
-
-    fn places(home: &Path, tmp: &Path) -> impl Iterator<Item = (String, String)> + use<> {
-        [("HOME", home), ("TMPDIR", tmp)]
-            .map(|(name, path)| (name.to_owned(), path.display().to_string()))
-            .into_iter()
-    }
-}
-
-#[allow(clippy::disallowed_methods, reason = "settings are read here, and nowhere else")]
-fn present(names: &[&str]) -> BTreeMap<String, String> {
-    names.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect()
-}
-
-/// Settings of the earlier system that bound a worker to one project, and what takes their place.
-const OLD_BINDINGS: [(&str, &str); 13] = [
-    ("GIT_REPO_URL", "repoUrl of the project (PUT /v1/projects/{projectId})"),
-    ("REPO_URL", "repoUrl of the project (PUT /v1/projects/{projectId})"),
-    ("PROJECT_ID", "the claim: a worker works for whoever has work"),
-    ("USER_ID", "the claim: a worker works for whoever has work"),
-    ("CLIENT_ID", "nothing: there are only projects and users"),
-    ("FIXED_PROJECT_ID", "the claim: a worker works for whoever has work"),
-    ("FIXED_USER_ID", "the claim: a worker works for whoever has work"),
-    ("DEFAULT_CLIENT_ID", "nothing: there are only projects and users"),
-    ("DEFAULT_USER_ID", "the senders of the project (PUT /v1/senders/{address})"),
-    ("INPUT_QUEUE_URL", "the claim: the queue follows from it"),
-    ("AUTO_SCALE_TO_ZERO", "IDLE_RELEASE_SECS for claims; the service scales workers"),
-    ("CONTAINER_ASSIGNMENT", "the claim: a worker works for whoever has work"),
-    ("AUTO_SHUTDOWN_MINUTES", "IDLE_RELEASE_SECS for claims; workers do not exit when idle"),
-];
-
-/// The old bindings that are set, with what takes their place.
-pub fn old_bindings() -> Vec<(&'static str, &'static str)> {
-    let names = OLD_BINDINGS.map(|(name, _)| name);
-    let set = present(&names);
-    OLD_BINDINGS.into_iter().filter(|(name, _)| set.contains_key(*name)).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::CommandFactory as _;
 
     use super::*;
@@ -292,18 +189,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn the_build_sees_no_key_and_the_agent_no_git_token() {
-        let environment = ChildEnvironment {
-            agent: [("ANTHROPIC_API_KEY".to_owned(), "k".to_owned())].into(),
-            ..ChildEnvironment::default()
-        };
-        let (home, tmp) = (Path::new("/h"), Path::new("/t"));
-        assert!(environment.for_agent(home, tmp).contains_key("ANTHROPIC_API_KEY"));
-        assert!(!environment.for_build(home, tmp).contains_key("ANTHROPIC_API_KEY"));
-        assert_eq!(environment.for_build(home, tmp)["HOME"], "/h");
     }
 
     #[test]

@@ -2,17 +2,19 @@
 //! machine's users. Everything here blocks; steps call it through [`off_thread`].
 
 use std::path::Path;
+use std::time::Duration;
 
 use common::domain::repo_url::RepoUrl;
 pub use git2::Oid;
-use git2::build::CheckoutBuilder;
 use git2::{
     AutotagOption, Cred, Direction, ErrorClass, ErrorCode, FetchOptions, PushOptions, RemoteCallbacks,
-    RemoteRedirect, Repository, RepositoryInitOptions, RepositoryState, StatusOptions,
+    RemoteRedirect, Repository, RepositoryInitOptions,
 };
 
 use crate::secrets::Secret;
 
+/// Work with a remote that does not end is given up after this; its thread keeps the folder's lock.
+const LIMIT: Duration = Duration::from_mins(10);
 /// The user name that goes with a token.
 const TOKEN_USER: &str = "x-access-token";
 /// What every repository of ours is configured as; rewritten before each use, because an agent can write to the file.
@@ -96,9 +98,13 @@ fn kind_of(error: &git2::Error) -> GitKind {
 
 /// Runs blocking git work beside the runtime.
 pub async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => Err(GitError::new(GitKind::Other, "git work was cut off", error)),
+    match tokio::time::timeout(LIMIT, tokio::task::spawn_blocking(work)).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(error)) => Err(GitError::new(GitKind::Other, "git work was cut off", error)),
+        Err(_) => {
+            let detail = format!("it did not end within {} minutes", LIMIT.as_secs() / 60);
+            Err(GitError::new(GitKind::Unreachable, "git work", detail))
+        }
     }
 }
 
@@ -275,51 +281,6 @@ pub fn push(repo: &Repository, access: &Access, commit: Oid, branch: &str) -> Re
     }
 }
 
-/// Ends whatever an interrupted merge, rebase or the like left behind.
-pub fn leave_middle_of_anything(repo: &Repository) -> Result<()> {
-    if repo.state() != RepositoryState::Clean {
-        repo.cleanup_state().during("end an unfinished merge or rebase")?;
-        std::fs::remove_dir_all(repo.path().join("rebase-merge")).ok();
-        std::fs::remove_dir_all(repo.path().join("rebase-apply")).ok();
-    }
-    std::fs::remove_file(repo.path().join("index.lock")).ok();
-    Ok(())
-}
-
-/// Makes branch, index and working tree equal to a commit; untracked files go, ignored ones stay.
-pub fn check_out(repo: &Repository, branch: &str, commit: Oid) -> Result<()> {
-    let what = format!("check out {branch}");
-    let target = repo.find_commit(commit).during(&what)?;
-    let mut how = CheckoutBuilder::new();
-    how.force().remove_untracked(true).disable_filters(true);
-    let name = format!("refs/heads/{branch}");
-    repo.reference(&name, commit, true, "checkout").during(&what)?;
-    repo.checkout_tree(target.as_object(), Some(&mut how)).during(&what)?;
-    repo.set_head(&name).during(&what)
-}
-
-/// Removes what is ignored, but for the caches whose names are given: an old build is no part of a clean tree.
-pub fn remove_ignored(repo: &Repository, keep: &[&str]) -> Result<()> {
-    let what = "clean the checkout";
-    let mut options = StatusOptions::new();
-    options.include_ignored(true).include_untracked(false).recurse_ignored_dirs(false);
-    let Some(folder) = repo.workdir() else { return Ok(()) };
-    for entry in
-        repo.statuses(Some(&mut options)).during(what)?.iter().filter(|entry| entry.status().is_ignored())
-    {
-        let path = Path::new(std::str::from_utf8(entry.path_bytes()).unwrap_or_default());
-        let kept = path.iter().any(|part| keep.iter().any(|name| part == *name));
-        let place = folder.join(path);
-        if kept || path.as_os_str().is_empty() {
-            continue;
-        }
-        let is_folder = place.symlink_metadata().is_ok_and(|meta| meta.is_dir());
-        if is_folder { std::fs::remove_dir_all(&place) } else { std::fs::remove_file(&place) }
-            .during(what)?;
-    }
-    Ok(())
-}
-
 /// Where a local branch stands.
 pub fn local_branch(repo: &Repository, branch: &str) -> Option<Oid> {
     repo.refname_to_id(&format!("refs/heads/{branch}")).ok()
@@ -328,43 +289,4 @@ pub fn local_branch(repo: &Repository, branch: &str) -> Option<Oid> {
 /// Whether `commit` is `other` or has it among its ancestors.
 pub fn contains(repo: &Repository, commit: Oid, other: Oid) -> bool {
     commit == other || repo.graph_descendant_of(commit, other).unwrap_or(false)
-}
-
-/// What came of putting our commits on top of others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rebased {
-    /// They are there; this is the last one.
-    Onto(Oid),
-    /// The same lines were changed.
-    Conflict,
-}
-
-/// Puts the commits that only `ours` has on top of `theirs`, without touching index or working tree.
-pub fn rebase(repo: &Repository, ours: Oid, theirs: Oid, who: &git2::Signature<'_>) -> Result<Rebased> {
-    let what = "rebase onto the remote branch";
-    let (branch, upstream) =
-        (repo.find_annotated_commit(ours).during(what)?, repo.find_annotated_commit(theirs).during(what)?);
-    let mut options = git2::RebaseOptions::new();
-    options.inmemory(true).quiet(true);
-    let mut rebase = repo.rebase(Some(&branch), Some(&upstream), None, Some(&mut options)).during(what)?;
-    let mut tip = theirs;
-    while let Some(operation) = rebase.next() {
-        match operation {
-            Ok(_) if rebase.inmemory_index().during(what)?.has_conflicts() => return Ok(Rebased::Conflict),
-            Ok(_) => {}
-            Err(error) if is_conflict(&error) => return Ok(Rebased::Conflict),
-            Err(error) => return Err(error).during(what),
-        }
-        match rebase.commit(None, who, None) {
-            Ok(commit) => tip = commit,
-            Err(error) if error.code() == ErrorCode::Applied => {}
-            Err(error) if is_conflict(&error) => return Ok(Rebased::Conflict),
-            Err(error) => return Err(error).during(what),
-        }
-    }
-    Ok(Rebased::Onto(tip))
-}
-
-fn is_conflict(error: &git2::Error) -> bool {
-    matches!(error.code(), ErrorCode::Conflict | ErrorCode::MergeConflict | ErrorCode::Unmerged)
 }

@@ -63,6 +63,7 @@ impl Lease {
         if self.shared.length.as_secs() != in_flight.receipt.queue.visibility_secs() {
             self.shared.keep_message(&in_flight).await;
         }
+        self.shared.tell_it_lives(&in_flight).await;
         if self.lost().is_cancelled() {
             in_flight.stopper.stop(Cut::FenceLost);
         }
@@ -122,7 +123,11 @@ impl Shared {
                 }
             }
             if let Some(in_flight) = in_flight {
-                timeout(self.length / 6, self.keep_message(&in_flight)).await.ok();
+                let both = async {
+                    self.keep_message(&in_flight).await;
+                    self.tell_it_lives(&in_flight).await;
+                };
+                timeout(self.length / 6, both).await.ok();
             }
         }
     }
@@ -135,6 +140,9 @@ impl Shared {
         if let Err(error) = self.cloud.queues.extend(&in_flight.receipt, self.length).await {
             tracing::warn!(project.key = %self.fence.project_key, %error, "the message in work could not be kept; it may be delivered once more");
         }
+    }
+
+    async fn tell_it_lives(&self, in_flight: &InFlight) {
         let Some(token) = &in_flight.task_token else { return };
         match self.cloud.callback.heartbeat(token).await {
             Ok(Heard::Yes) => {}

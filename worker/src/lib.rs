@@ -14,6 +14,7 @@ pub mod sandbox;
 pub mod secrets;
 pub mod start;
 pub mod tenure;
+pub mod text;
 pub mod work;
 
 pub use start::start;

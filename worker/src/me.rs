@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
-use common::cloud::queue::{Delivery, Outgoing};
+use common::cloud::queue::{Delivery, MAX_MESSAGE_BYTES, Outgoing};
 use common::cloud::{Cloud, CloudError, Result};
 use common::domain::claim::ClaimVersion;
 use common::domain::ids::{Owner, ProjectUser};
@@ -18,9 +18,12 @@ use uuid::Uuid;
 
 use crate::config::ClaimSettings;
 use crate::job::JobSettings;
+use crate::text::plain_line;
 
 /// The longest note beside a dead letter.
 const MAX_REASON_CHARS: usize = 500;
+/// A longer body is cut when it is put aside.
+const MAX_BURIED_BYTES: usize = MAX_MESSAGE_BYTES - 16 * 1024;
 /// After a call that can never succeed, before the next one.
 const AFTER_INVALID: Duration = Duration::from_secs(5);
 
@@ -125,13 +128,13 @@ impl Me {
 
     /// Moves a message to where people look for what could not be done, with the reason.
     pub async fn bury(&self, delivery: &Delivery, key: Option<&ProjectUser>, reason: &str) -> Result<()> {
-        let body = delivery.body.clone();
+        // The reason needs room beside the body.
+        let body = delivery.body[..delivery.body.floor_char_boundary(MAX_BURIED_BYTES)].to_owned();
         let (queue, message) = match key {
             Some(key) => (Queue::Dead, Outgoing::fifo(body, key.to_string(), delivery.message_id.clone())),
             None => (Queue::UnclaimedDead, Outgoing::standard(body)),
         };
-        let short: String = reason.chars().filter(|c| !c.is_control()).take(MAX_REASON_CHARS).collect();
-        let message = message.attribute("reason", short);
+        let message = message.attribute("reason", plain_line(reason, MAX_REASON_CHARS));
         let send = || self.cloud.queues.send(&queue, message.clone());
         send.retry(hasty()).when(CloudError::is_retryable).await?;
         tracing::warn!(queue = %delivery.receipt.queue, message.id = delivery.message_id, reason, "a message was moved to the dead letters");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::cloud::Result;
 use common::cloud::claims::TakeAnswer;
 use common::cloud::queue::{Delivery, Outgoing};
-use common::domain::claim::{ClaimRecord, ClaimVersion, Fence, Take};
+use common::domain::claim::{ClaimRecord, ClaimStatus, ClaimVersion, Fence, Take};
 use common::domain::ids::ProjectUser;
 use common::domain::names::Queue;
 use common::messages::{Offer, WorkDraft};
@@ -64,10 +64,18 @@ pub enum Verdict {
 pub struct Watched(HashMap<ProjectUser, (ClaimVersion, Instant)>);
 
 impl Watched {
+    /// Whether a claim could be taken at all, before another one is given up for it.
+    pub async fn glance(&mut self, me: &Me, key: &ProjectUser) -> Result<Option<Verdict>> {
+        if is_empty(me, key).await? {
+            return Ok(Some(Verdict::Satisfied));
+        }
+        let held = me.cloud.claims.get(key).await?.filter(|row| row.status == ClaimStatus::Held);
+        Ok(held.filter(|row| !self.lapsed(row, Instant::now())).map(|row| after_held(&row, me)))
+    }
+
     /// Tries to take a claim.
     pub async fn take(&mut self, me: &Me, key: &ProjectUser) -> Result<Verdict> {
-        let depth = me.cloud.queues.depth(&Queue::Input(key.clone())).await?;
-        if depth.visible + depth.in_flight + depth.delayed == 0 {
+        if is_empty(me, key).await? {
             return Ok(Verdict::Satisfied);
         }
         let asked_at = Instant::now();
@@ -101,6 +109,11 @@ impl Watched {
     }
 }
 
+async fn is_empty(me: &Me, key: &ProjectUser) -> Result<bool> {
+    let depth = me.cloud.queues.depth(&Queue::Input(key.clone())).await?;
+    Ok(depth.visible + depth.in_flight + depth.delayed == 0)
+}
+
 /// A live owner will do the work. One that may be dead is looked at again; times in the row are only a hint for that.
 fn after_held(row: &ClaimRecord, me: &Me) -> Verdict {
     let lease = Duration::from_secs(row.lease_secs);
@@ -124,7 +137,7 @@ fn wish(me: &Me, lapsed: Option<ClaimVersion>) -> Take {
 
 #[cfg(test)]
 mod tests {
-    use common::domain::claim::{ClaimStatus, Epoch};
+    use common::domain::claim::Epoch;
     use common::domain::timestamp::Timestamp;
     use uuid::Uuid;
 

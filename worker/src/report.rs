@@ -48,9 +48,14 @@ pub async fn send(cloud: &Cloud, result: &JobResult, task_token: Option<&str>) -
     send.retry(hasty()).when(CloudError::is_retryable).await?;
     let Some(token) = task_token else { return Ok(()) };
     let answer = || answer(cloud, token, result, &text);
-    match answer.retry(hasty()).when(CloudError::is_retryable).await? {
-        Heard::Yes => {}
-        Heard::NoLonger => {
+    match answer.retry(hasty()).when(CloudError::is_retryable).await {
+        Ok(Heard::Yes) => {}
+        Err(error) if error.is_retryable() => return Err(error),
+        // The job is done; a token that can never be answered must not bring it back.
+        Err(error) => {
+            tracing::warn!(command.id = %result.command_id, %error, "the task token cannot be answered");
+        }
+        Ok(Heard::NoLonger) => {
             tracing::info!(command.id = %result.command_id, "nobody waits for this task token any more");
         }
     }

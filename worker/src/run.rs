@@ -147,17 +147,19 @@ impl Desk {
     }
 
     async fn claim(&mut self, key: &ProjectUser) -> Result<Verdict> {
-        if !self.make_room().await {
-            return Ok(Verdict::Later(Duration::ZERO));
+        if !self.has_room() {
+            if let Some(verdict) = self.watched.glance(&self.me, key).await? {
+                return Ok(verdict);
+            }
+            if !self.make_room().await {
+                return Ok(Verdict::Later(Duration::ZERO));
+            }
         }
         self.watched.take(&self.me, key).await
     }
 
-    /// Gives up the idlest claim if there is no room otherwise.
+    /// Gives up the idlest claim.
     async fn make_room(&mut self) -> bool {
-        if self.has_room() {
-            return true;
-        }
         let Some(key) = self.idlest() else { return false };
         tracing::info!(project.key = %key, "an idle claim is given up because somebody else waits");
         if let Some(held) = self.held.get(&key) {

@@ -64,6 +64,9 @@ impl Message<'_> {
         let now = me.cloud.clock.now();
         let row = intake::ensure_job(&me.cloud.store, work, now).await?;
         let thread = intake::ensure_thread(&me.cloud.store, work, now).await?;
+        if thread.project_id != work.project_id {
+            return self.bury(&format!("thread {} belongs to another project", thread.thread_id)).await;
+        }
         let target = SiteTarget::Thread(work.project_id.clone(), thread.preview_key);
         if let Some(outcome) = row.outcome {
             tracing::info!(command.id = %work.command_id, %outcome, "this work has its outcome already; it is told once more");

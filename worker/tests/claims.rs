@@ -6,6 +6,7 @@ mod support;
 
 use std::time::Duration;
 
+use common::cloud::callback::Heard;
 use common::cloud::claims::TakeAnswer;
 use common::cloud::queue::Outgoing;
 use common::domain::claim::{ClaimVersion, Fence, Take};
@@ -385,12 +386,33 @@ async fn work_whose_worker_died_three_times_is_not_tried_a_fourth_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s39_a_task_token_is_answered_and_an_impossible_one_does_not_bring_the_work_back() {
+    let world = World::new();
+    world.bakery().await;
+    let worker = world.worker(&[]);
+    for (command, token) in [("c-1", "token-1".to_owned()), ("c-2", "x".repeat(5000))] {
+        let mut message = work(command, "aaaaaa1", HOURS);
+        message["taskToken"] = json!(token);
+        world.order(AMELIA, message).await;
+        world.result().await;
+        world
+            .until("the delivery's end", async || (world.depth(input(AMELIA)).await == 0).then_some(()))
+            .await;
+    }
+    let later = world.cloud.callback.success("token-1", "{}").await.unwrap();
+    assert_eq!(later, Heard::NoLonger, "the worker has answered it");
+    assert_eq!(world.depth(Queue::Output).await, 0, "each told once");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s40_a_task_token_nobody_waits_for_ends_the_job_quietly() {
     let world = World::new();
     world.bakery().await;
     let worker = world.worker(&[]);
     let mut message = work("c-1", "aaaaaa1", HOURS);
     message["taskToken"] = json!("expired");
+    world.cloud.callback.failure("expired", "TimedOut", "nobody waits").await.unwrap();
     world.order(AMELIA, message).await;
     assert_eq!(world.result().await.outcome, JobOutcome::Changed);
     world.until("the delivery's end", async || (world.depth(input(AMELIA)).await == 0).then_some(())).await;

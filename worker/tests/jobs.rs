@@ -394,6 +394,28 @@ console.log(JSON.stringify({ type: "result", subtype: "success", is_error: false
     worker.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_branch_that_cannot_exist_is_refused_and_a_thread_of_another_project_is_put_aside() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let worker = world.worker(&[]);
+    let mut message = work("c-1", "abcdef1", HOURS);
+    message["branch"] = json!("x:refs/heads/main");
+    world.order(KEY, message).await;
+    assert_eq!(world.result().await.outcome, JobOutcome::Refused);
+    assert_eq!(remote.branches(), ["main"]);
+    worker.stop().await;
+
+    world.project("florist", &remote).await;
+    let worker = world.worker(&[]);
+    let mut foreign = work("c-2", "abcdef1", HOURS);
+    foreign["projectId"] = json!("florist");
+    world.order("florist#amelia", foreign).await;
+    assert!(world.next(Queue::Dead).await.attributes["reason"].contains("another project"));
+    assert_eq!(remote.branches(), ["main"]);
+    worker.stop().await;
+}
+
 async fn agent_started(world: &World, command: &str) {
     let started = async || world.job(command).await.filter(|job| job.attempts == 1).map(|_| ());
     world.until("the agent's start", started).await;

@@ -258,7 +258,7 @@ impl Lines {
 
 /// Keeps what the agent said and did among the objects; a job does not fail by it.
 async fn keep_transcript(context: &JobContext, talk: &Talk) -> Option<String> {
-    if talk.transcript.is_empty() {
+    if talk.transcript.is_empty() || context.stopper.stopped() == Some(Cut::FenceLost) {
         return None;
     }
     let key = names::transcript_key(&context.work.command_id);

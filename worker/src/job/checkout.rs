@@ -11,9 +11,11 @@ use git2::Repository;
 
 use super::handover::Checkout;
 use super::message::{self, Identity};
+use super::rebase::{Rebased, rebase};
 use super::workspace::Workspace;
-use super::{Cut, Failure, JobContext, Trouble, staging};
+use super::{Cut, Failure, JobContext, Trouble, tree};
 use crate::git::{self, Access, Advertised, During as _, GitError, GitKind, Oid, off_thread};
+use crate::secrets::Secrets;
 
 /// Ignored folders that are kept from job to job.
 const CACHES: [&str; 3] = ["node_modules", ".astro", ".cache"];
@@ -27,6 +29,11 @@ pub async fn prepare(context: &JobContext) -> Result<Checkout, Trouble> {
         let text = "The source of your site is at an address that we do not use. Please ask whoever runs this service.";
         Failure::new(JobOutcome::Refused, "repository-refused", text, refused)
     })?;
+    if !git2::Reference::is_valid_name(&format!("refs/heads/{}", work.branch_name())) {
+        let text = "The request names a branch that cannot exist, so nothing was changed.";
+        let detail = format!("{:?} is no name of a branch", work.branch_name());
+        return Err(Failure::new(JobOutcome::Refused, "branch-refused", text, detail).into());
+    }
     let folder = context.settings.workspaces.join(names::workspace(&work.project_user()));
     let workspace = Workspace::lock_folder(&folder).await.map_err(|error| {
         Failure::new(
@@ -42,6 +49,7 @@ pub async fn prepare(context: &JobContext) -> Result<Checkout, Trouble> {
         default_branch: context.project.as_ref().and_then(|project| project.default_branch.clone()),
         command: work.command_id.clone(),
         identity: context.settings.identity.clone(),
+        secrets: context.settings.secrets.clone(),
     };
     let prepared = {
         // The lock goes along: work that outlives a cut job still holds the folder.
@@ -62,6 +70,7 @@ struct Wanted {
     default_branch: Option<String>,
     command: CommandId,
     identity: Identity,
+    secrets: Secrets,
 }
 
 type Prepared = (Oid, Option<Oid>);
@@ -83,7 +92,7 @@ impl Wanted {
     fn prepare(&self, path: &Path) -> git::Result<Prepared> {
         let repo = git::open_or_init(path)?;
         git::check_push_rights(&repo, &self.access)?;
-        git::leave_middle_of_anything(&repo)?;
+        tree::leave_middle_of_anything(&repo)?;
         self.save_other_branch(&repo)?;
         let advertised = git::fetch(&repo, &self.access, |advertised| Some(self.source(advertised)?.0))?;
         let tip = self.tip(&repo, &advertised)?;
@@ -118,7 +127,7 @@ impl Wanted {
 
     /// Both sides have new commits: ours go on top; when they cannot, they are kept on a branch of their own.
     fn join(&self, repo: &Repository, ours: Oid, theirs: Oid) -> git::Result<Oid> {
-        if let git::Rebased::Onto(tip) = git::rebase(repo, ours, theirs, &self.identity.signature()?)? {
+        if let Rebased::Onto(tip) = rebase(repo, ours, theirs, &self.identity.signature()?)? {
             return Ok(tip);
         }
         let kept = format!("refs/heads/{}-kept-{}", self.branch, &ours.to_string()[..8]);
@@ -135,7 +144,11 @@ impl Wanted {
             return Ok(());
         }
         let what = format!("save what was left on {branch}");
-        let Some(tree) = staging::stage(repo, tip)? else { return Ok(()) };
+        let Some(tree) = tree::stage(repo, tip)? else { return Ok(()) };
+        if let Some(path) = tree::secret_in(repo, &tree::diff(repo, Some(tip), tree)?, &self.secrets) {
+            tracing::warn!(branch, path, "what was left holds a secret of this worker and is thrown away");
+            return Ok(());
+        }
         let (who, parent) = (self.identity.signature()?, repo.find_commit(tip).during(&what)?);
         let tree = repo.find_tree(tree).during(&what)?;
         repo.commit(head.name().ok(), &who, &who, &message::left_behind(), &tree, &[&parent])
@@ -145,14 +158,14 @@ impl Wanted {
     }
 
     fn check_out(&self, repo: &Repository, path: &Path, tip: Oid) -> git::Result<()> {
-        match git::check_out(repo, &self.branch, tip) {
+        match tree::check_out(repo, &self.branch, tip) {
             Err(error) if error.kind == GitKind::Hostile => {
                 // Leave nothing half checked out behind.
                 std::fs::remove_dir_all(path).ok();
                 std::fs::create_dir_all(path).ok();
                 Err(error)
             }
-            result => result.and_then(|()| git::remove_ignored(repo, &CACHES)),
+            result => result.and_then(|()| tree::remove_ignored(repo, &CACHES)),
         }
     }
 }

@@ -6,11 +6,15 @@ use git2::{Diff, Repository};
 
 use super::handover::{Checkout, Commit};
 use super::message::{self, Identity, Purpose};
-use super::staging::stage;
+use super::tree::{diff, leave_middle_of_anything, secret_in, stage};
 use super::workspace::Workspace;
 use super::{Failure, JobContext, Trouble};
 use crate::git::{self, During as _, Oid, off_thread};
 use crate::secrets::Secrets;
+use crate::text::plain_line;
+
+/// So much room there is for the paths of a commit in a row and in a result.
+const MAX_PATHS_CHARS: usize = 100_000;
 
 /// Commits what differs from the commit before; none when nothing does.
 pub async fn make(
@@ -70,7 +74,7 @@ impl Order {
     fn commit(&self) -> git::Result<Made> {
         let what = format!("commit on {}", self.branch);
         let repo = git::open(&self.workspace.repo())?;
-        git::leave_middle_of_anything(&repo)?;
+        leave_middle_of_anything(&repo)?;
         // Whatever the agent committed itself becomes part of our one commit.
         let name = format!("refs/heads/{}", self.branch);
         repo.reference(&name, self.before, true, "agent done").during(&what)?;
@@ -110,28 +114,16 @@ fn finished_base(repo: &Repository, from: Option<Oid>) -> git::Result<Option<Oid
     Ok(at)
 }
 
-fn diff(repo: &Repository, base: Option<Oid>, tree: Oid) -> git::Result<Diff<'_>> {
-    let what = "compare with the commit before";
-    let old = base.and_then(|id| repo.find_commit(id).ok()).and_then(|commit| commit.tree().ok());
-    let new = repo.find_tree(tree).during(what)?;
-    repo.diff_tree_to_tree(old.as_ref(), Some(&new), None).during(what)
-}
-
+/// The paths it touches; of very many only the first.
 fn files_of(diff: &Diff<'_>) -> Vec<String> {
+    let mut room = MAX_PATHS_CHARS;
     let paths = diff.deltas().filter_map(|delta| {
         let path = delta.new_file().path().or_else(|| delta.old_file().path())?;
-        Some(path.to_string_lossy().into_owned())
+        Some(plain_line(&path.to_string_lossy(), MAX_PATHS_CHARS))
     });
-    paths.collect()
-}
-
-fn secret_in(repo: &Repository, diff: &Diff<'_>, secrets: &Secrets) -> Option<String> {
-    for delta in diff.deltas() {
-        let file = delta.new_file();
-        let Ok(blob) = repo.find_blob(file.id()) else { continue };
-        if secrets.found_in(blob.content()) {
-            return Some(file.path().unwrap_or_else(|| "?".as_ref()).display().to_string());
-        }
-    }
-    None
+    let fits = |path: &String| {
+        room = room.saturating_sub(path.len());
+        room > 0
+    };
+    paths.take_while(fits).collect()
 }

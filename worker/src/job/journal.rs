@@ -35,7 +35,12 @@ pub struct Journal {
 impl Journal {
     /// Ends the step before and begins this one.
     pub async fn step(&mut self, name: StepName) -> Result<()> {
-        self.begin(name).await
+        self.begin(name, "done").await
+    }
+
+    /// The same when the step before failed but the job goes on.
+    pub async fn step_after_failure(&mut self, name: StepName) -> Result<()> {
+        self.begin(name, "failed").await
     }
 
     /// Counts this attempt, once.
@@ -47,7 +52,7 @@ impl Journal {
     /// Counts this attempt and begins a step, in one write.
     pub async fn charge_and_step(&mut self, name: StepName) -> Result<()> {
         self.charged = true;
-        self.begin(name).await
+        self.begin(name, "done").await
     }
 
     /// Takes the count back: the attempt was cut short by our own shutdown. The job waits again.
@@ -88,10 +93,10 @@ impl Journal {
         .await
     }
 
-    async fn begin(&self, name: StepName) -> Result<()> {
+    async fn begin(&self, name: StepName, before: &str) -> Result<()> {
         let now = self.clock.now();
         self.write(|job| {
-            end_step(job, now, "done");
+            end_step(job, now, before);
             job.state = JobState::Running;
             job.steps.push(Step {
                 name,

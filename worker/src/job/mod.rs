@@ -12,7 +12,8 @@ pub mod message;
 mod prompt;
 pub mod publish;
 pub mod push;
-mod staging;
+mod rebase;
+mod tree;
 pub mod workspace;
 
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub use context::{Cut, Failure, JobContext, JobSettings, StillOurs, Stopper, Tro
 use handover::{AgentReport, Checkout, Commit, Pushed};
 use journal::Journal;
 use message::Purpose;
+
+use crate::text::plain;
 
 /// How a job ended.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +59,8 @@ pub enum Run {
     Cut(Cut, Box<Ending>),
 }
 
+/// Longer words of the agent, and longer errors, are cut.
+const MAX_TEXT_CHARS: usize = 10_000;
 /// How long saving unfinished work may take.
 const SAVE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -74,7 +79,7 @@ pub async fn run(context: &JobContext, journal: &mut Journal) -> Run {
             }
             ending.summary = failure.owner_text;
             let detail = format!("{}: {}", failure.code, failure.detail);
-            ending.error = Some(context.settings.secrets.redact(&detail));
+            ending.error = Some(plain(&context.settings.secrets.redact(&detail), MAX_TEXT_CHARS));
             Run::Ended(failure.outcome, Box::new(ending))
         }
     }
@@ -108,11 +113,13 @@ async fn steps(
     match shown {
         Ok(at) => {
             ending.published_at = Some(at);
-            push_commit(context, journal, &checkout, &commit, ending).await
+            journal.step(StepName::Push).await?;
+            push_commit(context, &checkout, &commit, ending).await
         }
         Err(Trouble::Failed(failure)) if failure.outcome == JobOutcome::BuildFailed => {
             // The work is kept on its branch; the site that was up stays up.
-            push_commit(context, journal, &checkout, &commit, ending).await?;
+            journal.step_after_failure(StepName::Push).await?;
+            push_commit(context, &checkout, &commit, ending).await?;
             Err(failure.into())
         }
         Err(trouble) => Err(trouble),
@@ -141,7 +148,7 @@ async fn edit(
 }
 
 fn note_agent(ending: &mut Ending, report: AgentReport) {
-    ending.summary = report.summary;
+    ending.summary = plain(&report.summary, MAX_TEXT_CHARS);
     ending.usage = report.usage;
     ending.transcript_key = report.transcript_key;
 }
@@ -161,18 +168,20 @@ async fn show(
 
 async fn push_commit(
     context: &JobContext,
-    journal: &mut Journal,
     checkout: &Checkout,
     commit: &Commit,
     ending: &mut Ending,
 ) -> Result<JobOutcome, Trouble> {
-    journal.step(StepName::Push).await?;
     if !(context.still_ours)().await {
         return Err(Trouble::Cut(Cut::FenceLost));
     }
-    match push::push(context, checkout, commit.id).await? {
+    // Behind a commit that an earlier run finished, the branch may have gone on.
+    let tip = checkout.finished.map_or(commit.id, |_| checkout.before);
+    match push::push(context, checkout, tip).await? {
         Pushed::There(id) => {
-            ending.commit_id = Some(id.to_string());
+            if tip == commit.id {
+                ending.commit_id = Some(id.to_string());
+            }
             Ok(JobOutcome::Changed)
         }
         Pushed::Conflict { kept_on } => {

@@ -2,9 +2,10 @@
 
 use super::handover::{Checkout, Pushed};
 use super::message::Identity;
+use super::rebase::{Rebased, rebase};
 use super::workspace::Workspace;
 use super::{JobContext, Trouble};
-use crate::git::{self, Access, During as _, GitError, GitKind, Oid, Rebased, off_thread};
+use crate::git::{self, Access, During as _, GitError, GitKind, Oid, off_thread};
 
 /// So often somebody else may push between our looking and our pushing.
 const MAX_RACES: usize = 4;
@@ -52,7 +53,7 @@ impl Order {
             if git::contains(&repo, theirs, ours) {
                 return self.there(&repo, ours);
             }
-            match git::rebase(&repo, ours, theirs, &self.identity.signature()?)? {
+            match rebase(&repo, ours, theirs, &self.identity.signature()?)? {
                 Rebased::Onto(tip) => ours = tip,
                 Rebased::Conflict => return self.keep_both(&repo, ours, theirs),
             }

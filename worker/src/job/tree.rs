@@ -1,0 +1,106 @@
+//! The working tree: made equal to a commit, cleaned, and read back as a git tree without what must not be committed.
+
+use std::path::Path;
+
+use git2::build::CheckoutBuilder;
+use git2::{Diff, Index, IndexAddOption, Repository, RepositoryState, StatusOptions};
+
+use crate::git::{self, During as _, Oid};
+use crate::secrets::Secrets;
+
+/// The file mode of a link to another repository.
+const GITLINK: u32 = 0o160_000;
+
+/// Stages the working tree, honouring `.gitignore`; the tree when it differs from the commit's.
+pub(super) fn stage(repo: &Repository, before: Oid) -> git::Result<Option<Oid>> {
+    let what = "stage what was changed";
+    let mut index = repo.index().during(what)?;
+    let old = repo.find_commit(before).during(what)?.tree().during(what)?;
+    if index.read(true).is_err() || index.has_conflicts() {
+        index.read_tree(&old).during(what)?;
+    }
+    index.add_all(["*"], IndexAddOption::DEFAULT, None).during(what)?;
+    index.update_all(["*"], None).during(what)?;
+    drop_new_gitlinks(&mut index, &old)?;
+    index.write().during(what)?;
+    let tree = index.write_tree().during(what)?;
+    Ok((tree != old.id()).then_some(tree))
+}
+
+/// A repository inside the repository would be committed as a link to nowhere.
+fn drop_new_gitlinks(index: &mut Index, old: &git2::Tree<'_>) -> git::Result<()> {
+    let links =
+        index.iter().filter(|entry| entry.mode == GITLINK).map(|entry| entry.path).collect::<Vec<_>>();
+    for path in links {
+        let path = String::from_utf8_lossy(&path).into_owned();
+        if old.get_path(path.as_ref()).is_err() {
+            index.remove_path(path.as_ref()).during("leave a nested repository out")?;
+        }
+    }
+    Ok(())
+}
+
+/// What a tree changes against a commit.
+pub(super) fn diff(repo: &Repository, base: Option<Oid>, tree: Oid) -> git::Result<Diff<'_>> {
+    let what = "compare with the commit before";
+    let old = base.and_then(|id| repo.find_commit(id).ok()).and_then(|commit| commit.tree().ok());
+    let new = repo.find_tree(tree).during(what)?;
+    repo.diff_tree_to_tree(old.as_ref(), Some(&new), None).during(what)
+}
+
+/// The first changed file that holds a secret of this worker.
+pub(super) fn secret_in(repo: &Repository, diff: &Diff<'_>, secrets: &Secrets) -> Option<String> {
+    for delta in diff.deltas() {
+        let file = delta.new_file();
+        let Ok(blob) = repo.find_blob(file.id()) else { continue };
+        if secrets.found_in(blob.content()) {
+            return Some(file.path().unwrap_or_else(|| "?".as_ref()).display().to_string());
+        }
+    }
+    None
+}
+
+/// Ends whatever an interrupted merge, rebase or the like left behind.
+pub(super) fn leave_middle_of_anything(repo: &Repository) -> git::Result<()> {
+    if repo.state() != RepositoryState::Clean {
+        repo.cleanup_state().during("end an unfinished merge or rebase")?;
+        std::fs::remove_dir_all(repo.path().join("rebase-merge")).ok();
+        std::fs::remove_dir_all(repo.path().join("rebase-apply")).ok();
+    }
+    std::fs::remove_file(repo.path().join("index.lock")).ok();
+    Ok(())
+}
+
+/// Makes branch, index and working tree equal to a commit; untracked files go, ignored ones stay.
+pub(super) fn check_out(repo: &Repository, branch: &str, commit: Oid) -> git::Result<()> {
+    let what = format!("check out {branch}");
+    let target = repo.find_commit(commit).during(&what)?;
+    let mut how = CheckoutBuilder::new();
+    how.force().remove_untracked(true).disable_filters(true);
+    let name = format!("refs/heads/{branch}");
+    repo.reference(&name, commit, true, "checkout").during(&what)?;
+    repo.checkout_tree(target.as_object(), Some(&mut how)).during(&what)?;
+    repo.set_head(&name).during(&what)
+}
+
+/// Removes what is ignored, but for the caches whose names are given: an old build is no part of a clean tree.
+pub(super) fn remove_ignored(repo: &Repository, keep: &[&str]) -> git::Result<()> {
+    let what = "clean the checkout";
+    let mut options = StatusOptions::new();
+    options.include_ignored(true).include_untracked(false).recurse_ignored_dirs(false);
+    let Some(folder) = repo.workdir() else { return Ok(()) };
+    for entry in
+        repo.statuses(Some(&mut options)).during(what)?.iter().filter(|entry| entry.status().is_ignored())
+    {
+        let path = Path::new(std::str::from_utf8(entry.path_bytes()).unwrap_or_default());
+        let kept = path.iter().any(|part| keep.iter().any(|name| part == *name));
+        let place = folder.join(path);
+        if kept || path.as_os_str().is_empty() {
+            continue;
+        }
+        let is_folder = place.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+        if is_folder { std::fs::remove_dir_all(&place) } else { std::fs::remove_file(&place) }
+            .during(what)?;
+    }
+    Ok(())
+}
