@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Parser;
+use common::domain::timestamp::Timestamp;
 use console::style;
 use e2e::api::Api;
 use e2e::mail::Letter;
@@ -264,11 +265,7 @@ impl Progress {
     fn show(&self, job: &Value) {
         let steps = job["steps"].as_array().map_or(&[][..], Vec::as_slice);
         for step in steps.iter().filter(|step| step["endedAt"].is_string()) {
-            let line = format!(
-                "{:<9} {}",
-                step["name"].as_str().unwrap_or("?"),
-                step["result"].as_str().unwrap_or("")
-            );
+            let line = format!("{:<9} {:>8}", step["name"].as_str().unwrap_or("?"), took(step));
             if !self.said.borrow().contains(&line) {
                 self.print(&format!("  {} {line}", style("✔").green()));
                 self.said.borrow_mut().push(line);
@@ -286,6 +283,15 @@ impl Progress {
     fn end(&self, job: &Value, took: Duration) {
         self.bar.finish_and_clear();
         say("job", &format!("{} in {:.1} s", job["outcome"].as_str().unwrap_or("?"), took.as_secs_f32()));
+    }
+}
+
+/// How long a step that ended took.
+fn took(step: &Value) -> String {
+    let at = |field: &str| step[field].as_str().and_then(Timestamp::parse);
+    match (at("startedAt"), at("endedAt")) {
+        (Some(start), Some(end)) => format!("{:.2} s", end.since(start).as_secs_f32()),
+        _ => String::new(),
     }
 }
 
