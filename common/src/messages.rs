@@ -125,6 +125,8 @@ impl Work {
             state: JobState::Pending,
             pending: Some(PENDING.to_owned()),
             attempts: 0,
+            interruptions: 0,
+            preempted: None,
             worker_id: None,
             epoch: Epoch::default(),
             steps: Vec::new(),

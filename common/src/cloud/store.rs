@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{CloudError, Result};
+use crate::domain::active_job::ActiveJob;
 use crate::domain::ids::{CommandId, EmailAddress, ProjectId, ProjectUser, ThreadId};
 use crate::domain::job::Job;
 use crate::domain::project::{Project, Sender};
@@ -414,3 +415,4 @@ record!(Sender, Senders, (EmailAddress, ProjectId), |(address, project)| Key::pa
 record!(Thread, Threads, ThreadId, |id| Key::of(id));
 record!(ThreadMapping, ThreadMappings, (ProjectUser, String), |(key, message_id)| Key::pair(key, message_id));
 record!(Job, Jobs, CommandId, |id| Key::of(id));
+record!(ActiveJob, ActiveJobs, ProjectUser, |key| Key::of(key));

@@ -111,6 +111,12 @@ pub struct Job {
     pub pending: Option<String>,
     /// How often the agent was started for it.
     pub attempts: u32,
+    /// How often newer work took its place; it waits again each time.
+    #[serde(default)]
+    pub interruptions: u32,
+    /// The job whose place it took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preempted: Option<CommandId>,
     /// The worker that last ran it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_id: Option<WorkerId>,
@@ -157,6 +163,12 @@ pub struct Job {
 pub const PENDING: &str = "1";
 
 impl Job {
+    /// The number in the deduplication id of its next message: no two sends of one work may share it, since a queue drops
+    /// the second one.
+    pub fn next_delivery(&self) -> u32 {
+        1 + self.attempts + self.interruptions
+    }
+
     /// Whether it has not ended yet.
     pub fn is_open(&self) -> bool {
         self.state != JobState::Done

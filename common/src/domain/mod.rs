@@ -1,5 +1,6 @@
 //! The vocabulary of Hermes as values and pure rules: no I/O, no async, no clock reads.
 
+pub mod active_job;
 pub mod budget;
 pub mod claim;
 pub mod ids;
