@@ -1,17 +1,19 @@
 //! Hands work over: the thread, the Message-ID and the job are written down, the work goes to the project+user's FIFO
 //! queue, and only then the claim is read, so that either the owner's next receive finds the work or nobody owns it and it
-//! is announced. Every write may be repeated.
+//! is announced. A running job that has to make way is named to its owner. Every write may be repeated.
 
 use common::cloud::queue::Outgoing;
 use common::cloud::store::{Record, Store, Version};
 use common::cloud::{Cloud, CloudError, Result};
+use common::domain::active_job::ActiveJob;
 use common::domain::claim::{ClaimRecord, ClaimStatus};
-use common::domain::ids::{MailId, ProjectUser, ThreadId};
+use common::domain::ids::{CommandId, MailId, ProjectUser, ThreadId};
 use common::domain::job::{Job, JobState};
 use common::domain::names::{PreviewKey, Queue};
+use common::domain::project::Project;
 use common::domain::thread::{Direction, Thread, ThreadMapping};
 use common::domain::timestamp::Timestamp;
-use common::messages::{ClaimRequest, Work};
+use common::messages::{ClaimRequest, Interrupt, Order, Work};
 
 use crate::app::App;
 use crate::ingest::record::MailRecord;
@@ -42,7 +44,7 @@ pub async fn dispatch(app: &App, routed: &Routed, mail: &MailRecord, trace: &mut
     let queue = Queue::Input(work.project_user());
     app.cloud.queues.send(&queue, fifo(work)).await?;
     trace.note(Stage::Dispatch, format!("sent to {queue}"));
-    announce_if_unowned(&app.cloud, work, &mail.mail_id, trace).await
+    announce_or_interrupt(&app.cloud, work, &mail.mail_id, trace).await
 }
 
 fn fifo(work: &Work) -> Outgoing {
@@ -111,8 +113,9 @@ async fn insert<T: Record>(store: &dyn Store, row: &T) -> Result<bool> {
     }
 }
 
-/// A claim that cannot be read is announced: one announcement too many does no harm, one too few strands the work.
-async fn announce_if_unowned(cloud: &Cloud, work: &Work, mail: &MailId, trace: &mut Trace) -> Result<()> {
+/// Nobody alive owns it: it is announced. Somebody does: what they are doing may have to make way. A claim that cannot be
+/// read is announced: one announcement too many does no harm, one too few strands the work.
+async fn announce_or_interrupt(cloud: &Cloud, work: &Work, mail: &MailId, trace: &mut Trace) -> Result<()> {
     let key = work.project_user();
     let claim = cloud.claims.get(&key).await;
     let reason = match &claim {
@@ -124,11 +127,52 @@ async fn announce_if_unowned(cloud: &Cloud, work: &Work, mail: &MailId, trace: &
     };
     let Some(reason) = reason else {
         trace.note(Stage::Dispatch, "its owner is alive and will find it");
+        if let Ok(Some(claim)) = &claim {
+            interrupt(cloud, claim, work, trace).await;
+        }
         return Ok(());
     };
     announce(cloud, &key, Some(&work.thread_id), Some(mail)).await?;
     trace.note(Stage::Dispatch, format!("announced: {reason}"));
     Ok(())
+}
+
+/// Asks the owner of the claim to let this work go first. When that does not succeed it waits its turn.
+async fn interrupt(cloud: &Cloud, claim: &ClaimRecord, work: &Work, trace: &mut Trace) {
+    match ask_to_interrupt(cloud, claim, work).await {
+        Ok(Some(running)) => trace.note(Stage::Dispatch, format!("asked its owner to interrupt {running}")),
+        Ok(None) => {}
+        Err(error) => {
+            tracing::warn!(
+                %error, command.id = %work.command_id, project.key = %work.project_user(),
+                "a running job could not be interrupted; the newer work waits its turn"
+            );
+        }
+    }
+}
+
+/// The job that was named to its worker, if one runs that has to make way.
+async fn ask_to_interrupt(cloud: &Cloud, claim: &ClaimRecord, work: &Work) -> Result<Option<CommandId>> {
+    let Some(owner) = &claim.owner else { return Ok(None) };
+    let Some(active) = cloud.store.load::<ActiveJob>(&claim.project_key).await? else { return Ok(None) };
+    let running = active.value;
+    let project = cloud.store.load::<Project>(&work.project_id).await?;
+    let policy = project.map(|row| row.value.preempt).unwrap_or_default();
+    if running.epoch != claim.epoch || !running.gives_way_to(&work.command_id, &work.thread_id, policy) {
+        return Ok(None);
+    }
+    let order = Order::Interrupt(Interrupt {
+        project_id: work.project_id.clone(),
+        user_id: work.user_id.clone(),
+        command_id: running.command_id.clone(),
+        new_thread_id: work.thread_id.clone(),
+        new_message_id: work.command_id.to_string(),
+        reason: "newer work of the same owner".to_owned(),
+        timestamp: cloud.clock.now(),
+    });
+    let queue = Queue::Control(owner.clone());
+    cloud.queues.send(&queue, Outgoing::standard(order.to_json())).await?;
+    Ok(Some(running.command_id))
 }
 
 /// Why a claim has no live owner, if so. The written time is a hint only: it decides about an announcement, never about

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod git;
 pub mod intake;
+pub mod interrupts;
 pub mod job;
 pub mod lease;
 pub mod me;

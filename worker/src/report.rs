@@ -13,6 +13,9 @@ use common::messages::{JobResult, Work};
 
 use crate::me::hasty;
 
+/// What whoever waits for the token of an interrupted work is told.
+const PREEMPTED: &str = "PREEMPTED";
+
 /// The result that a finished row states.
 pub fn result(work: &Work, job: &Job, outcome: JobOutcome, target: &SiteTarget, me: &WorkerId) -> JobResult {
     let shown = matches!(outcome, JobOutcome::Changed | JobOutcome::PushConflict);
@@ -67,6 +70,7 @@ async fn answer(cloud: &Cloud, token: &str, result: &JobResult, text: &str) -> R
         cloud.callback.success(token, text).await
     } else {
         let cause = result.error.as_deref().unwrap_or(&result.summary);
-        cloud.callback.failure(token, result.outcome.as_str(), cause).await
+        let error = if result.interrupted { PREEMPTED } else { result.outcome.as_str() };
+        cloud.callback.failure(token, error, cause).await
     }
 }

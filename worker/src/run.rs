@@ -8,15 +8,16 @@ use std::time::Duration;
 use common::cloud::Result;
 use common::cloud::queue::{Delivery, MAX_WAIT};
 use common::domain::claim::Fence;
-use common::domain::ids::ProjectUser;
+use common::domain::ids::{CommandId, ProjectUser};
 use common::domain::names::Queue;
-use common::messages::{ControlAction, Order};
+use common::messages::{Control, ControlAction, Interrupt, Order};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::job::Cut;
+use crate::interrupts;
+use crate::job::{Cut, Stopper};
 use crate::me::{Me, Receiving, last_of};
 use crate::offers::{self, Verdict, Watched};
 use crate::tenure::{Standing, Tenure};
@@ -74,6 +75,16 @@ async fn arrival(receiving: &mut Option<Receiving>) -> Option<Delivery> {
 struct Held {
     asked: CancellationToken,
     standing: watch::Receiver<Standing>,
+}
+
+impl Held {
+    /// What stops this job, if it runs under this claim.
+    fn runs(&self, command: &CommandId) -> Option<Stopper> {
+        match &*self.standing.borrow() {
+            Standing::Busy(Some((running, stopper))) if running == command => Some(stopper.clone()),
+            Standing::Busy(_) | Standing::Idle(_) => None,
+        }
+    }
 }
 
 struct Desk {
@@ -206,7 +217,8 @@ impl Desk {
 
     async fn order(&self, delivery: &Delivery) {
         match Order::parse(&delivery.body) {
-            Ok(order) => self.obey(order),
+            Ok(Order::Interrupt(interrupt)) => self.interrupt(&interrupt).await,
+            Ok(Order::Control(control)) => self.obey(control),
             Err(malformed) => {
                 tracing::warn!(reason = %malformed, "an order that cannot be read was thrown away");
             }
@@ -216,30 +228,34 @@ impl Desk {
         }
     }
 
-    fn obey(&self, order: Order) {
-        match order {
-            Order::Interrupt(interrupt) => tracing::info!(
-                command.id = %interrupt.command_id, "the running job is not interrupted in this version; newer work waits its turn"
-            ),
-            Order::Control(control) => match control.action {
-                ControlAction::Drain => self.me.shutdown.cancel(),
-                ControlAction::Release => {
-                    let meant = control.project_key.and_then(|key| self.held.get(&key));
-                    if let Some(held) = meant {
-                        held.asked.cancel();
-                    }
+    /// Only the job that is meant, and only while the newer work still waits.
+    async fn interrupt(&self, order: &Interrupt) {
+        let key = ProjectUser::new(order.project_id.clone(), order.user_id.clone());
+        let Some(held) = self.held.get(&key).filter(|held| held.runs(&order.command_id).is_some()) else {
+            tracing::info!(command.id = %order.command_id, "an interrupt for a job that does not run here is ignored");
+            return;
+        };
+        let Some(newer) = interrupts::newcomer(&self.me, order).await else { return };
+        if let Some(stopper) = held.runs(&order.command_id) {
+            stopper.stop(Cut::Interrupted(newer));
+        }
+    }
+
+    fn obey(&self, control: Control) {
+        match control.action {
+            ControlAction::Drain => self.me.shutdown.cancel(),
+            ControlAction::Release => {
+                let meant = control.project_key.and_then(|key| self.held.get(&key));
+                if let Some(held) = meant {
+                    held.asked.cancel();
                 }
-                ControlAction::StopJob => {
-                    let Some(command) = control.command_id else { return };
-                    for held in self.held.values() {
-                        if let Standing::Busy(Some((running, stopper))) = &*held.standing.borrow()
-                            && *running == command
-                        {
-                            stopper.stop(Cut::Stopped);
-                        }
-                    }
+            }
+            ControlAction::StopJob => {
+                let Some(command) = control.command_id else { return };
+                for stopper in self.held.values().filter_map(|held| held.runs(&command)) {
+                    stopper.stop(Cut::Stopped);
                 }
-            },
+            }
         }
     }
 

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use common::cloud::queue::Delivery;
 use common::cloud::{CloudError, Result};
+use common::domain::ids::CommandId;
 use common::domain::job::{Job, MAX_ATTEMPTS};
 use common::domain::names::SiteTarget;
 use common::domain::outcome::{JobOutcome, Retry};
 use common::messages::{Work, WorkDraft};
 
 use crate::intake::{self, Intake};
+use crate::interrupts;
 use crate::job::journal::Journal;
-use crate::job::{self, Cut, Ending, JobContext, Run, StillOurs, Stopper};
+use crate::job::{self, Cut, Ending, Interrupted, JobContext, Run, StillOurs, Stopper};
 use crate::lease::{InFlight, Lease};
 use crate::me::new_version;
 use crate::report;
@@ -84,7 +86,8 @@ impl Message<'_> {
             let reason = format!("{} attempts were begun and none came to an end", row.attempts);
             return self.end_badly(&mut journal, work, &target, JobOutcome::Failed, text, &reason).await;
         }
-        let run = self.run(intake, &mut journal, &target).await;
+        let interrupted = interrupts::unfinished(&*me.cloud.store, work).await?;
+        let run = self.run(intake, interrupted, &row, &mut journal, &target).await;
         self.settle(journal, run, target).await
     }
 
@@ -102,7 +105,14 @@ impl Message<'_> {
     }
 
     /// Runs the job; a shutdown lets it finish as long as there is time to save it afterwards.
-    async fn run(&self, intake: Intake, journal: &mut Journal, target: &SiteTarget) -> (Work, Run) {
+    async fn run(
+        &self,
+        intake: Intake,
+        interrupted: Vec<Interrupted>,
+        row: &Job,
+        journal: &mut Journal,
+        target: &SiteTarget,
+    ) -> (Work, Run) {
         let me = &self.tenure.me;
         let stopper = Stopper::default();
         let work = &intake.work;
@@ -118,9 +128,11 @@ impl Message<'_> {
                 stopper: stopper.clone(),
             })
             .await;
+        interrupts::runs(me, &self.tenure.fence, work, row).await;
         let context = JobContext {
             epoch: self.tenure.fence.epoch,
             project: intake.project,
+            interrupted,
             target: target.clone(),
             settings: Arc::clone(&me.jobs),
             files: Arc::clone(&me.cloud.files),
@@ -141,6 +153,7 @@ impl Message<'_> {
             }
         };
         self.tenure.stand(Standing::Busy(None));
+        interrupts::runs_no_more(me, &self.tenure.fence).await;
         (context.work, run)
     }
 
@@ -193,11 +206,34 @@ impl Message<'_> {
                 tracing::info!(command.id = %work.command_id, "the job was handed back because this worker shuts down");
                 Ok(None)
             }
+            Run::Cut(Cut::Interrupted(newer), mut ending) => {
+                "Newer work of yours goes first; this one is taken up again right after it."
+                    .clone_into(&mut ending.summary);
+                self.make_way(&mut journal, &work, &target, &newer, &ending).await
+            }
             Run::Cut(Cut::Stopped, mut ending) => {
                 "The work was stopped. What was done so far is kept.".clone_into(&mut ending.summary);
                 self.finish(&mut journal, &work, &target, JobOutcome::Stopped, &ending).await
             }
         }
+    }
+
+    /// The interrupted work goes behind the newcomer, which is received next.
+    async fn make_way(
+        &self,
+        journal: &mut Journal,
+        work: &Work,
+        target: &SiteTarget,
+        newer: &CommandId,
+        ending: &Ending,
+    ) -> Result<Again> {
+        let row = journal.interrupt(ending).await?;
+        interrupts::queue_again(&self.tenure.me, &self.tenure.fence, work, &row, newer).await?;
+        tracing::info!(
+            session.id = %work.session_id, thread.id = %work.thread_id, command.id = %work.command_id,
+            project.key = %self.tenure.fence.project_key, newer = %newer, "the job was interrupted and waits behind newer work"
+        );
+        self.report(work, &row, JobOutcome::Interrupted, target).await
     }
 
     async fn try_again(&self, journal: &mut Journal, outcome: JobOutcome, ending: &Ending) -> Result<Again> {

@@ -72,6 +72,7 @@ async fn attempt(agent: &str, patience: Patience, max_minutes: Option<u32>) -> (
         environment: ChildEnvironment::of(both.into()),
     };
     let context = JobContext {
+        interrupted: Vec::new(),
         work,
         epoch: Epoch(1),
         project: Some(project),

@@ -6,6 +6,7 @@ mod command_line;
 mod crashes;
 mod http;
 mod ingest;
+mod interrupts;
 mod mails_of_the_world;
 mod results;
 mod sites;

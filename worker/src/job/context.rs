@@ -8,6 +8,7 @@ use common::clock::Clock;
 use common::cloud::CloudError;
 use common::cloud::files::Files;
 use common::domain::claim::Epoch;
+use common::domain::ids::CommandId;
 use common::domain::names::SiteTarget;
 use common::domain::outcome::JobOutcome;
 use common::domain::project::Project;
@@ -22,7 +23,7 @@ use crate::git::{GitError, GitKind};
 use crate::secrets::{Secret, Secrets};
 
 /// Why a job is cut off before its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cut {
     /// The claim is lost: nothing may be done any more.
     FenceLost,
@@ -30,6 +31,8 @@ pub enum Cut {
     Shutdown,
     /// Somebody stopped this job: the work is saved and that is its end.
     Stopped,
+    /// This newer work goes first: the work is saved and runs again behind it.
+    Interrupted(CommandId),
 }
 
 /// Cuts a job off; the first reason counts.
@@ -48,7 +51,7 @@ impl Stopper {
 
     /// Why it was cut off, if it was.
     pub fn stopped(&self) -> Option<Cut> {
-        self.why.get().copied()
+        self.why.get().cloned()
     }
 
     /// The token that children and waits end on.
@@ -81,6 +84,15 @@ pub struct JobSettings {
     pub environment: ChildEnvironment,
 }
 
+/// Work on the thread that newer work interrupted before its end; its unfinished edits are on the branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Interrupted {
+    /// This very work, in an earlier run.
+    Itself,
+    /// Another instruction, which is taken up again later.
+    Another(String),
+}
+
 /// All that one job needs to know.
 pub struct JobContext {
     /// The order.
@@ -89,6 +101,8 @@ pub struct JobContext {
     pub epoch: Epoch,
     /// The project, when there is a row.
     pub project: Option<Project>,
+    /// What was interrupted on the thread.
+    pub interrupted: Vec<Interrupted>,
     /// Where the preview goes.
     pub target: SiteTarget,
     /// The worker's settings.

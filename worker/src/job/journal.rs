@@ -66,6 +66,22 @@ impl Journal {
         .map(drop)
     }
 
+    /// Writes down that newer work goes first: the attempt is not charged, the job waits again.
+    pub async fn interrupt(&mut self, ending: &Ending) -> Result<Job> {
+        self.charged = false;
+        self.write(|job| {
+            job.state = JobState::Pending;
+            job.interruptions += 1;
+            job.summary = Some(ending.summary.clone());
+            job.error = None;
+            job.commit_id.clone_from(&ending.commit_id);
+            job.files_changed.clone_from(&ending.files_changed);
+            job.transcript_key.clone_from(&ending.transcript_key);
+            end_step(job, self.clock.now(), "interrupted");
+        })
+        .await
+    }
+
     /// Writes down that this attempt failed and the job waits for the next one.
     pub async fn try_again(&mut self, ending: &Ending) -> Result<()> {
         self.charged = true;

@@ -35,6 +35,8 @@ pub enum Purpose {
     Shutdown,
     /// The owner or an operator stopped the job.
     Stopped,
+    /// Newer work goes first.
+    Interrupted,
     /// The agreed money, turns or minutes were used up.
     Budget,
 }
@@ -46,6 +48,9 @@ pub fn message(work: &Work, purpose: Purpose) -> String {
         Purpose::Done => (subject(&work.instruction), "Command-Id"),
         Purpose::Shutdown => (format!("{WIP}Auto-save: Container shutdown"), "Unfinished-Command-Id"),
         Purpose::Stopped => (format!("{WIP}Auto-save: Stopped"), "Unfinished-Command-Id"),
+        Purpose::Interrupted => {
+            (format!("{WIP}Auto-save: Interrupted by newer work"), "Unfinished-Command-Id")
+        }
         Purpose::Budget => (format!("{WIP}Auto-save: Budget exhausted"), "Unfinished-Command-Id"),
     };
     let body = without_controls(work.instruction.trim());

@@ -24,7 +24,7 @@ use common::domain::outcome::JobOutcome;
 use common::domain::timestamp::Timestamp;
 use tokio::time::Instant;
 
-pub use context::{Cut, Failure, JobContext, JobSettings, StillOurs, Stopper, Trouble};
+pub use context::{Cut, Failure, Interrupted, JobContext, JobSettings, StillOurs, Stopper, Trouble};
 use handover::{AgentReport, Checkout, Commit, Pushed};
 use journal::Journal;
 use message::Purpose;
@@ -199,6 +199,7 @@ async fn save_unfinished(context: &JobContext, checkout: &Checkout, trouble: &Tr
     let purpose = match trouble {
         Trouble::Cut(Cut::Shutdown) => Purpose::Shutdown,
         Trouble::Cut(Cut::Stopped) => Purpose::Stopped,
+        Trouble::Cut(Cut::Interrupted(_)) => Purpose::Interrupted,
         Trouble::Failed(failure) if failure.outcome == JobOutcome::BudgetExhausted => Purpose::Budget,
         Trouble::Cut(Cut::FenceLost) | Trouble::Failed(_) => return,
     };
