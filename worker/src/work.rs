@@ -75,6 +75,9 @@ impl Message<'_> {
             return self.report(work, &row, outcome, &target).await;
         }
         let mut journal = self.journal(work, &row);
+        if row.stop_requested.is_some() {
+            return self.stopped(&mut journal, work, &target, Ending::default()).await;
+        }
         if work.repo_url.is_empty() {
             let text = "Your site is not set up yet: nobody has told us where its source is.";
             return self
@@ -211,11 +214,19 @@ impl Message<'_> {
                     .clone_into(&mut ending.summary);
                 self.make_way(&mut journal, &work, &target, &newer, &ending).await
             }
-            Run::Cut(Cut::Stopped, mut ending) => {
-                "The work was stopped. What was done so far is kept.".clone_into(&mut ending.summary);
-                self.finish(&mut journal, &work, &target, JobOutcome::Stopped, &ending).await
-            }
+            Run::Cut(Cut::Stopped, ending) => self.stopped(&mut journal, &work, &target, *ending).await,
         }
+    }
+
+    async fn stopped(
+        &self,
+        journal: &mut Journal,
+        work: &Work,
+        target: &SiteTarget,
+        mut ending: Ending,
+    ) -> Result<Again> {
+        "The work was stopped. What was done so far is kept.".clone_into(&mut ending.summary);
+        self.finish(journal, work, target, JobOutcome::Stopped, &ending).await
     }
 
     /// The interrupted work goes behind the newcomer, which is received next.

@@ -366,6 +366,28 @@ async fn orders_stop_a_job_release_a_claim_and_drain_the_worker() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s78_work_that_was_stopped_before_its_turn_never_starts_and_is_told_once() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let message = work("c-1", "aaaaaa1", HOURS);
+    let draft = common::messages::WorkDraft::parse(&message.to_string(), "m", Timestamp::default()).unwrap();
+    let stopped = draft.complete("amelia".parse().unwrap(), "aaaaaa1".parse().unwrap(), remote.url());
+    let mut row = stopped.to_job(Timestamp::default());
+    row.stop_requested = Some(Timestamp::from_millis(1));
+    world.cloud.store.insert(&row).await.unwrap();
+    world.order(AMELIA, message).await;
+    let worker = world.worker(&[]);
+    let result = world.result().await;
+    assert_eq!((result.command_id.as_str(), result.outcome), ("c-1", JobOutcome::Stopped));
+    let row = world.job("c-1").await.unwrap();
+    assert_eq!((row.attempts, row.steps.len()), (0, 0), "nothing was begun");
+    world.order(AMELIA, work("c-2", "aaaaaa1", HOURS)).await;
+    assert_eq!(world.result().await.command_id.as_str(), "c-2", "the stopped work is not queued again");
+    assert_eq!(remote.branches().len(), 2, "the branch of c-2 beside main");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn work_whose_worker_died_three_times_is_not_tried_a_fourth_time() {
     let world = World::new();
     world.bakery().await;

@@ -9,7 +9,7 @@ use super::{Output, Result, word};
 use crate::operations::Slice;
 use crate::operations::jobs::{self, JobFilter};
 
-/// What to show of jobs.
+/// What to do with jobs.
 #[derive(Debug, Subcommand)]
 pub enum JobCommand {
     /// Jobs, newest first.
@@ -32,9 +32,14 @@ pub enum JobCommand {
         /// The job's command id.
         command: CommandId,
     },
+    /// Stop a job that waits or runs; its unfinished work is kept.
+    Stop {
+        /// The job's command id.
+        command: CommandId,
+    },
 }
 
-/// Shows jobs.
+/// Shows and stops jobs.
 pub(super) async fn run(cloud: &Cloud, command: &JobCommand, out: &Output) -> Result<()> {
     match command {
         JobCommand::List { project, user, state, limit } => {
@@ -47,6 +52,17 @@ pub(super) async fn run(cloud: &Cloud, command: &JobCommand, out: &Output) -> Re
             let job = jobs::get(cloud, command).await?;
             Ok(out.say(&job, || describe(&job))?)
         }
+        JobCommand::Stop { command } => {
+            let job = jobs::stop(cloud, command).await?;
+            Ok(out.say(&job, || stopping(&job))?)
+        }
+    }
+}
+
+fn stopping(job: &Job) -> String {
+    match job.outcome {
+        None => format!("job {} is being stopped", job.command_id),
+        Some(outcome) => format!("job {} has ended already: {outcome}", job.command_id),
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use common::domain::ids::{CommandId, ProjectId, UserId};
 use common::domain::job::{Job, JobState, Step, StepName};
 use common::domain::outcome::JobOutcome;
@@ -91,6 +92,11 @@ pub(super) struct JobView {
     state: JobState,
     /// How often the agent was started for it.
     attempts: u32,
+    /// How often newer work took its place.
+    interruptions: u32,
+    /// RFC 3339; when somebody asked for it to be stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop_requested: Option<String>,
     /// The worker that last ran it.
     #[serde(skip_serializing_if = "Option::is_none")]
     worker_id: Option<String>,
@@ -140,6 +146,8 @@ impl From<Job> for JobView {
             instruction: job.instruction,
             state: job.state,
             attempts: job.attempts,
+            interruptions: job.interruptions,
+            stop_requested: job.stop_requested.map(|at| at.to_string()),
             worker_id: job.worker_id.map(|id| id.to_string()),
             steps: job.steps.into_iter().map(Into::into).collect(),
             outcome: job.outcome,
@@ -223,4 +231,19 @@ pub(super) async fn get(
 ) -> Result<Json<JobView>, Problem> {
     let job = jobs::get(&api.app.cloud, &CommandId::parse(&id)?).await?;
     Ok(Json(job.into()))
+}
+
+/// Stops a job. A running one ends within seconds, its unfinished work is kept; a waiting one ends when its turn comes.
+#[utoipa::path(post, path = "/v1/jobs/{commandId}/stop", operation_id = "stopJob", tag = "jobs",
+    params(("commandId" = String, Path)),
+    responses(
+        (status = 202, description = "It is being stopped, or has ended already: `state` says which", body = JobView),
+        (status = 401, description = "The token is missing or wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn stop(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<JobView>), Problem> {
+    let job = jobs::stop(&api.app.cloud, &CommandId::parse(&id)?).await?;
+    Ok((StatusCode::ACCEPTED, Json(job.into())))
 }

@@ -79,6 +79,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(mails::get))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::get))
+        .routes(routes!(jobs::stop))
         .routes(routes!(claims::list))
         .route("/openapi.json", axum::routing::get(docs::json))
 }

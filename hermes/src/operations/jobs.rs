@@ -1,13 +1,19 @@
 //! Jobs, and the claims under which they run.
 
+use std::ops::ControlFlow;
+
 use common::cloud::Cloud;
+use common::cloud::queue::Outgoing;
 use common::cloud::store::Query;
 use common::domain::claim::ClaimRecord;
-use common::domain::ids::{CommandId, ProjectId, ProjectUser, UserId};
+use common::domain::ids::{CommandId, Owner, ProjectId, ProjectUser, UserId};
 use common::domain::job::{Job, JobState};
+use common::domain::names::Queue;
+use common::messages::{Control, ControlAction, Order};
 
 use super::pages::back_in_time;
 use super::{Listed, MAX_PAGE, OperationError, Result, Slice};
+use crate::dispatch;
 
 /// Which jobs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,9 +55,55 @@ async fn of_owner(cloud: &Cloud, key: &ProjectUser, filter: &JobFilter, slice: S
 /// One job.
 pub async fn get(cloud: &Cloud, id: &CommandId) -> Result<Job> {
     let row = cloud.store.load::<Job>(id).await?;
-    row.map(|row| row.value).ok_or_else(|| {
-        OperationError::NotFound(format!("job {id} is not known; `hermes jobs list` shows the latest"))
-    })
+    row.map(|row| row.value).ok_or_else(|| unknown(id))
+}
+
+/// Stops a job, wherever it is: the mark is what counts, the order to its worker makes it quick. A job that has ended stays
+/// as it is.
+pub async fn stop(cloud: &Cloud, id: &CommandId) -> Result<Job> {
+    let now = cloud.clock.now();
+    let mut ended = false;
+    let mark = |job: &mut Job| {
+        ended = !job.is_open() || job.outcome.is_some();
+        if ended || job.stop_requested.is_some() {
+            return ControlFlow::Break(());
+        }
+        job.stop_requested = Some(now);
+        ControlFlow::Continue(())
+    };
+    let Some(job) = cloud.store.update::<Job>(id, mark).await? else { return Err(unknown(id)) };
+    if !ended {
+        tracing::info!(command.id = %id, project.key = %job.project_key, "somebody asked for a job to be stopped");
+        tell_its_worker(cloud, &job).await?;
+    }
+    Ok(job)
+}
+
+/// Work that waits without an owner is announced: a worker that takes it answers that it was stopped.
+async fn tell_its_worker(cloud: &Cloud, job: &Job) -> Result<()> {
+    let claim = cloud.claims.get(&job.project_key).await?;
+    let alive = claim.filter(|claim| dispatch::unowned(Some(claim), cloud.clock.now()).is_none());
+    let Some(owner) = alive.and_then(|claim| claim.owner) else {
+        return Ok(dispatch::announce(cloud, &job.project_key, Some(&job.thread_id), None).await?);
+    };
+    let order = Control {
+        action: ControlAction::StopJob,
+        project_key: Some(job.project_key.clone()),
+        command_id: Some(job.command_id.clone()),
+        note: None,
+    };
+    send(cloud, owner, order).await
+}
+
+/// Puts an order on the control queue of a worker process.
+pub(super) async fn send(cloud: &Cloud, owner: Owner, order: Control) -> Result<()> {
+    let message = Outgoing::standard(Order::Control(order).to_json());
+    cloud.queues.send(&Queue::Control(owner), message).await?;
+    Ok(())
+}
+
+fn unknown(id: &CommandId) -> OperationError {
+    OperationError::NotFound(format!("job {id} is not known; `hermes jobs list` shows the latest"))
 }
 
 /// Who works for whom at present.

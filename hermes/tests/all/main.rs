@@ -10,5 +10,6 @@ mod interrupts;
 mod mails_of_the_world;
 mod results;
 mod sites;
+mod stops;
 mod support;
 mod sweep;

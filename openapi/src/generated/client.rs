@@ -204,6 +204,26 @@ impl HermesClient {
         let response = req_builder.send().await?;
         Ok(GetJobRequest::parse_response(response).await?)
     }
+    /// Stops a job. A running one ends within seconds, its unfinished work is kept; a waiting one ends when its turn comes.
+    ///
+    /// * Path: `POST /v1/jobs/{commandId}/stop`
+    pub async fn stop_job(
+        &self,
+        request: StopJobRequest,
+    ) -> anyhow::Result<ApiResponse<Job, Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("jobs")
+            .push(&request.path.command_id.to_string())
+            .push("stop");
+        let mut req_builder = self.client.post(url);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(StopJobRequest::parse_response(response).await?)
+    }
     /// Mails, newest first.
     ///
     /// * Path: `GET /v1/mails`

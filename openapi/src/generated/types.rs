@@ -94,6 +94,8 @@ pub struct Job {
     pub finished_at: Option<String>,
     /// The new words of the mail.
     pub instruction: String,
+    /// How often newer work took its place.
+    pub interruptions: i32,
     /// The mail that ordered it; absent for work sent by hand.
     #[serde(rename = "mailId")]
     pub mail_id: Option<String>,
@@ -115,6 +117,9 @@ pub struct Job {
     pub state: String,
     /// Its steps so far.
     pub steps: Vec<Step>,
+    /// RFC 3339; when somebody asked for it to be stopped.
+    #[serde(rename = "stopRequested")]
+    pub stop_requested: Option<String>,
     /// What was done, in plain words.
     pub summary: Option<String>,
     /// The conversation.
@@ -673,6 +678,64 @@ impl GetJobRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::Ok(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::UNAUTHORIZED {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Unauthorized(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::NOT_FOUND {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::NotFound(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        Ok(ApiResponse::Other(Box::new(req)))
+    }
+}
+#[derive(Debug, Clone, PartialEq, validator::Validate, oas3_gen_support::Default)]
+pub struct StopJobRequestPath {
+    #[validate(length(min = 1u64))]
+    pub command_id: String,
+}
+/// Stops a job. A running one ends within seconds, its unfinished work is kept; a waiting one ends when its turn comes.
+#[derive(Debug, Clone, validator::Validate, oas3_gen_support::Default)]
+pub struct StopJobRequest {
+    #[validate(nested)]
+    pub path: StopJobRequestPath,
+}
+impl StopJobRequest {
+    /// Parse the HTTP response into the response enum.
+    pub async fn parse_response(
+        req: reqwest::Response,
+    ) -> anyhow::Result<ApiResponse<Job, Problem>> {
+        let status = req.status();
+        let content_type = req
+            .headers()
+            .get(reqwest::header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        if status == http::StatusCode::ACCEPTED {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Job,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Accepted(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }

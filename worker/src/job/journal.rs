@@ -12,7 +12,7 @@ use common::domain::ids::{CommandId, WorkerId};
 use common::domain::job::{Job, JobState, Step, StepName};
 use common::domain::outcome::JobOutcome;
 
-use super::Ending;
+use super::{Cut, Ending, Trouble};
 
 /// The row of one job, as one run under one fence may write it.
 pub struct Journal {
@@ -33,14 +33,20 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// Begins this step, unless somebody asked for the job to be stopped.
+    pub async fn step_unless_stopped(&mut self, name: StepName) -> std::result::Result<(), Trouble> {
+        let job = self.begin(name, "done").await?;
+        if job.stop_requested.is_some() { Err(Trouble::Cut(Cut::Stopped)) } else { Ok(()) }
+    }
+
     /// Ends the step before and begins this one.
     pub async fn step(&mut self, name: StepName) -> Result<()> {
-        self.begin(name, "done").await
+        self.begin(name, "done").await.map(drop)
     }
 
     /// The same when the step before failed but the job goes on.
     pub async fn step_after_failure(&mut self, name: StepName) -> Result<()> {
-        self.begin(name, "failed").await
+        self.begin(name, "failed").await.map(drop)
     }
 
     /// Counts this attempt, once.
@@ -49,10 +55,12 @@ impl Journal {
         self.write(|_job| {}).await.map(drop)
     }
 
-    /// Counts this attempt and begins a step, in one write.
-    pub async fn charge_and_step(&mut self, name: StepName) -> Result<()> {
+    /// Counts this attempt and begins the step of the agent in one write, unless somebody asked for the job to be stopped.
+    pub async fn charge_agent(&mut self) -> std::result::Result<(), Trouble> {
         self.charged = true;
-        self.begin(name, "done").await
+        let begun = self.step_unless_stopped(StepName::Agent).await;
+        self.charged = begun.is_ok();
+        begun
     }
 
     /// Takes the count back: the attempt was cut short by our own shutdown. The job waits again.
@@ -109,7 +117,7 @@ impl Journal {
         .await
     }
 
-    async fn begin(&self, name: StepName, before: &str) -> Result<()> {
+    async fn begin(&self, name: StepName, before: &str) -> Result<Job> {
         let now = self.clock.now();
         self.write(|job| {
             end_step(job, now, before);
@@ -123,7 +131,6 @@ impl Journal {
             });
         })
         .await
-        .map(drop)
     }
 
     async fn write(&self, change: impl Fn(&mut Job)) -> Result<Job> {

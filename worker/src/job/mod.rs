@@ -90,7 +90,7 @@ async fn steps(
     journal: &mut Journal,
     ending: &mut Ending,
 ) -> Result<JobOutcome, Trouble> {
-    journal.step(StepName::Checkout).await?;
+    journal.step_unless_stopped(StepName::Checkout).await?;
     let checkout = checkout::prepare(context).await?;
     let commit = match checkout.finished {
         Some(finished) => {
@@ -133,7 +133,10 @@ async fn edit(
     checkout: &Checkout,
     ending: &mut Ending,
 ) -> Result<Option<Commit>, Trouble> {
-    journal.charge_and_step(StepName::Agent).await?;
+    if let Some(cut) = context.stopper.stopped() {
+        return Err(Trouble::Cut(cut));
+    }
+    journal.charge_agent().await?;
     let report = match agent::run(context, checkout).await {
         Ok(report) => report,
         Err((trouble, report)) => {
