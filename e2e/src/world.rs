@@ -13,6 +13,7 @@ use crate::remote::Remote;
 /// A world in a directory. What runs in it ends with it.
 pub struct World {
     root: PathBuf,
+    data: PathBuf,
     hermes: Option<Program>,
     /// The workers, in the order of their start.
     pub workers: Vec<Program>,
@@ -31,12 +32,24 @@ impl World {
 
     /// A world in a given directory, which stays when it ends.
     pub fn at(root: &Path) -> Self {
-        Self { root: root.to_owned(), hermes: None, workers: Vec::new(), api: None, temporary: None }
+        Self {
+            root: root.to_owned(),
+            data: root.join("data"),
+            hermes: None,
+            workers: Vec::new(),
+            api: None,
+            temporary: None,
+        }
+    }
+
+    /// A world that somebody else runs over this data directory, to look at.
+    pub fn over(data_dir: &Path) -> Self {
+        Self { data: data_dir.to_owned(), ..Self::at(data_dir) }
     }
 
     /// hermes' and the workers' data directory.
     pub fn data_dir(&self) -> PathBuf {
-        self.root.join("data")
+        self.data.clone()
     }
 
     /// Where sent mails lie.
