@@ -34,7 +34,9 @@ demo: setup ## a mail in, a changed site out; ONCE=1 ends after one mail, DATA_D
 	@$(target_dir)/debug/demo --site examples/site $(if $(ONCE),--once) $(if $(DATA_DIR),--data-dir '$(DATA_DIR)') $(if $(LISTEN),--listen '$(LISTEN)')
 
 .PHONY: test
-test: test-setup test-unit test-integration test-e2e ## set up and run all tests
+test: test-setup ## set up and run all tests; every part runs, whatever the one before it said
+	@red=; for part in test-unit test-integration test-e2e; do $(MAKE) --no-print-directory $$part || red="$$red $$part"; done; \
+	  [ -z "$$red" ] || { echo "red:$$red"; exit 1; }
 
 .PHONY: test-setup
 test-setup: setup
@@ -43,7 +45,7 @@ test-setup: setup
 .PHONY: test-unit
 test-unit: ## tests of the pure rooms
 	$(call part,unit tests)
-	cargo test --workspace --lib --bins --locked
+	cargo test --workspace --lib --bins --locked --no-fail-fast
 
 .PHONY: test-integration
 test-integration: ## each program against the local cloud, real git and real files

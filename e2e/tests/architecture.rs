@@ -142,9 +142,14 @@ fn sources(room: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Product code: what stands before the unit tests, without comments.
+/// Product code: what stands before the unit tests, without comments. The tests stand last.
 fn product(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let end = text.find("#[cfg(test)]\nmod ").unwrap_or(text.len());
+    let behind: Vec<&str> = text[end..].lines().skip_while(|line| *line != "}").skip(1).collect();
+    assert!(
+        behind.iter().all(|line| line.is_empty()),
+        "code behind the unit tests is not looked at: {behind:?}"
+    );
     text[..end].lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"))
 }
 

@@ -93,6 +93,10 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let shown = result?;
     stopped?;
     if arguments.once {
+        if arguments.data_dir.is_none() {
+            // What the summary names stays; the working folders (with all packages) are of no use to anybody.
+            std::fs::remove_dir_all(world.data_dir().join("workspaces")).ok();
+        }
         println!("{}", summary(&shown));
     }
     Ok(())
