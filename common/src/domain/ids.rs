@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::text::is_plain;
+
 /// An identifier that does not have its documented form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} {text:?} is not valid: {rule}")]
@@ -264,8 +266,8 @@ impl fmt::Display for Owner {
     }
 }
 
-/// An e-mail address in its compared form: lower case, one `@`, no display name, at most 254 bytes (RFC 5321,
-/// section 4.5.3.1.3). Letter case of the local part is folded because every mailbox provider we know does.
+/// An e-mail address in its compared form: lower case, a dot-atom, `@` and a domain, no display name, at most 254 bytes
+/// (RFC 5321, section 4.5.3.1.3); one that we could not write to is none. Letter case of the local part is folded because every mailbox provider we know does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EmailAddress(String);
@@ -277,13 +279,8 @@ impl EmailAddress {
         let invalid = || InvalidId::new("e-mail address", text, RULE);
         let folded = text.trim().to_lowercase();
         let (local, domain) = folded.rsplit_once('@').ok_or_else(invalid)?;
-        let clean = |part: &str| {
-            !part.is_empty()
-                && part
-                    .chars()
-                    .all(|c| !c.is_whitespace() && !c.is_control() && !"<>()[],;:\\\"@".contains(c))
-        };
-        let legal = clean(local) && clean(domain) && domain.split('.').all(|label| !label.is_empty());
+        let local = local.len() <= MAX_LOCAL_BYTES && local.split('.').all(is_atom);
+        let legal = local && domain.split('.').all(is_label);
         if legal && folded.len() <= 254 { Ok(Self(folded)) } else { Err(invalid()) }
     }
 
@@ -296,6 +293,30 @@ impl EmailAddress {
     pub fn local(&self) -> &str {
         self.0.rsplit_once('@').map_or(self.0.as_str(), |(local, _)| local)
     }
+}
+
+/// RFC 5321, section 4.5.3.1.1.
+const MAX_LOCAL_BYTES: usize = 64;
+/// RFC 1035, section 2.3.4.
+const MAX_LABEL_CHARS: usize = 63;
+
+/// One part of a dot-atom (RFC 5322, section 3.2.3; beyond ASCII as RFC 6532 has it).
+fn is_atom(part: &str) -> bool {
+    let is_atext = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+    !part.is_empty() && part.chars().all(|c| is_atext(c) || is_beyond_ascii(c))
+}
+
+/// One part of a domain: no hyphen at its ends (RFC 1034, section 3.5).
+fn is_label(part: &str) -> bool {
+    let edge = |c: char| c.is_ascii_alphanumeric() || is_beyond_ascii(c);
+    part.starts_with(edge)
+        && part.ends_with(edge)
+        && part.chars().count() <= MAX_LABEL_CHARS
+        && part.chars().all(|c| edge(c) || c == '-' || c == '_')
+}
+
+fn is_beyond_ascii(c: char) -> bool {
+    !c.is_ascii() && !c.is_whitespace() && is_plain(c)
 }
 
 impl fmt::Display for EmailAddress {
@@ -367,10 +388,26 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_nobody_could_write_to_is_refused() {
+        let long = ["x".repeat(65) + "@x.y", format!("a@{}.y", "x".repeat(64))];
+        for bad in ["a..b@x.y", ".a@x.y", "a.@x.y", "a@-x.y", "a@x-.y", "a@x!y.z", "a@x.y.", "\"a b\"@x.y"]
+            .into_iter()
+            .chain(["a\u{85}b@x.y", "a\u{fffe}@x.y", "a@x\u{ffff}.y", "a\u{a0}b@x.y"])
+            .chain(long.iter().map(String::as_str))
+        {
+            assert!(EmailAddress::parse(bad).is_err(), "{bad:?}");
+        }
+        for good in ["a.b+c_d@x.y", "o'brien@x.y", "{a}~b@x_1.y", "jürgen@bücher.example", "hermes@localhost"]
+        {
+            assert!(EmailAddress::parse(good).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
     fn the_user_of_an_address_is_a_slug_of_its_own() {
         let user = |text: &str| UserId::of_address(&EmailAddress::parse(text).unwrap());
         assert!(user("scott.o+x@example.org").as_str().starts_with("scott-o-x-"));
-        for address in ["a@b.c", "+@b.c", "ä.ö@b.c", &format!("{}@b.c", "x.".repeat(40) + "y")] {
+        for address in ["a@b.c", "+@b.c", "ä.ö@b.c", &format!("{}@b.c", "x.".repeat(30) + "y")] {
             assert!(UserId::parse(user(address).as_str()).is_ok(), "{address}");
         }
         assert_ne!(user("scott.o@example.org"), user("scott-o@example.org"));

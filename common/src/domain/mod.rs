@@ -10,5 +10,6 @@ pub mod outcome;
 pub mod project;
 pub mod repo_url;
 pub mod site;
+pub mod text;
 pub mod thread;
 pub mod timestamp;

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use url::{Host, Url};
 
+use super::text::is_plain;
+
 /// What the operator allows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RepoRules {
@@ -31,7 +33,7 @@ impl RepoUrl {
     /// Takes the URL if the rules allow it.
     pub fn parse(text: &str, rules: &RepoRules) -> Result<Self, RefusedRepo> {
         let refuse = |reason: &str| RefusedRepo { url: without_credentials(text), reason: reason.to_owned() };
-        if text.len() > 2048 || text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
+        if text.len() > 2048 || !text.chars().all(|c| is_plain(c) && !c.is_whitespace() && c != '\\') {
             return Err(refuse("it has spaces, control characters or backslashes, or is too long"));
         }
         let url = Url::parse(text).map_err(|_| refuse("write it as https://host/owner/name.git"))?;
@@ -140,6 +142,9 @@ mod tests {
             "-oProxyCommand=x",
             "https://github.com/a b",
             "https://github.com/a\nb",
+            "https://github.com/a\u{85}b",
+            "https://github.com/a\u{fffe}b",
+            "https://github.com/a\u{ffff}b",
             "https:\\\\github.com\\a",
             "git://github.com/a",
             "https://github.com/a?x=1",

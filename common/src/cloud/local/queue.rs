@@ -17,6 +17,7 @@ use crate::cloud::queue::{
 };
 use crate::cloud::{CloudError, Result};
 use crate::domain::names::{Prefix, Queue};
+use crate::domain::text::is_sendable;
 use crate::domain::timestamp::Timestamp;
 
 /// The longest delay of a message (SQS: 15 minutes).
@@ -128,7 +129,7 @@ fn check(queue: &Queue, message: &Outgoing) -> Result<()> {
     if size_bytes(message) > MAX_MESSAGE_BYTES {
         return refuse(&format!("the message has more than {MAX_MESSAGE_BYTES} bytes"));
     }
-    if !message.body.chars().all(is_allowed) {
+    if !message.body.chars().all(is_sendable) {
         return refuse("the message has control characters or non-characters");
     }
     if message.attributes.len() > MAX_ATTRIBUTES {
@@ -158,11 +159,6 @@ fn size_bytes(message: &Outgoing) -> usize {
     // SQS counts the type of an attribute ("String") as well.
     let attributes: usize = message.attributes.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
     message.body.len() + attributes
-}
-
-/// The characters of an SQS message (those of XML 1.0).
-fn is_allowed(c: char) -> bool {
-    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
 fn is_fifo_id(id: &str) -> bool {
