@@ -146,16 +146,25 @@ fn references(mail: &ParsedMail) -> Vec<String> {
 /// Recipient, Message-ID and body: what a second delivery of the same mail has in common with the first, whatever path it
 /// took.
 fn mail_id(mail: &ParsedMail) -> MailId {
-    let recipients: Vec<&str> = mail.recipients.iter().map(EmailAddress::as_str).collect();
-    let message_id = mail.message_id.as_deref().unwrap_or_default();
+    let recipients: Vec<&str> = mail.addressed.iter().map(EmailAddress::as_str).collect();
+    let identity = identity(mail);
     let author = format!("{:?}", mail.author);
     id_of(&[
         recipients.join(",").as_bytes(),
-        message_id.as_bytes(),
+        identity.as_bytes(),
         author.as_bytes(),
         mail.subject.as_bytes(),
         mail.body_hash.as_str().as_bytes(),
     ])
+}
+
+/// What tells two mails with the same words apart: the Message-ID, else the date, else the whole header.
+fn identity(mail: &ParsedMail) -> String {
+    if let Some(id) = &mail.message_id {
+        return id.clone();
+    }
+    let date = mail.header("date").find(|date| !date.is_empty());
+    date.map_or_else(|| format!("header {:?}", mail.headers), |date| format!("date {date}"))
 }
 
 /// 32 hex digits of the hash of all parts, each behind its length.
@@ -191,6 +200,46 @@ mod tests {
         assert_ne!(id(mail), id(&mail.replace("<1@", "<2@")));
         assert_ne!(id(mail), id(&mail.replace("hello", "hallo")));
         assert_ne!(id(mail), id(&mail.replace("x@y.z", "w@y.z")));
+    }
+
+    #[test]
+    fn without_a_message_id_the_date_tells_mails_with_the_same_words_apart() {
+        let mail = "From: a@b.c\r\nTo: x@y.z\r\nDate: Tue, 3 Mar 2026 10:00:00 +0000\r\n\r\npublish";
+        assert_eq!(id(mail), id(mail));
+        assert_eq!(id(mail), id(&format!("Received: by somebody\r\n{mail}")));
+        assert_ne!(id(mail), id(&mail.replace("3 Mar", "4 Mar")));
+        let bare = "From: a@b.c\r\nTo: x@y.z\r\n\r\npublish";
+        assert_eq!(id(bare), id(bare));
+        assert_ne!(id(bare), id(&format!("X-Mailer: another\r\n{bare}")));
+        let broken = bare.replace("\r\n\r\n", "\r\nMessage-ID: none\r\nDate: today\r\n\r\n");
+        assert_ne!(
+            id(&broken),
+            id(&broken.replace("today", "tomorrow")),
+            "an id that is none does not count"
+        );
+    }
+
+    #[test]
+    fn the_ends_of_lines_do_not_make_another_mail() {
+        let mail = "From: a@b.c\r\nTo: x@y.z\r\nMessage-ID: <1@b.c>\r\n\r\none\r\n\r\ntwo";
+        for ending in ["", "\r\n", "\r\n\r\n", "\n"] {
+            let again = format!("{mail}{ending}");
+            assert_eq!(id(mail), id(&again), "{ending:?}");
+            assert_eq!(id(mail), id(&again.replace("\r\n", "\n")), "{ending:?}");
+        }
+        assert_ne!(id(mail), id(&mail.replace("one\r\n\r\ntwo", "one\r\ntwo")));
+    }
+
+    #[test]
+    fn a_hop_does_not_make_another_mail_but_another_mailbox_does() {
+        let mail = "From: a@b.c\r\nTo: x@y.z\r\nMessage-ID: <1@b.c>\r\n\r\nhello";
+        let forwarded = format!("Delivered-To: v@y.z\r\nX-Original-To: w@y.z\r\n{mail}");
+        assert_eq!(id(mail), id(&forwarded));
+        let blind = |mailbox: &str| {
+            format!("Delivered-To: {mailbox}\r\nFrom: a@b.c\r\nMessage-ID: <1@b.c>\r\n\r\nhello")
+        };
+        assert_ne!(id(&blind("x@y.z")), id(&blind("w@y.z")), "blind copies to two mailboxes are two orders");
+        assert_eq!(id(&blind("x@y.z")), id(&format!("Delivered-To: v@y.z\r\n{}", blind("x@y.z"))));
     }
 
     #[test]

@@ -55,6 +55,9 @@ pub struct ParsedMail {
     pub author: Author,
     /// To whom (To, Cc, and where it was delivered to).
     pub recipients: Vec<EmailAddress>,
+    /// To whom as its author wrote (To and Cc; the first mailbox it was delivered to when there are none): the same on
+    /// every path.
+    pub addressed: Vec<EmailAddress>,
     /// One line; may be empty.
     pub subject: String,
     /// Without angle brackets.
@@ -63,7 +66,7 @@ pub struct ParsedMail {
     pub text: String,
     /// What came along.
     pub attachments: Vec<AttachedFile>,
-    /// The bytes below the header.
+    /// What lies below the header, whatever ends its lines and whatever empty lines follow.
     pub body_hash: ContentHash,
 }
 
@@ -94,14 +97,20 @@ pub fn read(raw: &[u8]) -> Result<ParsedMail, Unreadable> {
         if message.parts.len() > MAX_PARTS {
             return Err(Unreadable::NotAMail("it has more than 1,000 parts"));
         }
-        Ok(extract(&message, headers, ContentHash::of(&raw[body_at..])))
+        Ok(extract(&message, headers, body_hash(&raw[body_at..])))
     }))
     .unwrap_or(Err(Unreadable::NotAMail("its structure cannot be read")))
 }
 
 fn extract(message: &Message<'_>, headers: Vec<(String, String)>, body_hash: ContentHash) -> ParsedMail {
     let author = author(message, &headers);
-    let recipients = recipients(message, &headers);
+    let stated = unique(stated_recipients(message));
+    let delivered: Vec<String> = delivered_to(&headers).collect();
+    // Each hop writes above what was there: the last field is that of the first hop.
+    let first_hop = || unique(delivered.last().cloned().into_iter());
+    let addressed = if stated.is_empty() { first_hop() } else { stated.clone() };
+    let named = stated.iter().map(ToString::to_string);
+    let recipients = unique(named.chain(delivered.iter().cloned()));
     let message_id = headers
         .iter()
         .find(|(name, _)| name == "message-id")
@@ -109,6 +118,7 @@ fn extract(message: &Message<'_>, headers: Vec<(String, String)>, body_hash: Con
     ParsedMail {
         author,
         recipients,
+        addressed,
         subject: one_line(message.subject().unwrap_or_default(), MAX_SUBJECT_CHARS),
         message_id,
         text: text(message),
@@ -173,8 +183,8 @@ fn author(message: &Message<'_>, headers: &[(String, String)]) -> Author {
     }
 }
 
-fn recipients(message: &Message<'_>, headers: &[(String, String)]) -> Vec<EmailAddress> {
-    let stated = message
+fn stated_recipients(message: &Message<'_>) -> impl Iterator<Item = String> {
+    message
         .root_part()
         .headers
         .iter()
@@ -183,19 +193,41 @@ fn recipients(message: &Message<'_>, headers: &[(String, String)]) -> Vec<EmailA
             |header| if let HeaderValue::Address(address) = &header.value { Some(address) } else { None },
         )
         .flat_map(|address| address.iter())
-        .filter_map(|found| found.address().map(str::to_owned));
-    let delivered = headers
+        .filter_map(|found| found.address().map(str::to_owned))
+}
+
+fn delivered_to(headers: &[(String, String)]) -> impl Iterator<Item = String> {
+    headers
         .iter()
         .filter(|(name, _)| matches!(name.as_str(), "delivered-to" | "x-original-to"))
-        .map(|(_, value)| value.trim_matches(['<', '>']).to_owned());
+        .map(|(_, value)| value.trim_matches(['<', '>']).to_owned())
+}
+
+/// The addresses among the texts, each once.
+fn unique(texts: impl Iterator<Item = String>) -> Vec<EmailAddress> {
     let mut all = Vec::new();
-    for address in stated.chain(delivered).take(MAX_PARTS).filter_map(|text| EmailAddress::parse(&text).ok())
-    {
+    for address in texts.take(MAX_PARTS).filter_map(|text| EmailAddress::parse(&text).ok()) {
         if !all.contains(&address) {
             all.push(address);
         }
     }
     all
+}
+
+/// The hash of all lines, each with a line feed behind it; empty lines at the end do not count, because some paths add or
+/// drop them.
+fn body_hash(body: &[u8]) -> ContentHash {
+    let mut lines = Vec::with_capacity(body.len() + 1);
+    let mut written = 0;
+    for line in body.split(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        lines.extend_from_slice(line);
+        lines.push(b'\n');
+        if !line.is_empty() {
+            written = lines.len();
+        }
+    }
+    ContentHash::of(&lines[..written])
 }
 
 /// The text parts; the HTML as text when they say nothing.
