@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use common::domain::ids::EmailAddress;
 use common::domain::names::ContentHash;
+use common::domain::text;
 use mail_parser::decoders::html::html_to_text;
 use mail_parser::{HeaderName, HeaderValue, Message, MessageParser, MimeHeaders};
 
@@ -140,18 +141,20 @@ fn header_length(raw: &[u8]) -> usize {
     raw.len()
 }
 
-/// Header fields with their continuation lines joined (RFC 5322, section 2.2.3).
+/// Header fields with their continuation lines joined (RFC 5322, section 2.2.3), without control characters: what the
+/// header says is shown in traces and on terminals.
 fn unfold(header: &[u8]) -> Vec<(String, String)> {
-    let text = String::from_utf8_lossy(header);
+    let header = String::from_utf8_lossy(header);
     let mut fields: Vec<(String, String)> = Vec::new();
-    for line in text.lines() {
+    for line in header.lines() {
         if line.starts_with([' ', '\t']) {
             if let Some((_, value)) = fields.last_mut() {
                 value.push(' ');
-                value.push_str(line.trim());
+                value.push_str(text::one_line(line).trim());
             }
         } else if let Some((name, value)) = line.split_once(':') {
-            fields.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
+            let name = text::one_line(name).trim().to_ascii_lowercase();
+            fields.push((name, text::one_line(value).trim().to_owned()));
         }
     }
     fields
@@ -233,12 +236,12 @@ fn body_hash(body: &[u8]) -> ContentHash {
 /// The text parts; the HTML as text when they say nothing.
 fn text(message: &Message<'_>) -> String {
     let parts = (0..message.text_body_count()).filter_map(|at| message.body_text(at));
-    let text = parts.collect::<Vec<_>>().join("\n");
-    if text.trim().is_empty() {
+    let said = parts.collect::<Vec<_>>().join("\n");
+    if said.trim().is_empty() {
         let html = message.body_html(0).map(|html| html_to_text(&html)).unwrap_or_default();
-        return without_unwritable(&html);
+        return text::lines(&html);
     }
-    without_unwritable(&text)
+    text::lines(&said)
 }
 
 fn attached(part: &mail_parser::MessagePart<'_>) -> AttachedFile {
@@ -246,20 +249,8 @@ fn attached(part: &mail_parser::MessagePart<'_>) -> AttachedFile {
 }
 
 /// Text without line breaks and other control characters, at most so long.
-fn one_line(text: &str, max_chars: usize) -> String {
-    let flat: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max_chars).collect();
-    without_unwritable(&flat).trim().to_owned()
-}
-
-/// Text without characters that no queue takes: control characters but tab and line breaks, and the two non-characters
-/// that XML forbids (SQS, SendMessage).
-fn without_unwritable(text: &str) -> String {
-    let writable = |c: &char| match c {
-        '\t' | '\n' | '\r' => true,
-        '\u{fffe}' | '\u{ffff}' => false,
-        other => !other.is_control(),
-    };
-    text.chars().filter(writable).collect()
+fn one_line(said: &str, max_chars: usize) -> String {
+    text::one_line(said).trim().chars().take(max_chars).collect()
 }
 
 #[cfg(test)]
@@ -319,6 +310,15 @@ mod tests {
         let raw = "From: a@b.c\r\nSubject: x\u{ffff}y\r\n\r\none\u{1}\u{fffe}\ttwo\u{1f600}\r\n";
         let mail = read(raw.as_bytes()).unwrap();
         assert_eq!((mail.subject.as_str(), mail.text.trim()), ("xy", "one\ttwo\u{1f600}"));
+    }
+
+    #[test]
+    fn escapes_of_a_terminal_do_not_come_through_the_header() {
+        let raw = "From: a@b.c\r\nX\u{1b}[2J-Loud: x\r\nAuto-Submitted: yes\u{1b}]0;owned\u{7}\r\n \u{9b}31m\r\nSubject: =?utf-8?Q?=1B[31mred?=\r\n\r\nhello";
+        let mail = read(raw.as_bytes()).unwrap();
+        assert_eq!(mail.header("auto-submitted").collect::<Vec<_>>(), ["yes]0;owned 31m"]);
+        assert_eq!(mail.subject, "[31mred");
+        assert!(!format!("{:?}", mail.headers).contains("\\u{1b}"), "{:?}", mail.headers);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The decision trace: which rule said what about a mail, in the order in which they were asked.
 
+use common::domain::text;
 use serde::{Deserialize, Serialize};
 
 /// The stages of a mail's way, in order.
@@ -39,13 +40,25 @@ pub struct TraceLine {
 pub struct Trace(Vec<TraceLine>);
 
 impl Trace {
-    /// Adds a line.
-    pub fn note(&mut self, stage: Stage, note: impl Into<String>) {
-        self.0.push(TraceLine { stage, note: note.into() });
+    /// Adds a line; whatever it repeats of a mail, it has no control characters.
+    pub fn note(&mut self, stage: Stage, note: impl AsRef<str>) {
+        self.0.push(TraceLine { stage, note: text::one_line(note.as_ref()) });
     }
 
     /// The lines so far.
     pub fn lines(&self) -> &[TraceLine] {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_cannot_speak_to_a_terminal() {
+        let mut trace = Trace::default();
+        trace.note(Stage::Screen, "Auto-Submitted: \u{1b}[2Jx\ny");
+        assert_eq!(trace.lines()[0].note, "Auto-Submitted: [2Jx y");
     }
 }
