@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use common::cloud::queue::Delivery;
 use common::cloud::{CloudError, Result};
-use common::domain::ids::EmailAddress;
+use common::domain::ids::{CommandId, EmailAddress};
 use common::domain::job::{Job, JobState};
 use common::domain::names::Queue;
+use common::domain::outcome::JobOutcome;
+use common::domain::text;
 use common::domain::timestamp::Timestamp;
 use common::messages::JobResult;
 use tokio_util::sync::CancellationToken;
@@ -70,6 +72,34 @@ pub async fn settle(app: &App, result: &JobResult) -> Result<()> {
     answer(app, &job).await
 }
 
+/// Ends a job that no worker will ever run, and answers its mail; without a row of it there is nothing to end. The answer
+/// comes first: whoever is cut short in between does both again, and the answer's key makes it one.
+pub async fn give_up(app: &App, command: &CommandId, reason: &str) -> Result<()> {
+    let store = &*app.cloud.store;
+    let Some(row) = store.load::<Job>(command).await? else { return Ok(()) };
+    if !row.value.is_open() {
+        return answer(app, &row.value).await;
+    }
+    let now = app.cloud.clock.now();
+    let failed = |job: &Job| Job {
+        state: JobState::Done,
+        pending: None,
+        outcome: Some(JobOutcome::Failed),
+        error: Some(text::lines(reason)),
+        finished_at: Some(now),
+        ..job.clone()
+    };
+    answer(app, &failed(&row.value)).await?;
+    let close = |job: &mut Job| {
+        if !job.is_open() {
+            return ControlFlow::Break(());
+        }
+        *job = failed(job);
+        ControlFlow::Continue(())
+    };
+    store.update::<Job>(command, close).await.map(drop)
+}
+
 /// Only the first result under the newest claim closes a job.
 fn close(job: &mut Job, result: &JobResult, public: &PublicUrl, now: Timestamp) -> ControlFlow<()> {
     if !job.is_open() || result.epoch < job.epoch {
@@ -99,7 +129,7 @@ fn preview(result: &JobResult, public: &PublicUrl) -> Option<String> {
 async fn answer(app: &App, job: &Job) -> Result<()> {
     tracing::info!(
         command.id = %job.command_id, thread.id = %job.thread_id, project.key = %job.project_key,
-        "a job ended as {}", job.outcome.map_or("unknown", common::domain::outcome::JobOutcome::as_str)
+        "a job ended as {}", job.outcome.map_or("unknown", JobOutcome::as_str)
     );
     let (Some(mail_id), Some(to)) = (&job.mail_id, &job.requested_by) else { return Ok(()) };
     let outcome = |mail: &mut MailRecord| {

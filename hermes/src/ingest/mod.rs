@@ -171,7 +171,11 @@ async fn finish(app: &App, mut stored: Stored<MailRecord>, decision: Decision) -
         Ok(ending) => end(app, stored, ending, trace).await,
         Err(error) if error.is_retryable() => Err(error),
         Err(error) => {
-            trace.note(Stage::Dispatch, format!("it cannot be handed over: {error}"));
+            let reason = format!("it cannot be handed over: {error}");
+            if let Some(command) = &stored.value.command_id {
+                results::give_up(app, command, &reason).await?;
+            }
+            trace.note(Stage::Dispatch, reason);
             end(app, stored, MailEnding::Failed, trace).await
         }
     }

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use common::cloud::failing::{Calls, Door, Fate, Operation, When};
 use common::cloud::queue::{Depth, Outgoing};
 use common::domain::names::{Prefix, Queue};
+use common::domain::outcome::JobOutcome;
 use hermes::ingest::queue::take;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -284,6 +285,30 @@ async fn s82_a_queue_that_does_not_answer_makes_hermes_unready_and_it_recovers_b
     until("the work", async || !world.works("amelia#scott").await.is_empty()).await;
     stop.cancel();
     tokio::time::timeout(Duration::from_secs(5), running).await.expect("the loop ends when told").unwrap();
+}
+
+#[tokio::test]
+async fn work_that_no_queue_takes_ends_its_job_and_is_answered_once() {
+    let world = World::with_scott().await;
+    let amelia = common::domain::ids::ProjectId::parse("amelia").unwrap();
+    // A row of before such addresses were refused.
+    let spoil = |project: &mut common::domain::project::Project| {
+        project.repo_url.push('\u{fffe}');
+        std::ops::ControlFlow::Continue(())
+    };
+    world.cloud().store.update(&amelia, spoil).await.unwrap();
+    let answer = world.accepted(mail("1", "change 7 to 8")).await;
+    assert_eq!(answer["ending"], "failed");
+    let job = world.job(text(&answer, "commandId")).await;
+    assert_eq!((job.is_open(), job.pending, job.outcome), (false, None, Some(JobOutcome::Failed)));
+    assert!(job.error.unwrap().contains("control characters or non-characters"));
+    let record = world.mail(text(&answer, "mailId")).await;
+    assert_eq!(record.outcome, Some(JobOutcome::Failed));
+    assert!(record.reply_message_id.is_some());
+    world.accepted(mail("1", "change 7 to 8")).await;
+    world.clock.advance(Duration::from_secs(60));
+    hermes::sweep::Sweeper::new(world.app.clone()).sweep().await;
+    assert_eq!((world.outbox().len(), world.announcements().await), (1, 0));
 }
 
 async fn put(world: &World, body: &str) {
