@@ -7,6 +7,7 @@ use common::cloud::Cloud;
 use common::cloud::store::Key;
 use common::domain::names::Queue;
 
+use crate::announced::Announced;
 use crate::config::{MailFrom, MailSettings, PublicUrl, Trust};
 use crate::mail::sender::Authenticity;
 use crate::secrets::SecretKey;
@@ -21,6 +22,8 @@ pub struct App {
     pub public_url: PublicUrl,
     /// The key of our Message-IDs.
     pub secret: SecretKey,
+    /// What was announced lately.
+    pub announced: Announced,
     /// What works and what does not.
     pub health: Health,
     trust: Trust,
@@ -34,6 +37,7 @@ impl App {
             mail_from: settings.mail_from.clone(),
             public_url: settings.public_url.clone().unwrap_or(PublicUrl::of_port(port)),
             secret,
+            announced: Announced::default(),
             health: Health::default(),
             trust: settings.trust,
         }

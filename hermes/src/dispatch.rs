@@ -44,7 +44,7 @@ pub async fn dispatch(app: &App, routed: &Routed, mail: &MailRecord, trace: &mut
     let queue = Queue::Input(work.project_user());
     app.cloud.queues.send(&queue, fifo(work)).await?;
     trace.note(Stage::Dispatch, format!("sent to {queue}"));
-    announce_or_interrupt(&app.cloud, work, &mail.mail_id, trace).await
+    announce_or_interrupt(app, work, &mail.mail_id, trace).await
 }
 
 fn fifo(work: &Work) -> Outgoing {
@@ -115,8 +115,8 @@ async fn insert<T: Record>(store: &dyn Store, row: &T) -> Result<bool> {
 
 /// Nobody alive owns it: it is announced. Somebody does: what they are doing may have to make way. A claim that cannot be
 /// read is announced: one announcement too many does no harm, one too few strands the work.
-async fn announce_or_interrupt(cloud: &Cloud, work: &Work, mail: &MailId, trace: &mut Trace) -> Result<()> {
-    let key = work.project_user();
+async fn announce_or_interrupt(app: &App, work: &Work, mail: &MailId, trace: &mut Trace) -> Result<()> {
+    let (cloud, key) = (&app.cloud, work.project_user());
     let claim = cloud.claims.get(&key).await;
     let reason = match &claim {
         Ok(claim) => unowned(claim.as_ref(), cloud.clock.now()),
@@ -133,6 +133,7 @@ async fn announce_or_interrupt(cloud: &Cloud, work: &Work, mail: &MailId, trace:
         return Ok(());
     };
     announce(cloud, &key, Some(&work.thread_id), Some(mail)).await?;
+    app.announced.first(&key);
     trace.note(Stage::Dispatch, format!("announced: {reason}"));
     Ok(())
 }

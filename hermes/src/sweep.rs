@@ -1,15 +1,18 @@
 //! What nobody else would notice: mails without an ending, work whose owner fell silent or that nobody heard of, answers
-//! that were not sent. Every function may run at any time and any number of times. It reads sparse indexes, never queues.
+//! that were not sent. Every function may run at any time and any number of times, and what fails for one key stops no other.
+//! It reads sparse indexes, page by page; a queue is asked for its depth only before work that it has lost is given up.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::cloud::queue::{Depth, RETENTION};
 use common::cloud::store::{Query, Record};
 use common::cloud::{CloudError, Result};
 use common::domain::claim::{ClaimRecord, ClaimStatus, ClaimVersion};
-use common::domain::ids::ProjectUser;
+use common::domain::ids::{CommandId, MailId, ProjectUser};
 use common::domain::job::{Job, PENDING};
+use common::domain::names::Queue;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -17,23 +20,19 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::ingest::record::{MailRecord, OPEN};
 use crate::outbox::OutboxRecord;
-use crate::{dispatch, ingest, outbox};
+use crate::{dispatch, ingest, outbox, results};
 
 /// How often it runs.
 pub const INTERVAL: Duration = Duration::from_secs(15);
 /// Whoever is still at it is given so long.
 const GRACE: Duration = Duration::from_secs(10);
-/// The first and the longest pause between two announcements of one key.
-const ANNOUNCE_AFTER: Duration = Duration::from_mins(1);
-const ANNOUNCE_AT_MOST_AFTER: Duration = Duration::from_mins(10);
-/// The most rows of one run.
-const MAX_ROWS: usize = 10_000;
+/// Why work is given up that no queue holds any more.
+const LOST: &str = "it waited for longer than any queue keeps a message, and no queue holds it any more";
 
 /// What is remembered from one run to the next; losing it costs time, never correctness.
 pub struct Sweeper {
     app: Arc<App>,
     watched: HashMap<ProjectUser, Watched>,
-    announced: HashMap<ProjectUser, Announced>,
 }
 
 /// A claim's sign of life, and since when it has been the same on our own monotonic clock.
@@ -42,10 +41,8 @@ struct Watched {
     since: Instant,
 }
 
-struct Announced {
-    at: Instant,
-    pause: Duration,
-}
+/// The keys with open work, each with those of its commands that are older than any message can be.
+type Waiting = HashMap<ProjectUser, Vec<CommandId>>;
 
 /// Sweeps now and then every [`INTERVAL`] until it is told to stop.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
@@ -63,7 +60,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
 impl Sweeper {
     /// One that has seen nothing yet.
     pub fn new(app: Arc<App>) -> Self {
-        Self { app, watched: HashMap::new(), announced: HashMap::new() }
+        Self { app, watched: HashMap::new() }
     }
 
     /// Everything once; what fails is logged and comes up again next time.
@@ -82,50 +79,100 @@ impl Sweeper {
 
     /// Mails that were accepted and have no ending: their run was cut short.
     pub async fn finish_open_mails(&self) -> Result<()> {
-        let store = &*self.app.cloud.store;
         let now = self.app.cloud.clock.now();
-        let open = self.all::<MailRecord>(Query::index("open-index", OPEN)).await?;
-        for mail in open.iter().filter(|mail| now.since(mail.received_at) >= GRACE) {
-            let Some(stored) = store.load::<MailRecord>(&mail.mail_id).await? else { continue };
-            if stored.value.ending.is_none()
-                && let Err(error) = ingest::resume(&self.app, stored).await
-            {
-                tracing::warn!(%error, mail.id = %mail.mail_id, "a mail without an ending could not be finished yet");
+        let mut open = Vec::new();
+        let note = |mail: MailRecord| {
+            if now.since(mail.received_at) >= GRACE {
+                open.push(mail.mail_id);
+            }
+        };
+        self.each(Query::index("open-index", OPEN), note).await?;
+        for id in open {
+            if let Err(error) = self.finish_mail(&id).await {
+                tracing::warn!(%error, mail.id = %id, "a mail without an ending could not be finished yet");
             }
         }
         Ok(())
+    }
+
+    async fn finish_mail(&self, id: &MailId) -> Result<()> {
+        match self.app.cloud.store.load::<MailRecord>(id).await? {
+            Some(stored) if stored.value.ending.is_none() => {
+                ingest::resume(&self.app, stored).await.map(drop)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Work that waits although nobody alive owns its project+user: lapsed claims are set free, and it is announced.
     pub async fn rescue_waiting_work(&mut self) -> Result<()> {
-        let now = self.app.cloud.clock.now();
-        let waiting = self.all::<Job>(Query::index("pending-index", PENDING)).await?;
-        let keys: HashSet<ProjectUser> = waiting
-            .into_iter()
-            .filter(|job| now.since(job.created_at) >= GRACE)
-            .map(|job| job.project_key)
-            .collect();
-        self.watched.retain(|key, _| keys.contains(key));
-        self.announced.retain(|key, _| keys.contains(key));
-        for key in keys {
-            if self.is_ownerless(&key).await? {
-                self.announce(&key).await?;
+        let waiting = self.waiting().await?;
+        self.watched.retain(|key, _| waiting.contains_key(key));
+        self.app.announced.keep(|key| waiting.contains_key(key));
+        for (key, overdue) in waiting {
+            if let Err(error) = self.rescue(&key, &overdue).await {
+                tracing::warn!(%error, project.key = %key, "waiting work could not be looked after; the next sweep tries again");
             }
         }
         Ok(())
     }
 
+    async fn waiting(&self) -> Result<Waiting> {
+        let now = self.app.cloud.clock.now();
+        let mut waiting = Waiting::new();
+        let note = |job: Job| {
+            let age = now.since(job.created_at);
+            if age >= GRACE {
+                let overdue = waiting.entry(job.project_key).or_default();
+                overdue.extend((age > RETENTION).then_some(job.command_id));
+            }
+        };
+        self.each(Query::index("pending-index", PENDING), note).await?;
+        Ok(waiting)
+    }
+
+    async fn rescue(&mut self, key: &ProjectUser, overdue: &[CommandId]) -> Result<()> {
+        if !self.is_ownerless(key).await? {
+            return Ok(());
+        }
+        if overdue.is_empty() || !self.has_empty_queue(key).await? {
+            return self.announce(key).await;
+        }
+        for command in overdue {
+            tracing::warn!(command.id = %command, project.key = %key, "work is given up: {LOST}");
+            results::give_up(&self.app, command, LOST).await?;
+        }
+        Ok(())
+    }
+
+    async fn has_empty_queue(&self, key: &ProjectUser) -> Result<bool> {
+        let depth = self.app.cloud.queues.depth(&Queue::Input(key.clone())).await?;
+        Ok(depth == Depth::default())
+    }
+
     /// Answers that are written down and were not sent.
     pub async fn send_pending_answers(&self) -> Result<()> {
-        let store = &*self.app.cloud.store;
         let now = self.app.cloud.clock.now();
-        let pending = self.all::<OutboxRecord>(Query::index("state-index", "pending")).await?;
-        for record in pending.iter().filter(|record| now.since(record.created_at) >= GRACE) {
-            if let Some(stored) = store.load::<OutboxRecord>(&record.dedup_key).await? {
-                outbox::deliver(&self.app, stored).await?;
+        let mut pending = Vec::new();
+        let note = |answer: OutboxRecord| {
+            if now.since(answer.created_at) >= GRACE {
+                pending.push(answer.dedup_key);
+            }
+        };
+        self.each(Query::index("state-index", "pending"), note).await?;
+        for key in pending {
+            if let Err(error) = self.send_answer(&key).await {
+                tracing::warn!(%error, "the answer {key} could not be sent yet; the next sweep tries again");
             }
         }
         Ok(())
+    }
+
+    async fn send_answer(&self, key: &String) -> Result<()> {
+        match self.app.cloud.store.load::<OutboxRecord>(key).await? {
+            Some(stored) => outbox::deliver(&self.app, stored).await,
+            None => Ok(()),
+        }
     }
 
     async fn is_ownerless(&mut self, key: &ProjectUser) -> Result<bool> {
@@ -163,7 +210,7 @@ impl Sweeper {
             Ok(()) => {
                 tracing::info!(project.key = %key, "a claim was set free: its owner has been silent for a whole lease");
                 // The owner is gone: what was announced before does not count.
-                self.announced.remove(key);
+                self.app.announced.forget(key);
                 Ok(true)
             }
             Err(CloudError::FenceLost(_)) => Ok(false),
@@ -171,28 +218,24 @@ impl Sweeper {
         }
     }
 
-    /// Announces a key, with pauses that double.
-    async fn announce(&mut self, key: &ProjectUser) -> Result<()> {
-        let now = Instant::now();
-        let pause = match self.announced.get(key) {
-            Some(last) if now.duration_since(last.at) < last.pause => return Ok(()),
-            Some(last) => (last.pause * 2).min(ANNOUNCE_AT_MOST_AFTER),
-            None => ANNOUNCE_AFTER,
-        };
+    /// Announces a key again, unless it was announced only just.
+    async fn announce(&self, key: &ProjectUser) -> Result<()> {
+        if !self.app.announced.is_due(key) {
+            return Ok(());
+        }
         dispatch::announce(&self.app.cloud, key, None, None).await?;
         tracing::info!(project.key = %key, "waiting work is announced again");
-        self.announced.insert(key.clone(), Announced { at: now, pause });
+        self.app.announced.again(key);
         Ok(())
     }
 
-    /// All rows of an index, oldest first.
-    async fn all<T: Record>(&self, mut query: Query) -> Result<Vec<T>> {
-        let mut rows = Vec::new();
+    /// Shows all rows of an index, oldest first; only one page of them is held at a time.
+    async fn each<T: Record>(&self, mut query: Query, mut note: impl FnMut(T)) -> Result<()> {
         loop {
             let (page, next) = self.app.cloud.store.find::<T>(query.clone()).await?;
-            rows.extend(page);
-            if next.is_none() || rows.len() >= MAX_ROWS {
-                return Ok(rows);
+            page.into_iter().for_each(&mut note);
+            if next.is_none() {
+                return Ok(());
             }
             query.after = next;
         }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use common::cloud::failing::{Calls, Fate, Operation, When};
 use common::domain::ids::ProjectUser;
+use common::domain::job::JobState;
+use common::domain::outcome::JobOutcome;
 use hermes::sweep::Sweeper;
 
 use crate::support::{World, mail, text};
@@ -35,7 +38,106 @@ async fn waiting_work_without_an_owner_is_announced_again_with_pauses_that_doubl
         said.push(world.announcements().await);
         pass(Duration::from_secs(15)).await;
     }
-    assert_eq!(said, [1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
+    assert_eq!(said, [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0], "the first was that of the mail");
+}
+
+#[tokio::test]
+async fn new_mail_is_announced_whatever_was_announced_before() {
+    let (world, _) = waiting().await;
+    world.accepted(mail("2", "change 8 to 9")).await;
+    assert_eq!(world.announcements().await, 1);
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_looked_after_does_not_stop_the_others() {
+    for nth in 1..=2 {
+        let (world, _) = waiting().await;
+        world.sender("ann@example.org", "amelia", "ann").await;
+        world.accepted(mail("2", "change 8 to 9").replace("scott@", "ann@")).await;
+        world.announcements().await;
+        world.clock.advance(Duration::from_secs(11));
+        pass(Duration::from_secs(61)).await;
+        world.plan.add(Calls::Of(Operation::GetClaim), When::Nth(nth), Fate::FailBefore);
+        let mut sweeper = Sweeper::new(world.app.clone());
+        sweeper.rescue_waiting_work().await.unwrap();
+        assert_eq!(world.announcements().await, 1, "call {nth}");
+        sweeper.rescue_waiting_work().await.unwrap();
+        assert_eq!(world.announcements().await, 1, "the other one's turn comes");
+    }
+}
+
+#[tokio::test]
+async fn more_waiting_work_than_a_page_holds_is_announced_once_a_key() {
+    let (world, command) = waiting().await;
+    let row = world.job(&command).await;
+    for n in 0..250 {
+        let command_id = common::domain::ids::CommandId::parse(&format!("more-{n}")).unwrap();
+        let project_key = ProjectUser::parse(&format!("amelia#user-{}", n % 50)).unwrap();
+        let job = common::domain::job::Job { command_id, project_key, ..row.clone() };
+        world.cloud().store.insert(&job).await.unwrap();
+    }
+    world.clock.advance(Duration::from_secs(11));
+    pass(Duration::from_secs(61)).await;
+    Sweeper::new(world.app.clone()).rescue_waiting_work().await.unwrap();
+    assert_eq!(world.announcements().await, 51);
+}
+
+const RETENTION: Duration = common::cloud::queue::RETENTION;
+
+#[tokio::test]
+async fn work_that_no_queue_holds_any_more_is_given_up_with_one_answer() {
+    let (world, command) = waiting().await;
+    let mut sweeper = Sweeper::new(world.app.clone());
+    world.works("amelia#scott").await;
+    world.clock.advance(RETENTION);
+    sweeper.rescue_waiting_work().await.unwrap();
+    assert!(world.job(&command).await.is_open(), "a queue may still hold it");
+    world.clock.advance(Duration::from_secs(1));
+    for _ in 0..2 {
+        sweeper.rescue_waiting_work().await.unwrap();
+    }
+    let job = world.job(&command).await;
+    assert_eq!((job.state, job.pending, job.outcome), (JobState::Done, None, Some(JobOutcome::Failed)));
+    assert!(job.error.unwrap().contains("no queue holds it"));
+    assert_eq!(world.outbox().len(), 1);
+    assert!(world.outbox()[0].contains("Something went wrong on our side"));
+}
+
+#[tokio::test]
+async fn old_work_is_kept_while_somebody_has_its_claim_or_the_queue_is_not_empty() {
+    let (world, command) = waiting().await;
+    world.works("amelia#scott").await;
+    world.clock.advance(RETENTION + Duration::from_secs(1));
+    world.claimed("amelia#scott").await;
+    let mut sweeper = Sweeper::new(world.app.clone());
+    sweeper.rescue_waiting_work().await.unwrap();
+    assert!(world.job(&command).await.is_open(), "its owner may be at it");
+
+    let (world, command) = waiting().await;
+    world.works("amelia#scott").await;
+    world.clock.advance(RETENTION + Duration::from_secs(1));
+    world.accepted(mail("2", "change 8 to 9")).await;
+    Sweeper::new(world.app.clone()).rescue_waiting_work().await.unwrap();
+    assert!(world.job(&command).await.is_open(), "the queue holds something");
+    assert!(world.outbox().is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_that_was_cut_short_while_work_was_given_up_is_made_up_for() {
+    for (nth, fate) in (1..=4).flat_map(|nth| [(nth, Fate::FailBefore), (nth, Fate::LoseAnswer)]) {
+        let (world, command) = waiting().await;
+        world.works("amelia#scott").await;
+        world.clock.advance(RETENTION + Duration::from_secs(1));
+        let mut sweeper = Sweeper::new(world.app.clone());
+        world.plan.add(Calls::Of(Operation::PutRow), When::Nth(nth), fate);
+        sweeper.rescue_waiting_work().await.unwrap();
+        world.plan.heal();
+        world.clock.advance(Duration::from_secs(11));
+        sweeper.rescue_waiting_work().await.unwrap();
+        sweeper.send_pending_answers().await.unwrap();
+        assert!(!world.job(&command).await.is_open(), "write {nth}, {fate:?}");
+        assert_eq!(world.outbox().len(), 1, "write {nth}, {fate:?}");
+    }
 }
 
 #[tokio::test]
