@@ -21,7 +21,7 @@ pub enum OutboxState {
     Pending,
     /// The carrier has it.
     Sent,
-    /// The carrier will never take it.
+    /// It cannot be written, or the carrier will never take it.
     Failed,
 }
 
@@ -35,7 +35,7 @@ pub struct OutboxRecord {
     pub state: OutboxState,
     /// To whom.
     pub to: EmailAddress,
-    /// The message (RFC 5322).
+    /// The message (RFC 5322); only its words when it could not be written.
     pub message: String,
     /// Its Message-ID without angle brackets.
     pub message_id: String,

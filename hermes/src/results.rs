@@ -8,12 +8,13 @@ use common::cloud::queue::Delivery;
 use common::cloud::{CloudError, Result};
 use common::domain::ids::{CommandId, EmailAddress};
 use common::domain::job::{Job, JobState};
-use common::domain::names::Queue;
+use common::domain::names::{Queue, SiteTarget};
 use common::domain::outcome::JobOutcome;
 use common::domain::text;
 use common::domain::timestamp::Timestamp;
 use common::messages::JobResult;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::app::App;
 use crate::config::PublicUrl;
@@ -38,13 +39,30 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
 
 /// Handles one message: it is deleted only when what it says is recorded, or it was set aside.
 pub async fn take(app: &App, delivery: &Delivery) -> Result<()> {
-    match JobResult::parse(&delivery.body) {
-        Ok(result) => {
-            settle(app, &result).await?;
-            app.cloud.queues.delete(&delivery.receipt).await
-        }
-        Err(reason) => set_aside(app, delivery, Queue::OutputDead, &reason.to_string()).await,
+    let result = match JobResult::parse(&delivery.body) {
+        Ok(result) => result,
+        Err(reason) => return set_aside(app, delivery, Queue::OutputDead, &reason.to_string()).await,
+    };
+    if let Some(reason) = contradiction(app, &result).await? {
+        return set_aside(app, delivery, Queue::OutputDead, &reason).await;
     }
+    settle(app, &result).await?;
+    app.cloud.queues.delete(&delivery.receipt).await
+}
+
+/// Where a result says something else than the row of its job about whose work it was; none when there is no row.
+async fn contradiction(app: &App, result: &JobResult) -> Result<Option<String>> {
+    let Some(row) = app.cloud.store.load::<Job>(&result.command_id).await? else { return Ok(None) };
+    let job = row.value;
+    let facts = [
+        ("projectId", job.project_id.as_str(), result.project_id.as_str()),
+        ("userId", job.user_id.as_str(), result.user_id.as_str()),
+        ("threadId", job.thread_id.as_str(), result.thread_id.as_str()),
+    ];
+    let wrong = facts.into_iter().find(|(_, known, said)| known != said);
+    Ok(wrong.map(|(name, known, said)| {
+        format!("the {name} of command {} is {known}, the result says {said}", job.command_id)
+    }))
 }
 
 /// Closes the job that a result is about and answers its mail.
@@ -108,11 +126,11 @@ fn close(job: &mut Job, result: &JobResult, public: &PublicUrl, now: Timestamp) 
     job.state = JobState::Done;
     job.pending = None;
     job.outcome = Some(result.outcome);
-    job.summary = Some(result.summary.clone()).filter(|text| !text.is_empty());
-    job.commit_id = result.commit_id.clone().or(job.commit_id.take());
-    job.files_changed.clone_from(&result.files_changed);
+    job.summary = Some(text::lines(&result.summary)).filter(|text| !text.is_empty());
+    job.commit_id = result.commit_id.as_deref().map(text::one_line).or(job.commit_id.take());
+    job.files_changed = result.files_changed.iter().map(|path| text::one_line(path)).collect();
     job.preview_url = preview(result, public);
-    job.error.clone_from(&result.error);
+    job.error = result.error.as_deref().map(text::lines);
     job.usage = result.usage;
     job.worker_id = Some(result.worker_id.clone());
     job.epoch = result.epoch;
@@ -120,9 +138,14 @@ fn close(job: &mut Job, result: &JobResult, public: &PublicUrl, now: Timestamp) 
     ControlFlow::Continue(())
 }
 
+/// Where the result can be looked at: the address the worker knows if browsers open it, else our own of the project's site.
 fn preview(result: &JobResult, public: &PublicUrl) -> Option<String> {
-    let known = result.s3_url.clone();
-    known.or_else(|| result.s3_bucket.as_deref().map(|host| public.of_host(host)))
+    let known = result.s3_url.as_deref().and_then(|text| Url::parse(text).ok());
+    let known = known.filter(|url| matches!(url.scheme(), "http" | "https"));
+    known.map(String::from).or_else(|| {
+        let site = SiteTarget::from_local_host(result.s3_bucket.as_deref()?)?;
+        (*site.project() == result.project_id).then(|| public.of_host(&site.local_host()))
+    })
 }
 
 /// One answer per job, to the mail that ordered it; work sent by hand gets none.
@@ -182,23 +205,23 @@ async fn send(
         references: &mail.references,
         at: created_at,
     };
-    let message = match compose(letter, &envelope) {
-        Ok(message) => message,
+    let (state, message, note) = match compose(letter, &envelope) {
+        Ok(message) => (OutboxState::Pending, message, None),
         Err(error) => {
-            tracing::error!(%error, mail.id = %mail.mail_id, "an answer cannot be written");
-            return Ok(());
+            tracing::error!(%error, mail.id = %mail.mail_id, "an answer cannot be written; it is kept as failed");
+            (OutboxState::Failed, letter.text.clone(), Some(error.to_string()))
         }
     };
     let record = OutboxRecord {
         dedup_key,
-        state: OutboxState::Pending,
+        state,
         to: to.clone(),
         message,
         message_id,
         mail_id: mail.mail_id.clone(),
         conversation,
         attempts: 0,
-        note: None,
+        note,
         created_at,
         sent_at: None,
     };

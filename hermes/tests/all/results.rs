@@ -168,6 +168,85 @@ async fn an_answer_whose_sending_was_not_acknowledged_is_not_sent_twice() {
 }
 
 #[tokio::test]
+async fn a_result_that_says_another_owner_than_the_job_is_set_aside_with_the_reason() {
+    let world = World::with_scott().await;
+    let (command, _) = ordered(&world).await;
+    let truth = world.result(&command).await.to_json();
+    for (field, lie) in [("projectId", "bob"), ("userId", "ann"), ("threadId", "another-thread")] {
+        let mut result: serde_json::Value = serde_json::from_str(&truth).unwrap();
+        result[field] = lie.into();
+        world.report(result.to_string()).await;
+        let dead = world.drain(&Queue::OutputDead).await;
+        assert_eq!(dead.len(), 1, "{field}");
+        let reason = &dead[0].attributes["reason"];
+        assert!(reason.contains(field) && reason.contains(lie), "{reason}");
+        assert!(world.job(&command).await.is_open(), "{field}");
+    }
+    assert!(world.outbox().is_empty());
+    world.report(truth).await;
+    assert_eq!(world.outbox().len(), 1);
+}
+
+/// The preview address of a job that ended with this bucket and this URL.
+async fn shown(bucket: Option<&str>, url: Option<&str>) -> Option<String> {
+    let world = World::with_scott().await;
+    let (command, _) = ordered(&world).await;
+    let mut result = world.result(&command).await;
+    (result.s3_bucket, result.s3_url) = (bucket.map(str::to_owned), url.map(str::to_owned));
+    world.report(result.to_json()).await;
+    world.job(&command).await.preview_url
+}
+
+#[tokio::test]
+async fn only_addresses_that_browsers_open_and_sites_of_the_project_become_links() {
+    let own = Some("http://edit.amelia.localhost:8025/".to_owned());
+    assert_eq!(shown(Some("edit.amelia.localhost"), None).await, own);
+    assert_eq!(shown(Some("EDIT.amelia.localhost:1"), Some("javascript:alert(1)")).await, own);
+    let elsewhere = "https://edit.amelia.example.org/x";
+    assert_eq!(shown(None, Some(elsewhere)).await.as_deref(), Some(elsewhere));
+    for bucket in ["edit.bob.localhost", "evil.org", "amelia.localhost/../x", "amelia.localhost@evil.org"] {
+        assert_eq!(shown(Some(bucket), Some("file:///etc/passwd")).await, None, "{bucket}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_worker_reports_cannot_speak_to_a_terminal() {
+    let world = World::with_scott().await;
+    let (command, _) = ordered(&world).await;
+    let mut result = world.result(&command).await;
+    result.summary = "one\n\u{1b}[2Jtwo".into();
+    result.error = Some("bad\u{9b}31m\u{7}".into());
+    result.files_changed = vec!["a\u{1b}]0;x\nb".into()];
+    world.report(result.to_json()).await;
+    let job = world.job(&command).await;
+    assert_eq!(job.summary.as_deref(), Some("one\n[2Jtwo"));
+    assert_eq!(job.error.as_deref(), Some("bad31m"));
+    assert_eq!(job.files_changed, ["a]0;x b"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_written_is_kept_as_failed_with_the_reason() {
+    let world = World::with_scott().await;
+    // A domain that is written with letters and means none.
+    let strange = "scott@\u{ff1c}x.example";
+    let (command, _) = ordered(&world).await;
+    let id = common::domain::ids::CommandId::parse(&command).unwrap();
+    let move_away = |job: &mut common::domain::job::Job| {
+        job.requested_by = common::domain::ids::EmailAddress::parse(strange).ok();
+        std::ops::ControlFlow::Continue(())
+    };
+    assert!(world.cloud().store.update(&id, move_away).await.unwrap().unwrap().requested_by.is_some());
+    world.report(world.result(&command).await.to_json()).await;
+    let query = common::cloud::store::Query::index("state-index", "failed");
+    let (failed, _) = world.cloud().store.find::<hermes::outbox::OutboxRecord>(query).await.unwrap();
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0].dedup_key, format!("answer-{command}"));
+    assert!(failed[0].note.as_ref().unwrap().contains("no mail can be written to"), "{:?}", failed[0].note);
+    assert!(!world.job(&command).await.is_open());
+    assert!(world.outbox().is_empty());
+}
+
+#[tokio::test]
 async fn what_failed_is_said_in_plain_words() {
     let world = World::with_scott().await;
     let (command, _) = ordered(&world).await;
