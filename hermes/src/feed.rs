@@ -8,6 +8,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use common::cloud::Result;
 use common::cloud::queue::{Delivery, MAX_BATCH, MAX_WAIT, Outgoing};
 use common::domain::names::Queue;
+use common::domain::text;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -87,7 +88,7 @@ pub async fn set_aside(app: &App, delivery: &Delivery, to: Queue, reason: &str) 
         "a message of {} cannot be used and is moved to {to}: {reason}",
         delivery.receipt.queue
     );
-    let message = Outgoing::standard(delivery.body.clone()).attribute("reason", reason);
+    let message = Outgoing::standard(delivery.body.clone()).attribute("reason", text::one_line(reason));
     app.cloud.queues.send(&to, message).await?;
     app.cloud.queues.delete(&delivery.receipt).await
 }

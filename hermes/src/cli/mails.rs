@@ -12,6 +12,7 @@ use super::{Output, Result, read_file, word};
 use crate::app::App;
 use crate::config::MailSettings;
 use crate::ingest::record::{MailRecord, Origin};
+use crate::ingest::{Accepted, Delivery};
 use crate::operations::{Slice, mails};
 use crate::secrets::SecretKey;
 use crate::{ingest, mail};
@@ -61,14 +62,18 @@ pub(super) async fn take(
     let secret = SecretKey::kept_in(&place.data_dir)?;
     let app = App::new(cloud, &arguments.settings, secret, 8025);
     for path in &arguments.files {
-        let record = ingest::accept(&app, read_file(path)?.into(), Origin::CommandLine).await?;
-        out.say(&record, || format!("{}: {}", path.display(), what_now(&record)))?;
+        let taken = ingest::accept(&app, read_file(path)?.into(), Origin::CommandLine).await?;
+        out.say(&taken.record, || format!("{}: {}", path.display(), what_now(&taken)))?;
     }
     Ok(())
 }
 
 /// The ending, and what happens next or what to do.
-fn what_now(record: &MailRecord) -> String {
+fn what_now(taken: &Accepted) -> String {
+    let record = &taken.record;
+    if taken.delivery == Delivery::Again {
+        return came_before(record);
+    }
     let why = record.trace.lines().last().map_or("", |line| line.note.as_str());
     let ending = record.ending.map_or("open", MailEnding::as_str);
     match (&record.command_id, &record.thread_id) {
@@ -77,6 +82,22 @@ fn what_now(record: &MailRecord) -> String {
         ),
         _ => format!("{ending}: {why}\nmore: hermes mails show {}", record.mail_id),
     }
+}
+
+fn came_before(record: &MailRecord) -> String {
+    let ending = record.ending.map_or("open", MailEnding::as_str);
+    let more = match &record.command_id {
+        Some(command) => format!("hermes jobs show {command}"),
+        None => format!("hermes mails show {}", record.mail_id),
+    };
+    let change = match &record.message_id {
+        Some(_) => "change its Message-ID",
+        None => "give it a Message-ID",
+    };
+    format!(
+        "came before on {}; its ending stands ({ending}): `{more}`\nnext: {change} to hand it in as a new mail",
+        record.received_at
+    )
 }
 
 /// Shows mails.

@@ -70,7 +70,7 @@ pub(super) async fn post_raw(
         return Err(Problem::bad_request("the body is empty; send the mail as the body")
             .ending(MailEnding::Malformed));
     }
-    let record = ingest::accept(&api.app, raw, Origin::Http).await?;
+    let record = ingest::accept(&api.app, raw, Origin::Http).await?.record;
     Ok((StatusCode::ACCEPTED, Json(record.into())))
 }
 

@@ -34,9 +34,33 @@ struct Decision {
     trace: Trace,
 }
 
+/// Whether a delivery is the first of its mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// What it became was decided now.
+    First,
+    /// The mail came before and its ending stands: nothing was done.
+    Again,
+}
+
+/// A mail that was taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accepted {
+    /// Its row.
+    pub record: MailRecord,
+    /// Whether this delivery made it.
+    pub delivery: Delivery,
+}
+
+impl Accepted {
+    fn first(record: MailRecord) -> Self {
+        Self { record, delivery: Delivery::First }
+    }
+}
+
 /// Takes a mail. When this returns `Ok`, the mail is durable and has its ending; when it does not, nothing may be
 /// acknowledged: the same call again, or the sweep, goes on where it stopped.
-pub async fn accept(app: &App, raw: Bytes, origin: Origin) -> Result<MailRecord> {
+pub async fn accept(app: &App, raw: Bytes, origin: Origin) -> Result<Accepted> {
     let at = app.cloud.clock.now();
     let key = At::object(record::raw_key(&raw));
     let decide = async {
@@ -57,19 +81,19 @@ pub async fn accept(app: &App, raw: Bytes, origin: Origin) -> Result<MailRecord>
         Err(Rejection { question: Some(_), .. }) => {}
     }
     match app.cloud.store.insert(&record).await {
-        Ok(version) => finish(app, Stored { value: record, version }, decision).await,
+        Ok(version) => finish(app, Stored { value: record, version }, decision).await.map(Accepted::first),
         Err(CloudError::Conflict(_)) => seen_before(app, record).await,
         Err(error) => Err(error),
     }
 }
 
 /// The same mail came before: its recorded ending is the answer; without one the earlier run is taken up.
-async fn seen_before(app: &App, again: MailRecord) -> Result<MailRecord> {
+async fn seen_before(app: &App, again: MailRecord) -> Result<Accepted> {
     match app.cloud.store.load::<MailRecord>(&again.mail_id).await? {
-        Some(earlier) if earlier.value.ending.is_none() => resume(app, earlier).await,
+        Some(earlier) if earlier.value.ending.is_none() => resume(app, earlier).await.map(Accepted::first),
         Some(earlier) => {
             tracing::info!(mail.id = %again.mail_id, "a mail came again; its ending stands");
-            Ok(earlier.value)
+            Ok(Accepted { record: earlier.value, delivery: Delivery::Again })
         }
         None => Err(CloudError::unavailable("read a mail's row", "it vanished while it was read")),
     }

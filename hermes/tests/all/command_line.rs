@@ -84,9 +84,15 @@ fn what_the_api_does_the_command_line_does() {
     let file = file.to_str().unwrap();
     let refused = ok(&data, &["mail", file]);
     assert!(refused.contains("unauthenticated") && refused.contains("HERMES_TRUST=all"), "{refused}");
+    let again = ok(&data, &["mail", file, "--trust", "all"]);
+    for part in ["came before on 20", "its ending stands (unauthenticated)", "change its Message-ID"] {
+        assert!(again.contains(part) && !again.contains("HERMES_TRUST"), "{part} in {again}");
+    }
     std::fs::write(file, mail("2", "change 7 to 8")).unwrap();
     let said = ok(&data, &["mail", file, "--trust", "all"]);
     assert!(said.contains("routed") && said.contains("hermes jobs show"), "{said}");
+    let again = ok(&data, &["mail", file, "--trust", "all"]);
+    assert!(again.contains("came before on 20") && again.contains("hermes jobs show"), "{again}");
     let record: serde_json::Value =
         serde_json::from_str(&ok(&data, &["mail", file, "--trust", "all", "--json"])).unwrap();
     let command = record["commandId"].as_str().unwrap();
