@@ -2,6 +2,7 @@
 //! reads a clock, a table or a socket; facts about the outside come in as values.
 
 pub mod attachment;
+mod header;
 pub mod instruction;
 pub mod parse;
 pub mod screen;

@@ -306,7 +306,7 @@ async fn work_that_no_queue_takes_ends_its_job_and_is_answered_once() {
     assert_eq!(record.outcome, Some(JobOutcome::Failed));
     assert!(record.reply_message_id.is_some());
     world.accepted(mail("1", "change 7 to 8")).await;
-    world.clock.advance(Duration::from_secs(60));
+    world.clock.advance(Duration::from_mins(1));
     hermes::sweep::Sweeper::new(world.app.clone()).sweep().await;
     assert_eq!((world.outbox().len(), world.announcements().await), (1, 0));
 }

@@ -225,6 +225,21 @@ async fn what_a_worker_reports_cannot_speak_to_a_terminal() {
 }
 
 #[tokio::test]
+async fn what_could_never_be_answered_or_ordered_is_refused_where_it_is_given() {
+    let world = World::with_scott().await;
+    let scott = serde_json::json!({"projectId": "amelia", "userId": "scott"});
+    for address in ["a..b@example.org", ".a@example.org", "a%EF%BF%BE@example.org"] {
+        let (status, _) = world.call("PUT", &format!("/v1/senders/{address}"), Some(scott.clone())).await;
+        assert_eq!(status, 400, "{address}");
+    }
+    for junk in ["\u{fffe}", "\u{ffff}", "\u{1}"] {
+        let project = serde_json::json!({"repoUrl": format!("https://github.com/you/x{junk}.git")});
+        let (status, problem) = world.call("PUT", "/v1/projects/bakery", Some(project)).await;
+        assert!(status.is_client_error(), "{junk:?}: {status} {problem}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_cannot_be_written_is_kept_as_failed_with_the_reason() {
     let world = World::with_scott().await;
     // A domain that is written with letters and means none.

@@ -88,7 +88,6 @@ const RETENTION: Duration = common::cloud::queue::RETENTION;
 async fn work_that_no_queue_holds_any_more_is_given_up_with_one_answer() {
     let (world, command) = waiting().await;
     let mut sweeper = Sweeper::new(world.app.clone());
-    world.works("amelia#scott").await;
     world.clock.advance(RETENTION);
     sweeper.rescue_waiting_work().await.unwrap();
     assert!(world.job(&command).await.is_open(), "a queue may still hold it");

@@ -1,0 +1,87 @@
+//! A mail's bytes in two: the fields of the header, and what lies below as far as it tells one mail from another.
+
+use common::domain::names::ContentHash;
+use common::domain::text;
+
+/// Where the body begins: behind the first empty line.
+pub(super) fn length(raw: &[u8]) -> usize {
+    let mut at = 0;
+    for line in raw.split_inclusive(|byte| *byte == b'\n') {
+        at += line.len();
+        if matches!(line, b"\n" | b"\r\n") && at > line.len() {
+            return at;
+        }
+    }
+    raw.len()
+}
+
+/// Header fields with their continuation lines joined (RFC 5322, section 2.2.3), without control characters: what the
+/// header says is shown in traces and on terminals.
+pub(super) fn unfold(header: &[u8]) -> Vec<(String, String)> {
+    let header = String::from_utf8_lossy(header);
+    let mut fields: Vec<(String, String)> = Vec::new();
+    for line in header.lines() {
+        if line.starts_with([' ', '\t']) {
+            if let Some((_, value)) = fields.last_mut() {
+                value.push(' ');
+                value.push_str(text::one_line(line).trim());
+            }
+        } else if let Some((name, value)) = line.split_once(':') {
+            let name = text::one_line(name).trim().to_ascii_lowercase();
+            fields.push((name, text::one_line(value).trim().to_owned()));
+        }
+    }
+    fields
+}
+
+pub(super) fn looks_like_mail(headers: &[(String, String)]) -> bool {
+    const KNOWN: [&str; 9] =
+        ["from", "to", "subject", "date", "message-id", "received", "return-path", "sender", "mime-version"];
+    headers.iter().any(|(name, _)| KNOWN.contains(&name.as_str()))
+}
+
+/// The hash of all lines, each with a line feed behind it; empty lines at the end do not count, because some paths add or
+/// drop them.
+pub(super) fn body_hash(body: &[u8]) -> ContentHash {
+    let mut lines = Vec::with_capacity(body.len() + 1);
+    let mut written = 0;
+    for line in body.split(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        lines.extend_from_slice(line);
+        lines.push(b'\n');
+        if !line.is_empty() {
+            written = lines.len();
+        }
+    }
+    ContentHash::of(&lines[..written])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn continuation_lines_are_joined_and_names_are_in_lower_case() {
+        let fields = unfold(b"Subject: Opening\r\n  hours \r\nno field\r\nTO : a@b.c\r\n\r\n");
+        let wanted = [("subject", "Opening hours"), ("to", "a@b.c")];
+        assert_eq!(fields, wanted.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn escapes_of_a_terminal_do_not_come_through() {
+        let fields = unfold("X\u{1b}[2J-Loud: yes\u{1b}]0;owned\u{7}\r\n \u{9b}31m\r\n\r\n".as_bytes());
+        assert_eq!(fields, [("x[2j-loud".to_owned(), "yes]0;owned 31m".to_owned())]);
+    }
+
+    #[test]
+    fn the_same_lines_have_the_same_hash() {
+        let one = body_hash(b"a\r\n\r\nb\r\n");
+        for same in [&b"a\n\nb"[..], b"a\n\nb\n\n", b"a\r\n\nb\r\n\r\n"] {
+            assert_eq!(body_hash(same), one, "{same:?}");
+        }
+        for other in [&b"a\nb"[..], b"a\n\nb c", b"\na\n\nb", b""] {
+            assert_ne!(body_hash(other), one, "{other:?}");
+        }
+        assert_eq!(body_hash(b""), body_hash(b"\r\n\r\n"));
+    }
+}
