@@ -9,6 +9,7 @@ pub mod dispatch;
 pub mod feed;
 pub mod http;
 pub mod ingest;
+pub mod loops;
 pub mod mail;
 pub mod operations;
 pub mod outbox;
@@ -25,16 +26,14 @@ use std::time::Duration;
 use common::clock::Clock;
 use common::cloud::{Cloud, CloudError};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use app::App;
 use cli::{CliError, Command, Output};
 use config::{BadSettings, ServeSettings, Settings, Trust};
+use loops::{EndedEarly, Loops};
 use secrets::{AdminToken, SecretError, SecretKey};
 
-/// How long the loops are given to end.
-const GRACE: Duration = Duration::from_secs(15);
 /// How often the doors are asked until they answer for the first time.
 const FIRST_CHECK: Duration = Duration::from_millis(200);
 
@@ -56,6 +55,9 @@ pub enum RunError {
     /// The signals of the operating system cannot be heard.
     #[error("signals cannot be received: {0}")]
     Signals(std::io::Error),
+    /// A loop ended although nobody told it to.
+    #[error(transparent)]
+    EndedEarly(#[from] EndedEarly),
     /// A command failed.
     #[error(transparent)]
     Cli(#[from] CliError),
@@ -92,14 +94,14 @@ pub async fn serve(
     };
     let app = Arc::new(App::new(cloud, &serve.mail, SecretKey::kept_in(data_dir)?, address.port()));
     let api = Arc::new(http::Api { app: app.clone(), token, repos: settings.repos.rules() });
-    let mut tasks = JoinSet::new();
-    tasks.spawn(ingest::queue::run(app.clone(), stop.clone()));
-    tasks.spawn(results::run(app.clone(), stop.clone()));
-    tasks.spawn(sweep::run(app.clone(), stop.clone()));
-    tasks.spawn(http::serve(listener, http::router(&api), stop.clone()));
-    tasks.spawn(say_when_ready(app, address, stop.clone()));
-    stop.cancelled().await;
-    wait_for_the_end(tasks).await;
+    let mut loops = Loops::default();
+    loops.start("mail queue", ingest::queue::run(app.clone(), stop.clone()));
+    loops.start("results", results::run(app.clone(), stop.clone()));
+    loops.start("sweep", sweep::run(app.clone(), stop.clone()));
+    loops.start("http", http::serve(listener, http::router(&api), stop.clone()));
+    loops.start("readiness", say_when_ready(app, address, stop.clone()));
+    loops.watch(&stop).await?;
+    tracing::info!("hermes has stopped");
     Ok(())
 }
 
@@ -120,7 +122,7 @@ async fn say_when_ready(app: Arc<App>, address: SocketAddr, stop: CancellationTo
         let obstacles = app.obstacles().await;
         if obstacles.is_empty() {
             tracing::info!("hermes is ready on http://{address}");
-            return;
+            return stop.cancelled().await;
         }
         if !said {
             tracing::warn!("hermes is not ready yet: {}", obstacles.join("; "));
@@ -131,15 +133,4 @@ async fn say_when_ready(app: Arc<App>, address: SocketAddr, stop: CancellationTo
             () = stop.cancelled() => {}
         }
     }
-}
-
-async fn wait_for_the_end(mut tasks: JoinSet<()>) {
-    let all = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, all).await.is_err() {
-        tracing::warn!(
-            "some loops did not end within {} s and are cut off; nothing is lost",
-            GRACE.as_secs()
-        );
-    }
-    tracing::info!("hermes has stopped");
 }

@@ -15,15 +15,17 @@ mod senders;
 mod server;
 mod sites;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use common::domain::repo_url::RepoRules;
 use serde::Deserialize;
+use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::IntoParams;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -58,7 +60,17 @@ pub fn router(api: &Arc<Api>) -> Router {
         .layer(map_response(guard_browser))
         .layer(from_fn_with_state(api.clone(), sites::by_host))
         .layer(from_fn(close_unread))
+        .layer(CatchPanicLayer::custom(tell_panic))
         .with_state(api.clone())
+}
+
+/// A handler that panicked: its caller gets an answer, and everybody else is served on.
+fn tell_panic(panic: Box<dyn Any + Send>) -> Response {
+    let words = panic.downcast_ref::<&str>().copied();
+    let words = words.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words");
+    tracing::error!(panic = words, "a request made hermes panic");
+    let detail = "hermes made a mistake over this request; its log says which, please report it";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
 }
 
 /// The OpenAPI document, as `openapi/hermes.json` keeps it.

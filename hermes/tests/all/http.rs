@@ -76,6 +76,28 @@ impl axum::body::HttpBody for Endless {
     }
 }
 
+/// A body that is a mistake of ours.
+struct Panicking;
+
+impl axum::body::HttpBody for Panicking {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, Self::Error>>> {
+        panic!("on purpose")
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_answers_500_as_a_problem() {
+    let world = World::empty("all");
+    let (status, problem) = world.post(Body::new(Panicking)).await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(text(&problem, "detail").contains("its log says"), "{problem}");
+}
+
 #[tokio::test]
 async fn projects_are_made_changed_listed_and_removed() {
     let world = World::empty("all");
