@@ -70,6 +70,17 @@ pub struct FileContent {
     pub etag: Etag,
 }
 
+/// Part of a file as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilePart {
+    /// Its bytes; fewer than were asked for where the file ends.
+    pub bytes: Bytes,
+    /// How many bytes the whole file has.
+    pub total: u64,
+    /// The same for all parts of one content, another one for other content. It need not be the one that `get` gives.
+    pub etag: Etag,
+}
+
 /// The door. A write is durable (synced, its folder too) when it returns, and a reader sees the old bytes or the new
 /// ones, never a mixture. Type and cache headers of pages follow from their path (`domain::site`).
 #[async_trait]
@@ -79,6 +90,10 @@ pub trait Files: Send + Sync {
 
     /// Reads; none when nothing is there.
     async fn get(&self, at: &At) -> Result<Option<FileContent>>;
+
+    /// Reads at most `len` bytes from `offset` on, without looking at the rest; none when nothing is there. Beyond the end
+    /// there are no bytes, and a `len` of 0 tells only size and etag.
+    async fn read_range(&self, at: &At, offset: u64, len: usize) -> Result<Option<FilePart>>;
 
     /// Whether something is there.
     async fn exists(&self, at: &At) -> Result<bool>;

@@ -57,6 +57,41 @@ pub(super) async fn a_large_file_is_kept(stage: Stage) {
     assert!(stage.content(&at).await == Some(bytes));
 }
 
+pub(super) async fn parts_of_a_file_make_the_whole(stage: Stage) {
+    let at = stage.object("parts");
+    stage.write(&at, "0123456789").await;
+    let part = async |offset, len| stage.cloud.files.read_range(&at, offset, len).await.unwrap().unwrap();
+    let (first, second) = (part(0, 4).await, part(4, 6).await);
+    assert_eq!((first.bytes, second.bytes), ("0123".into(), "456789".into()));
+    assert_eq!((first.total, second.total), (10, 10));
+    assert_eq!(first.etag, second.etag);
+    assert_eq!(part(0, 0).await.etag, first.etag);
+}
+
+pub(super) async fn a_part_beyond_the_end_is_empty(stage: Stage) {
+    let at = stage.object("short");
+    stage.write(&at, "0123456789").await;
+    for (offset, len, bytes) in [(7, 10, "789"), (10, 1, ""), (99, 1, ""), (3, 0, "")] {
+        let part = stage.cloud.files.read_range(&at, offset, len).await.unwrap().unwrap();
+        assert_eq!((part.bytes, part.total), (Bytes::from(bytes), 10), "{offset} {len}");
+    }
+}
+
+pub(super) async fn a_part_of_nothing_is_none(stage: Stage) {
+    assert_eq!(stage.cloud.files.read_range(&stage.object("a/b"), 0, 9).await.unwrap(), None);
+}
+
+pub(super) async fn a_part_of_other_content_has_another_etag(stage: Stage) {
+    let at = stage.object("page");
+    let mut seen = std::collections::HashSet::new();
+    for content in ["one", "two", "six"] {
+        stage.write(&at, content).await;
+        let part = stage.cloud.files.read_range(&at, 0, 3).await.unwrap().unwrap();
+        assert_eq!(part.bytes, content);
+        assert!(seen.insert(part.etag), "{content}");
+    }
+}
+
 pub(super) async fn a_write_takes_the_place_of_the_old_bytes(stage: Stage) {
     let at = stage.object("page");
     let first = stage.write(&at, "a longer first version").await;
@@ -157,6 +192,7 @@ pub(super) async fn unclean_keys_are_invalid(stage: Stage) {
         let at = At::object(key);
         assert_invalid(stage.cloud.files.put(&at, "x".into(), IfMatch::Any).await);
         assert_invalid(stage.cloud.files.get(&at).await);
+        assert_invalid(stage.cloud.files.read_range(&at, 0, 1).await);
         assert_invalid(stage.cloud.files.exists(&at).await);
         assert_invalid(stage.cloud.files.copy(&at, &stage.object("a")).await);
         assert_invalid(stage.cloud.files.copy(&stage.object("a"), &at).await);

@@ -12,7 +12,7 @@ use super::plan::Plan;
 use crate::cloud::Result;
 use crate::cloud::callback::{Callback, Heard};
 use crate::cloud::claims::{Claims, TakeAnswer};
-use crate::cloud::files::{At, Etag, FileContent, Files, IfMatch, Space};
+use crate::cloud::files::{At, Etag, FileContent, FilePart, Files, IfMatch, Space};
 use crate::cloud::mailer::{Mailer, OutgoingMail, Sent};
 use crate::cloud::queue::{Delivery, Depth, Outgoing, Queues, Receipt};
 use crate::cloud::store::{Cursor, Expect, Key, Page, Query, Row, Store, Table, Version};
@@ -129,6 +129,10 @@ impl Files for Around<dyn Files> {
 
     async fn get(&self, at: &At) -> Result<Option<FileContent>> {
         self.plan.around(Operation::GetFile, self.door.get(at)).await
+    }
+
+    async fn read_range(&self, at: &At, offset: u64, len: usize) -> Result<Option<FilePart>> {
+        self.plan.around(Operation::ReadRange, self.door.read_range(at, offset, len)).await
     }
 
     async fn exists(&self, at: &At) -> Result<bool> {

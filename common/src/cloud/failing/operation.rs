@@ -54,8 +54,8 @@ operations! {
         ScanRows = "store.scan",
     }
     Files {
-        PutFile = "files.put", GetFile = "files.get", FileExists = "files.exists", CopyFile = "files.copy",
-        DeleteFile = "files.delete", ListFiles = "files.list",
+        PutFile = "files.put", GetFile = "files.get", ReadRange = "files.read_range", FileExists = "files.exists",
+        CopyFile = "files.copy", DeleteFile = "files.delete", ListFiles = "files.list",
     }
     Mailer { SendMail = "mailer.send" }
     Callback { Success = "callback.success", Failure = "callback.failure", Heartbeat = "callback.heartbeat" }

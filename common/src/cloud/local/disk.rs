@@ -11,8 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::durable::{self, Unfinished};
 use super::layout::Layout;
+use super::part;
 use super::paths::{self, Found};
-use crate::cloud::files::{At, Etag, FileContent, IfMatch, Space};
+use crate::cloud::files::{At, Etag, FileContent, FilePart, IfMatch, Space};
 use crate::cloud::{CloudError, Result};
 
 /// How long another process may hold the lock of a key.
@@ -154,6 +155,18 @@ impl Disk {
         }
         match std::fs::read(self.path(at)) {
             Ok(bytes) => Ok(Some(FileContent { etag: etag(&bytes), bytes: bytes.into() })),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("reading", at, &error)),
+        }
+    }
+
+    /// Reads part of a file.
+    pub(super) fn read_range(&self, at: &At, offset: u64, len: usize) -> Result<Option<FilePart>> {
+        if self.look("reading", at)? != Found::File {
+            return Ok(None);
+        }
+        match part::read(&self.path(at), offset, len) {
+            Ok(part) => Ok(Some(part)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("reading", at, &error)),
         }

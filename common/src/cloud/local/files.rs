@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::disk::Disk;
 use super::layout::Layout;
 use super::paths::{self, Found};
-use crate::cloud::files::{At, Etag, FileContent, Files, IfMatch, Space};
+use crate::cloud::files::{At, Etag, FileContent, FilePart, Files, IfMatch, Space};
 use crate::cloud::{CloudError, Result};
 
 /// The door.
@@ -45,6 +45,12 @@ impl Files for LocalFiles {
         paths::check_key(at)?;
         let at = at.clone();
         self.blocking("reading a file", move |disk| disk.get(&at)).await
+    }
+
+    async fn read_range(&self, at: &At, offset: u64, len: usize) -> Result<Option<FilePart>> {
+        paths::check_key(at)?;
+        let at = at.clone();
+        self.blocking("reading part of a file", move |disk| disk.read_range(&at, offset, len)).await
     }
 
     async fn exists(&self, at: &At) -> Result<bool> {

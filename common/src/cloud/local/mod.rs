@@ -12,6 +12,7 @@ mod fault;
 mod files;
 mod layout;
 mod mailer;
+mod part;
 mod paths;
 mod queue;
 mod queue_receive;
