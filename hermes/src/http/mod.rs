@@ -51,6 +51,7 @@ pub struct Api {
 /// Everything that is served: sites by host name, the API behind its token, the reference.
 pub fn router(api: &Arc<Api>) -> Router {
     let (routes, _document) = routes().split_for_parts();
+    let sites = Arc::new(sites::Sites::new(api.app.clone()));
     routes
         .merge(docs::page())
         .fallback(|| async {
@@ -58,7 +59,7 @@ pub fn router(api: &Arc<Api>) -> Router {
         })
         .layer(from_fn_with_state(api.clone(), auth::require_token))
         .layer(map_response(guard_browser))
-        .layer(from_fn_with_state(api.clone(), sites::by_host))
+        .layer(from_fn_with_state(sites, sites::by_host))
         .layer(from_fn(close_unread))
         .layer(CatchPanicLayer::custom(tell_panic))
         .with_state(api.clone())

@@ -1,5 +1,7 @@
 //! Sites by host name: what the worker published is read through the same door and shown under `{project}.localhost`, its
-//! preview names, and nothing else. Under such a name there is no API.
+//! preview names, and nothing else. Under such a name there is no API, and its readers do not take all connections.
+
+mod page;
 
 use std::sync::Arc;
 
@@ -8,29 +10,53 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use common::cloud::files::{At, FileContent};
+use common::cloud::files::At;
 use common::cloud::{Cloud, CloudError};
 use common::domain::names::SiteTarget;
-use common::domain::site::{cache_control, content_type};
 use percent_encoding::percent_decode_str;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Api;
 use super::problem::Problem;
+use crate::app::App;
+use page::{Asked, Page};
 
-/// Serves a site when the host is one; hands everything else on.
-pub(super) async fn by_host(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    let host = request.uri().host().or_else(|| request.headers().get(header::HOST)?.to_str().ok());
-    match host.and_then(SiteTarget::from_local_host) {
-        Some(site) => serve(&api.app.cloud, &site, &request.into_parts().0).await,
-        None => next.run(request).await,
+/// How many pages are read at once, of four times as many connections: the rest is for the API.
+const MAX_READERS: usize = 256;
+
+/// All sites.
+pub(super) struct Sites {
+    app: Arc<App>,
+    readers: Arc<Semaphore>,
+}
+
+impl Sites {
+    pub(super) fn new(app: Arc<App>) -> Self {
+        Self { app, readers: Arc::new(Semaphore::new(MAX_READERS)) }
     }
 }
 
-async fn serve(cloud: &Cloud, site: &SiteTarget, request: &Parts) -> Response {
+/// Serves a site when the host is one; hands everything else on.
+pub(super) async fn by_host(State(sites): State<Arc<Sites>>, request: Request, next: Next) -> Response {
+    let host = request.uri().host().or_else(|| request.headers().get(header::HOST)?.to_str().ok());
+    let Some(site) = host.and_then(SiteTarget::from_local_host) else { return next.run(request).await };
+    match Arc::clone(&sites.readers).try_acquire_owned() {
+        Ok(slot) => serve(&sites.app.cloud, &site, &request.into_parts().0, slot).await,
+        Err(_) => too_many(),
+    }
+}
+
+fn too_many() -> Response {
+    let detail = "too many pages are being read at once; ask again in a moment";
+    let mut response = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(1).into_response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+async fn serve(cloud: &Cloud, site: &SiteTarget, request: &Parts, slot: OwnedSemaphorePermit) -> Response {
     if !matches!(request.method, Method::GET | Method::HEAD) {
         return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")]).into_response();
     }
-    let mut response = match answer(cloud, site, request).await {
+    let mut response = match answer(cloud, site, request, slot).await {
         Ok(response) => response,
         Err(error) => Problem::from(error).into_response(),
     };
@@ -42,55 +68,44 @@ async fn serve(cloud: &Cloud, site: &SiteTarget, request: &Parts) -> Response {
     response
 }
 
-async fn answer(cloud: &Cloud, site: &SiteTarget, request: &Parts) -> Result<Response, CloudError> {
-    let Some(path) = page_path(request.uri.path()) else { return not_found(cloud, site).await };
-    let headers = &request.headers;
-    if path.is_empty() || path.ends_with('/') {
-        let index = format!("{path}index.html");
-        return match read(cloud, site, &index).await? {
-            Some(content) => Ok(page(&index, content, StatusCode::OK, headers)),
-            None => not_found(cloud, site).await,
-        };
+async fn answer(
+    cloud: &Cloud,
+    site: &SiteTarget,
+    request: &Parts,
+    slot: OwnedSemaphorePermit,
+) -> Result<Response, CloudError> {
+    let asked = Asked { method: &request.method, headers: &request.headers };
+    let Some(path) = page_path(request.uri.path()) else { return not_found(cloud, site, asked, slot).await };
+    let is_folder = path.is_empty() || path.ends_with('/');
+    let first = if is_folder { format!("{path}index.html") } else { path.clone() };
+    if let Some(page) = Page::open(cloud, At::page(site, first), asked).await? {
+        return Ok(page.answer(StatusCode::OK, asked, slot));
     }
-    if let Some(content) = read(cloud, site, &path).await? {
-        return Ok(page(&path, content, StatusCode::OK, headers));
+    if is_folder {
+        return not_found(cloud, site, asked, slot).await;
     }
-    if cloud.files.exists(&At::page(site, format!("{path}/index.html"))).await? {
+    if page::is_there(cloud, &At::page(site, format!("{path}/index.html"))).await? {
         return Ok(to_folder(&request.uri));
     }
-    let named = format!("{path}.html");
-    match read(cloud, site, &named).await? {
-        Some(content) => Ok(page(&named, content, StatusCode::OK, headers)),
-        None => not_found(cloud, site).await,
+    match Page::open(cloud, At::page(site, format!("{path}.html")), asked).await? {
+        Some(page) => Ok(page.answer(StatusCode::OK, asked, slot)),
+        None => not_found(cloud, site, asked, slot).await,
     }
 }
 
 /// The site's own page for what is not there, if it has one.
-async fn not_found(cloud: &Cloud, site: &SiteTarget) -> Result<Response, CloudError> {
-    Ok(match read(cloud, site, "404.html").await? {
-        Some(content) => page("404.html", content, StatusCode::NOT_FOUND, &HeaderMap::new()),
+async fn not_found(
+    cloud: &Cloud,
+    site: &SiteTarget,
+    asked: Asked<'_>,
+    slot: OwnedSemaphorePermit,
+) -> Result<Response, CloudError> {
+    let unconditional = HeaderMap::new();
+    let asked = Asked { headers: &unconditional, ..asked };
+    Ok(match Page::open(cloud, At::page(site, "404.html"), asked).await? {
+        Some(page) => page.answer(StatusCode::NOT_FOUND, asked, slot),
         None => (StatusCode::NOT_FOUND, "There is no such page.\n").into_response(),
     })
-}
-
-/// A path that the door refuses is not there.
-async fn read(cloud: &Cloud, site: &SiteTarget, path: &str) -> Result<Option<FileContent>, CloudError> {
-    match cloud.files.get(&At::page(site, path)).await {
-        Err(CloudError::Invalid(_) | CloudError::NotFound(_)) => Ok(None),
-        read => read,
-    }
-}
-
-fn page(path: &str, content: FileContent, status: StatusCode, asked: &HeaderMap) -> Response {
-    let etag = format!("\"{}\"", content.etag.0.trim_matches('"'));
-    let known = asked.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).is_some_and(|list| {
-        list.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == etag || tag == "*")
-    });
-    let about = [(header::ETAG, etag), (header::CACHE_CONTROL, cache_control(path).to_owned())];
-    if known {
-        return (StatusCode::NOT_MODIFIED, about).into_response();
-    }
-    (status, about, [(header::CONTENT_TYPE, content_type(path))], content.bytes).into_response()
 }
 
 /// A folder is asked for without its `/`: its relative links need it.
