@@ -211,6 +211,47 @@ fn no_shell_in_the_tree() {
     }
 }
 
+/// Whether a line declares a module of this name.
+fn declares(line: &str, module: &str) -> bool {
+    let words: Vec<&str> = line.trim().trim_end_matches(';').split_whitespace().collect();
+    line.trim().ends_with(';')
+        && matches!(words.as_slice(), ["mod", name] | [_, "mod", name] if *name == module)
+}
+
+/// Who could declare a file as a module: the file or `mod.rs` of its folder, or the root of its crate.
+fn parents(path: &Path) -> Vec<PathBuf> {
+    let is_mod = path.file_name().is_some_and(|name| name == "mod.rs");
+    let folder = path.parent().unwrap();
+    let folder = if is_mod { folder.parent().unwrap() } else { folder };
+    let beside = ["mod.rs", "lib.rs", "main.rs"].map(|name| folder.join(name));
+    beside.into_iter().chain([folder.with_extension("rs")]).filter(|parent| parent != path).collect()
+}
+
+/// A root of a crate, or a module that somebody declares.
+fn is_compiled(path: &Path) -> bool {
+    let name = path.file_stem().unwrap().to_str().unwrap();
+    let folder = path.parent().unwrap();
+    let of_folder = folder.file_name().unwrap().to_str().unwrap();
+    if (matches!(name, "lib" | "main") && of_folder == "src") || of_folder == "bin" {
+        return true;
+    }
+    let module = if name == "mod" { of_folder } else { name };
+    parents(path).iter().any(|parent| {
+        let text = std::fs::read_to_string(parent).unwrap_or_default();
+        text.lines().any(|line| declares(line, module))
+    })
+}
+
+#[test]
+fn no_file_lies_about_that_is_no_module() {
+    let rooms = ["common/src", "hermes/src", "worker/src", "openapi/src", "e2e/src"];
+    let files: Vec<PathBuf> = rooms.iter().flat_map(|room| sources(&root().join(room))).collect();
+    assert!(files.len() > 100, "{} files", files.len());
+    let dead: Vec<&PathBuf> = files.iter().filter(|path| !is_compiled(path)).collect();
+    assert!(dead.is_empty(), "declared nowhere, so never compiled: {dead:#?}");
+    assert!(!is_compiled(&root().join("hermes/src/cli/print.rs")), "the test would not notice one");
+}
+
 #[test]
 fn the_wanted_rooms_are_there() {
     for room in [
