@@ -2,15 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use bytes::Bytes;
 use common::cloud::Cloud;
-use common::cloud::store::Key;
+use common::cloud::files::{At, IfMatch};
+use common::cloud::store::{Key, Table};
 use common::domain::names::Queue;
+use tokio::time::Instant;
 
 use crate::announced::Announced;
 use crate::config::{MailFrom, MailSettings, PublicUrl, Trust};
 use crate::mail::sender::Authenticity;
 use crate::secrets::SecretKey;
+
+/// What is written to see whether there is room: as much as a usual mail.
+const PROBE: &[u8] = &[0; 64 * 1024];
+/// How long the outcome of such a write is believed.
+const PROBE_AGE: Duration = Duration::from_secs(1);
 
 /// The shared part.
 pub struct App {
@@ -27,6 +36,7 @@ pub struct App {
     /// What works and what does not.
     pub health: Health,
     trust: Trust,
+    written: tokio::sync::Mutex<Option<(Instant, Option<String>)>>,
 }
 
 impl App {
@@ -40,6 +50,7 @@ impl App {
             announced: Announced::default(),
             health: Health::default(),
             trust: settings.trust,
+            written: tokio::sync::Mutex::default(),
         }
     }
 
@@ -54,13 +65,30 @@ impl App {
     /// What stands in the way of working, asked of the doors themselves; empty when all is well.
     pub async fn obstacles(&self) -> Vec<String> {
         let probe = Key::of("readyz");
-        let (store, queues) = tokio::join!(
-            self.cloud.store.get(common::cloud::store::Table::Projects, &probe),
+        let (store, queues, files) = tokio::join!(
+            self.cloud.store.get(Table::Projects, &probe),
             self.cloud.queues.depth(&Queue::Output),
+            self.unwritable(),
         );
         let store = store.err().map(|error| format!("tables: {error}"));
         let queues = queues.err().map(|error| format!("queues: {error}"));
-        store.into_iter().chain(queues).chain(self.health.failing()).collect()
+        store.into_iter().chain(queues).chain(files).chain(self.health.failing()).collect()
+    }
+
+    /// Why nothing can be written at present: a disk that is full can still be read. Tried once a second at most, however
+    /// many ask.
+    async fn unwritable(&self) -> Option<String> {
+        let mut written = self.written.lock().await;
+        if let Some((at, outcome)) = &*written
+            && at.elapsed() < PROBE_AGE
+        {
+            return outcome.clone();
+        }
+        let (at, bytes) = (At::object("probe"), Bytes::from_static(PROBE));
+        let write = self.cloud.files.put(&at, bytes, IfMatch::Any).await;
+        let outcome = write.err().map(|error| format!("files: {error}"));
+        *written = Some((Instant::now(), outcome.clone()));
+        outcome
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) async fn healthz() -> Json<HealthView> {
     Json(HealthView { status: "ok" })
 }
 
-/// Can it take mail? Asks the tables and the queues themselves.
+/// Can it take mail? Asks the tables and the queues themselves, and writes a file.
 #[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "health", security(()), responses(
     (status = 200, description = "It can", body = HealthView),
     (status = 503, description = "Something behind it does not answer", body = ProblemBody, content_type = "application/problem+json")))]

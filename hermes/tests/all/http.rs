@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
-use common::cloud::failing::{Calls, Door, Fate, When};
+use common::cloud::failing::{Calls, Door, Fate, Operation, When};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{TOKEN, World, mail, read, text};
+use crate::support::{TOKEN, World, mail, read, text, until};
 
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 
@@ -222,10 +222,28 @@ async fn readiness_follows_the_doors() {
     assert!(text(&problem, "detail").contains("tables"), "{problem}");
     assert_eq!(world.call("GET", "/healthz", None).await.0, StatusCode::OK);
     world.plan.heal();
+    world.plan.add(Calls::Of(Operation::PutFile), When::Always, Fate::FailBefore);
+    until("the failed write", async || {
+        let (status, problem) = world.call("GET", "/readyz", None).await;
+        status == StatusCode::SERVICE_UNAVAILABLE && text(&problem, "detail").contains("files")
+    })
+    .await;
+    world.plan.heal();
+    until("the next write", async || world.call("GET", "/readyz", None).await.0 == StatusCode::OK).await;
     world.app.health.ill("email queue", "no answer");
     assert_eq!(world.call("GET", "/readyz", None).await.0, StatusCode::SERVICE_UNAVAILABLE);
     world.app.health.well("email queue");
     assert_eq!(world.call("GET", "/readyz", None).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn many_who_ask_for_readiness_cause_one_write() {
+    let world = World::empty("all");
+    for _ in 0..20 {
+        assert_eq!(world.call("GET", "/readyz", None).await.0, StatusCode::OK);
+    }
+    let writes = world.plan.count(Operation::PutFile, Fate::Pass);
+    assert!((1..20).contains(&writes), "{writes}");
 }
 
 #[tokio::test]
