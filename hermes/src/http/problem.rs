@@ -93,6 +93,7 @@ impl From<OperationError> for Problem {
         match error {
             OperationError::NotFound(detail) => Self::new(StatusCode::NOT_FOUND, detail),
             OperationError::Invalid(detail) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
+            error @ OperationError::BadCursor(_) => Self::bad_request(error.to_string()),
             OperationError::Cloud(error) => error.into(),
         }
     }

@@ -11,7 +11,7 @@ use common::domain::job::{Job, JobState};
 use common::domain::names::Queue;
 use common::messages::{Control, ControlAction, Order};
 
-use super::pages::back_in_time;
+use super::pages::{back_in_time, newest_first};
 use super::{Listed, MAX_PAGE, OperationError, Result, Slice};
 use crate::dispatch;
 
@@ -36,20 +36,12 @@ impl JobFilter {
 
 /// Jobs, newest first.
 pub async fn list(cloud: &Cloud, filter: &JobFilter, slice: Slice) -> Result<Listed<Job>> {
-    if let (Some(project), Some(user)) = (&filter.project, &filter.user) {
-        let key = ProjectUser::new(project.clone(), user.clone());
-        return of_owner(cloud, &key, filter, slice).await;
-    }
     let wanted = |job: &Job| filter.lets_pass(job);
+    if let (Some(project), Some(user)) = (&filter.project, &filter.user) {
+        let query = Query::index("project-index", ProjectUser::new(project.clone(), user.clone()));
+        return newest_first(&*cloud.store, query, &slice, wanted).await;
+    }
     back_in_time(&*cloud.store, "all-index", cloud.clock.now(), &slice, wanted).await
-}
-
-async fn of_owner(cloud: &Cloud, key: &ProjectUser, filter: &JobFilter, slice: Slice) -> Result<Listed<Job>> {
-    let mut query = Query::index("project-index", key).newest_first().limit(slice.limit);
-    query.after = slice.after;
-    let (mut items, next) = cloud.store.find::<Job>(query).await?;
-    items.retain(|job| filter.lets_pass(job));
-    Ok(Listed { items, next: next.map(|cursor| cursor.0) })
 }
 
 /// One job.

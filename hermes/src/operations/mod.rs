@@ -24,9 +24,24 @@ pub enum OperationError {
     /// What was asked for breaks a rule; the text says which and what to do.
     #[error("{0}")]
     Invalid(String),
+    /// No page ended with this cursor.
+    #[error(
+        "the cursor is not one that a page of this list ended with ({0}); give the nextCursor of the page before, or none"
+    )]
+    BadCursor(String),
     /// A door did not do its part.
     #[error(transparent)]
     Cloud(#[from] CloudError),
+}
+
+impl OperationError {
+    /// The failure to read a page: what a door says to be invalid is the cursor, since nothing else comes from outside.
+    fn of_page(after: Option<&Cursor>, error: CloudError) -> Self {
+        match (after, error) {
+            (Some(_), CloudError::Invalid(reason)) => Self::BadCursor(reason),
+            (_, error) => error.into(),
+        }
+    }
 }
 
 impl From<InvalidId> for OperationError {

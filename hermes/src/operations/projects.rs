@@ -58,7 +58,8 @@ pub async fn get(cloud: &Cloud, id: &ProjectId) -> Result<Project> {
 
 /// All projects, in no order.
 pub async fn list(cloud: &Cloud, slice: Slice) -> Result<Listed<Project>> {
-    let (items, next) = cloud.store.list::<Project>(slice.limit, slice.after).await?;
+    let page = cloud.store.list::<Project>(slice.limit, slice.after.clone()).await;
+    let (items, next) = page.map_err(|error| OperationError::of_page(slice.after.as_ref(), error))?;
     Ok(Listed { items, next: next.map(|cursor| cursor.0) })
 }
 

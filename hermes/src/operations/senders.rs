@@ -60,7 +60,8 @@ pub async fn get(cloud: &Cloud, address: &EmailAddress) -> Result<Vec<Sender>> {
 
 /// All senders, in no order.
 pub async fn list(cloud: &Cloud, slice: Slice) -> Result<Listed<Sender>> {
-    let (items, next) = cloud.store.list::<Sender>(slice.limit, slice.after).await?;
+    let page = cloud.store.list::<Sender>(slice.limit, slice.after.clone()).await;
+    let (items, next) = page.map_err(|error| OperationError::of_page(slice.after.as_ref(), error))?;
     Ok(Listed { items, next: next.map(|cursor| cursor.0) })
 }
 

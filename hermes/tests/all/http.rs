@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use common::cloud::failing::{Calls, Door, Fate, Operation, When};
+use common::domain::job::{Job, JobState};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -185,14 +186,82 @@ async fn lists_have_pages_and_filters() {
     assert_eq!(count(world.call("GET", "/v1/jobs?userId=bob", None).await.1), 1);
     assert_eq!(count(world.call("GET", "/v1/jobs?state=done", None).await.1), 0);
     assert_eq!(world.call("GET", "/v1/jobs?state=sleeping", None).await.0, StatusCode::BAD_REQUEST);
-    assert_eq!(
-        world.call("GET", "/v1/mails?cursor=nonsense", None).await.0,
-        StatusCode::UNPROCESSABLE_ENTITY
-    );
     assert_eq!(world.call("GET", "/v1/jobs/unknown", None).await.0, StatusCode::NOT_FOUND);
     world.claimed("amelia#scott").await;
     let (_, claims) = world.call("GET", "/v1/claims", None).await;
     assert_eq!(claims["claims"][0]["workerId"], "worker-1");
+}
+
+#[tokio::test]
+async fn a_cursor_that_no_page_ended_with_is_a_bad_request_on_every_list() {
+    let world = World::with_scott().await;
+    for list in [
+        "/v1/projects?",
+        "/v1/senders?",
+        "/v1/mails?",
+        "/v1/jobs?",
+        "/v1/jobs?projectId=amelia&userId=scott&",
+    ] {
+        for cursor in ["nonsense", "00ff", "5b5d", "2026-03-03~nonsense", "2026-99-99", "~", "%00"] {
+            let (status, problem) = world.call("GET", &format!("{list}cursor={cursor}"), None).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{list}{cursor}: {problem}");
+            assert!(text(&problem, "detail").contains("cursor"), "{problem}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_goes_back_over_any_gap_and_looks_at_so_many_entries_at_once() {
+    let world = World::with_scott().await;
+    world.accepted(mail("0", "the first order")).await;
+    world.clock.advance(Duration::from_hours(24 * 200));
+    for number in 1..=5 {
+        world.clock.advance(Duration::from_secs(1));
+        world.accepted(mail(&number.to_string(), &format!("order {number}"))).await;
+    }
+    let jobs = async |query: &str| {
+        let (status, page) = world.call("GET", &format!("/v1/jobs?{query}"), None).await;
+        assert_eq!(status, StatusCode::OK, "{page}");
+        let of = |job: &Value| text(job, "instruction").to_owned();
+        (page["jobs"].as_array().unwrap().iter().map(of).collect::<Vec<_>>(), page["nextCursor"].clone())
+    };
+    assert_eq!(jobs("limit=200").await.0.len(), 6);
+    for owner in ["", "projectId=amelia&userId=scott&"] {
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let (page, next) = jobs(&format!("{owner}limit=2{cursor}")).await;
+            seen.extend(page);
+            let Some(next) = next.as_str() else { break };
+            cursor = format!("&cursor={}", next.replace('~', "%7E"));
+        }
+        assert_eq!(
+            seen,
+            ["order 5", "order 4", "order 3", "order 2", "order 1", "the first order"],
+            "{owner}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_filter_never_hides_what_lies_behind_other_entries() {
+    let world = World::with_scott().await;
+    let first = world.accepted(mail("0", "the one that runs")).await;
+    let id = common::domain::ids::CommandId::parse(text(&first, "commandId")).unwrap();
+    let begin = |job: &mut Job| {
+        job.state = JobState::Running;
+        std::ops::ControlFlow::Continue(())
+    };
+    world.cloud().store.update::<Job>(&id, begin).await.unwrap().unwrap();
+    for number in 1..=7 {
+        world.clock.advance(Duration::from_secs(1));
+        world.accepted(mail(&number.to_string(), &format!("order {number}"))).await;
+    }
+    for owner in ["", "&projectId=amelia&userId=scott"] {
+        let (_, page) = world.call("GET", &format!("/v1/jobs?state=running&limit=2{owner}"), None).await;
+        assert_eq!(page["jobs"][0]["instruction"], "the one that runs", "{owner}: {page}");
+        let (_, page) = world.call("GET", &format!("/v1/jobs?state=pending&limit=3{owner}"), None).await;
+        assert_eq!(page["jobs"].as_array().unwrap().len(), 3, "{owner}: {page}");
+    }
 }
 
 #[tokio::test]
