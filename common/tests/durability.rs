@@ -12,7 +12,7 @@ use common::cloud::queue::Outgoing;
 use common::cloud::{Cloud, CloudError};
 use common::domain::ids::EmailAddress;
 use common::domain::names::Queue;
-use support::strace::{self, Call};
+use support::strace::{self, Call, synced_between};
 use support::{open, role, runtime, say, start};
 
 const TEST: &str = "an_acknowledged_write_was_synced";
@@ -126,15 +126,6 @@ fn is_filed(calls: &[Call], path: &str, acknowledged: usize) -> bool {
         .succeeded
         .is_some_and(|placed| synced_between(calls, folder.to_str().unwrap(), placed, acknowledged));
     bytes && entry && durable_folder
-}
-
-fn synced_between(calls: &[Call], path: &str, after: usize, before: usize) -> bool {
-    calls.iter().any(|call| {
-        call.is_sync()
-            && call.is_on(path)
-            && call.began > after
-            && call.succeeded.is_some_and(|ended| ended < before)
-    })
 }
 
 /// One sync of the log serves several senders.

@@ -70,3 +70,13 @@ pub(crate) fn read(log: &str) -> Vec<Call> {
 fn success(tail: &str) -> bool {
     tail.rsplit_once(" = ").is_some_and(|(_, answer)| answer.starts_with(|c: char| c.is_ascii_digit()))
 }
+
+/// Whether a path was synced between two moments.
+pub(crate) fn synced_between(calls: &[Call], path: &str, after: usize, before: usize) -> bool {
+    calls.iter().any(|call| {
+        call.is_sync()
+            && call.is_on(path)
+            && call.began > after
+            && call.succeeded.is_some_and(|ended| ended < before)
+    })
+}

@@ -133,7 +133,7 @@ fn a_data_directory_that_cannot_be_used_is_named() {
 }
 
 /// A program that is ended with the test.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {

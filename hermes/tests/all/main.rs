@@ -9,7 +9,11 @@ mod ingest;
 mod interrupts;
 mod mails_of_the_world;
 mod results;
+mod serving;
 mod sites;
 mod stops;
+#[allow(dead_code, reason = "each test binary uses its part")]
+#[path = "../../../common/tests/support/strace.rs"]
+mod strace;
 mod support;
 mod sweep;
