@@ -20,6 +20,8 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::secrets::Secrets;
+
 /// How long a group has between being asked and being killed.
 pub const STOP_GRACE: Duration = Duration::from_secs(2);
 
@@ -58,31 +60,33 @@ impl Launch {
         Ok(Running { child, group })
     }
 
-    /// Runs it to its end without input, keeping the last `keep_bytes` of its output.
+    /// Runs it to its end without input, keeping the last `keep_bytes` of its output, without secrets.
     pub async fn run(
         &self,
         limit: Duration,
         keep_bytes: usize,
+        secrets: &Secrets,
         cancel: &CancellationToken,
     ) -> io::Result<Finished> {
+        let read_bytes = keep_bytes + secrets.longest();
         let mut running = self.start()?;
         drop(running.take_stdin());
-        let stdout = tokio::spawn(tail(running.take_stdout(), keep_bytes));
-        let stderr = tokio::spawn(tail(running.take_stderr(), keep_bytes));
+        let stdout = tokio::spawn(tail(running.take_stdout(), read_bytes));
+        let stderr = tokio::spawn(tail(running.take_stderr(), read_bytes));
         let end = tokio::select! {
             status = running.wait() => End::Exited(status?),
             () = tokio::time::sleep(limit) => End::TimedOut,
             () = cancel.cancelled() => End::Cancelled,
         };
         running.stop(STOP_GRACE).await;
-        let (stdout, stderr) = (last_words(stdout).await, last_words(stderr).await);
-        Ok(Finished { end, output: join_output(&stdout, &stderr) })
+        let words = [last_words(stdout).await, last_words(stderr).await];
+        Ok(Finished { end, output: join_output(words.map(|bytes| secrets.tail(&bytes, keep_bytes))) })
     }
 }
 
-fn join_output(stdout: &[u8], stderr: &[u8]) -> String {
-    let parts = [stdout, stderr].map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned());
-    parts.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("\n")
+fn join_output(parts: [String; 2]) -> String {
+    let parts = parts.iter().map(|part| part.trim());
+    parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
 /// How a child came to its end.
@@ -101,7 +105,7 @@ pub enum End {
 pub struct Finished {
     /// How.
     pub end: End,
-    /// The tail of what it wrote, standard output before standard error.
+    /// The tail of what it wrote, standard output before standard error, without secrets.
     pub output: String,
 }
 

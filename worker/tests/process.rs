@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use worker::process::{End, Launch};
+use worker::secrets::Secrets;
 
 fn launch(argv: &[&str]) -> Launch {
     let path = ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned());
@@ -28,13 +29,17 @@ fn is_alive(pid: &str) -> bool {
 
 #[tokio::test]
 async fn a_child_sees_only_the_environment_it_is_given() {
-    let finished = launch(&["env"]).run(LONG, 10_000, &CancellationToken::new()).await.unwrap();
+    let finished =
+        launch(&["env"]).run(LONG, 10_000, &Secrets::default(), &CancellationToken::new()).await.unwrap();
     assert_eq!(finished.output, "PATH=/usr/local/bin:/usr/bin:/bin");
 }
 
 #[tokio::test]
 async fn only_the_end_of_long_output_is_kept() {
-    let finished = launch(&["seq", "100000"]).run(LONG, 100, &CancellationToken::new()).await.unwrap();
+    let finished = launch(&["seq", "100000"])
+        .run(LONG, 100, &Secrets::default(), &CancellationToken::new())
+        .await
+        .unwrap();
     assert!(matches!(finished.end, End::Exited(status) if status.success()));
     assert!(
         finished.output.len() <= 100 && finished.output.ends_with("99999\n100000"),
@@ -55,7 +60,10 @@ async fn a_limit_ends_the_whole_group_even_when_it_does_not_obey() {
     );
     let begun = Instant::now();
     let limit = Duration::from_secs(2);
-    let finished = launch(&["node", "-e", &script]).run(limit, 100, &CancellationToken::new()).await.unwrap();
+    let finished = launch(&["node", "-e", &script])
+        .run(limit, 100, &Secrets::default(), &CancellationToken::new())
+        .await
+        .unwrap();
     assert_eq!(finished.end, End::TimedOut);
     assert!(begun.elapsed() < Duration::from_secs(8));
     assert!(!is_alive(&std::fs::read_to_string(place).unwrap()), "the grandchild is gone as well");
@@ -65,7 +73,7 @@ async fn a_limit_ends_the_whole_group_even_when_it_does_not_obey() {
 async fn a_cancelled_child_is_gone() {
     let cancel = CancellationToken::new();
     cancel.cancel();
-    let finished = launch(&["sleep", "1000"]).run(LONG, 100, &cancel).await.unwrap();
+    let finished = launch(&["sleep", "1000"]).run(LONG, 100, &Secrets::default(), &cancel).await.unwrap();
     assert_eq!(finished.end, End::Cancelled);
 }
 

@@ -16,6 +16,7 @@ use super::prompt::prompt;
 use super::{Cut, Failure, JobContext, Trouble};
 use crate::process::{Launch, Running, STOP_GRACE, last_words, tail};
 use crate::secrets::Secrets;
+use crate::text::plain;
 
 mod events;
 
@@ -23,7 +24,7 @@ pub use events::AgentCommand;
 use events::{Event, Finish};
 
 /// A longer line of the agent is cut.
-const MAX_LINE_BYTES: u64 = 1024 * 1024;
+const MAX_LINE_BYTES: usize = 1024 * 1024;
 /// A longer transcript keeps its beginning.
 const MAX_TRANSCRIPT_BYTES: usize = 16 * 1024 * 1024;
 const STDERR_TAIL_BYTES: usize = 4096;
@@ -62,7 +63,7 @@ pub async fn run(context: &JobContext, checkout: &Checkout) -> Result<AgentRepor
     match result {
         Ok(finish) => {
             report.usage = finish.usage;
-            report.summary = context.settings.secrets.redact(&finish.summary);
+            report.summary = context.settings.secrets.redact(&plain(&finish.summary, usize::MAX));
             if finish.is_error {
                 let detail = format!("the agent reported an error: {}", report.summary);
                 return Err((failed("agent-error", detail).into(), report));
@@ -143,7 +144,7 @@ async fn once(
         failed("agent-start", format!("the agent could not be started (AGENT_COMMAND): {error}"))
     })?;
     tracing::info!(command.id = %context.work.command_id, "the agent was started");
-    let stderr = tokio::spawn(tail(running.take_stderr(), STDERR_TAIL_BYTES));
+    let stderr = tokio::spawn(tail(running.take_stderr(), STDERR_TAIL_BYTES + settings.secrets.longest()));
     let stdin = running.take_stdin();
     let input = prompt.to_owned();
     let feed = tokio::spawn(async move {
@@ -163,7 +164,8 @@ async fn once(
 }
 
 fn with_words(detail: &str, stderr: &[u8], secrets: &Secrets) -> String {
-    let words = secrets.redact(String::from_utf8_lossy(stderr).trim());
+    let words = secrets.tail(stderr, STDERR_TAIL_BYTES);
+    let words = words.trim();
     if words.is_empty() { detail.to_owned() } else { format!("{detail}; its last words: {words}") }
 }
 
@@ -175,7 +177,8 @@ async fn watch(
 ) -> Result<Seen, Trouble> {
     let patience = context.settings.patience;
     let Some(stdout) = running.take_stdout() else { return Ok(Seen::Nothing) };
-    let mut lines = Lines::new(stdout);
+    let secrets = &context.settings.secrets;
+    let mut lines = Lines::new(stdout, MAX_LINE_BYTES + secrets.longest());
     let mut deadline = Instant::now() + patience.first_event;
     let mut heard = false;
     let mut finish = None;
@@ -198,7 +201,7 @@ async fn watch(
             return Ok(finish
                 .map_or_else(|| Seen::Gone("the agent ended without a result".to_owned()), Seen::Finished));
         };
-        talk.keep(&line);
+        talk.keep(&secrets.head(&line, MAX_LINE_BYTES));
         let Some(event) = Event::parse(&line) else { continue };
         heard = true;
         deadline = Instant::now() + if finish.is_some() { patience.after_result } else { patience.silence };
@@ -225,21 +228,22 @@ impl Talk {
 /// Lines of bounded length; what is beyond the bound is dropped. May be dropped between two lines only, or with the child.
 struct Lines {
     reader: BufReader<ChildStdout>,
+    max_bytes: usize,
     partial: Vec<u8>,
 }
 
 impl Lines {
-    fn new(stdout: ChildStdout) -> Self {
-        Self { reader: BufReader::new(stdout), partial: Vec::new() }
+    fn new(stdout: ChildStdout, max_bytes: usize) -> Self {
+        Self { reader: BufReader::new(stdout), max_bytes, partial: Vec::new() }
     }
 
     /// The next line; none at the end. What was read of an unfinished line is kept when the future is dropped.
     async fn next(&mut self) -> Option<Vec<u8>> {
         loop {
-            let room = MAX_LINE_BYTES.saturating_sub(self.partial.len() as u64);
+            let room = self.max_bytes.saturating_sub(self.partial.len()) as u64;
             if room == 0 {
                 let mut rest = Vec::new();
-                (&mut self.reader).take(MAX_LINE_BYTES).read_until(b'\n', &mut rest).await.ok()?;
+                (&mut self.reader).take(self.max_bytes as u64).read_until(b'\n', &mut rest).await.ok()?;
                 if rest.is_empty() || rest.ends_with(b"\n") {
                     return Some(std::mem::take(&mut self.partial));
                 }

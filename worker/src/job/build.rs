@@ -94,10 +94,10 @@ async fn run(
         env: settings.environment.for_build(&workspace.home(), &workspace.tmp()),
         lock: Some(workspace.lock()),
     };
-    let finished = launch.run(LIMIT, KEPT_OUTPUT_BYTES, context.stopper.token()).await;
+    let finished = launch.run(LIMIT, KEPT_OUTPUT_BYTES, &settings.secrets, context.stopper.token()).await;
     let Finished { end, output } =
         finished.map_err(|error| build_failed(step, format!("{step} ({shown}): {error}")))?;
-    let output = settings.secrets.redact(last_chars(&output));
+    let output = last_chars(&output);
     match end {
         End::Exited(status) if status.success() => Ok(()),
         End::Exited(status) => {

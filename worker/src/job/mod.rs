@@ -79,7 +79,8 @@ pub async fn run(context: &JobContext, journal: &mut Journal) -> Run {
             }
             ending.summary = failure.owner_text;
             let detail = format!("{}: {}", failure.code, failure.detail);
-            ending.error = Some(plain(&context.settings.secrets.redact(&detail), MAX_TEXT_CHARS));
+            ending.error =
+                Some(plain(&context.settings.secrets.redact(&plain(&detail, usize::MAX)), MAX_TEXT_CHARS));
             Run::Ended(failure.outcome, Box::new(ending))
         }
     }
