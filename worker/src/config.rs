@@ -9,8 +9,10 @@ use common::config::{CloudSettings, LogSettings, RepoSettings};
 use common::domain::ids::WorkerId;
 
 mod environment;
+mod programs;
 
 pub use environment::{ChildEnvironment, old_bindings};
+pub use programs::{Programs, is_program};
 
 use crate::job::agent::AgentCommand;
 use crate::sandbox::Sandbox;

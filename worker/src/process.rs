@@ -28,7 +28,7 @@ pub const STOP_GRACE: Duration = Duration::from_secs(2);
 /// What to start.
 #[derive(Debug, Clone)]
 pub struct Launch {
-    /// Program and arguments.
+    /// Program and arguments. The program is a path: a name would be looked for from within `dir`.
     pub argv: Vec<String>,
     /// Where.
     pub dir: PathBuf,
@@ -41,10 +41,10 @@ pub struct Launch {
 impl Launch {
     /// Starts it in its own process group with all three streams piped.
     pub fn start(&self) -> io::Result<Running> {
-        let (program, arguments) = self
-            .argv
-            .split_first()
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"))?;
+        let (program, arguments) =
+            self.argv.split_first().filter(|(program, _)| program.contains('/')).ok_or_else(|| {
+                io::Error::new(io::ErrorKind::InvalidInput, "the program is not given by its path")
+            })?;
         #[allow(clippy::disallowed_methods, reason = "this is the place that starts children")]
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&self.dir).env_clear().envs(&self.env);

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::config::{ChildEnvironment, RunSettings, old_bindings};
 use crate::job::JobSettings;
-use crate::job::agent::Patience;
+use crate::job::agent::{NoAgent, Patience};
 use crate::job::message::Identity;
 use crate::me::Me;
 use crate::sandbox::{self, NoSandbox};
@@ -24,6 +24,9 @@ pub enum StartError {
     /// Agent and build cannot be kept apart as asked.
     #[error(transparent)]
     Sandbox(#[from] NoSandbox),
+    /// There is no agent.
+    #[error(transparent)]
+    Agent(#[from] NoAgent),
     /// The working folders cannot be used.
     #[error(
         "the working folders at {path} cannot be used: {error}; set WORKSPACE_PATH to a folder that can be written"
@@ -78,14 +81,15 @@ fn job_settings(settings: &RunSettings) -> Result<JobSettings, StartError> {
     };
     let workspaces = settings.workspaces().map_err(unusable)?;
     std::fs::create_dir_all(&workspaces).map_err(unusable)?;
+    let environment = ChildEnvironment::from_settings(children, &workspaces);
     Ok(JobSettings {
-        agent: children.agent_command.clone(),
+        agent: children.agent_command.resolve(environment.programs())?,
         patience: Patience::default(),
         identity: Identity { name: children.commit_name.clone(), email: children.commit_email.clone() },
         repos: settings.repos.rules(),
         git_token: children.github_token.clone(),
         secrets: Secrets::of([children.github_token.clone(), children.anthropic_api_key.clone()]),
-        environment: ChildEnvironment::from_settings(children, &workspaces),
+        environment,
         workspaces,
     })
 }

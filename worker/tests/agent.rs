@@ -60,16 +60,18 @@ async fn attempt(agent: &str, patience: Patience, max_minutes: Option<u32>) -> (
         attempt: 1,
         charged: false,
     };
-    let both = [("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())];
+    let environment = ChildEnvironment::of_path("/usr/local/bin:/usr/bin:/bin");
+    let agent = AgentCommand::parse(agent).unwrap();
     let settings = JobSettings {
         workspaces: world.path("workspaces"),
-        agent: AgentCommand::parse(agent).unwrap(),
+        // One that is gone since the start is left as it was.
+        agent: agent.resolve(environment.programs()).unwrap_or(agent),
         patience,
         identity: Identity { name: "Worker".into(), email: "worker@example.org".into() },
         repos: RepoRules { hosts: Vec::new(), allow_files: true },
         git_token: None,
         secrets: Secrets::default(),
-        environment: ChildEnvironment::of(both.into()),
+        environment,
     };
     let context = JobContext {
         interrupted: Vec::new(),

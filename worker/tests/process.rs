@@ -7,17 +7,17 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
+use worker::config::Programs;
 use worker::process::{End, Launch};
 use worker::secrets::Secrets;
 
 fn launch(argv: &[&str]) -> Launch {
     let path = ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned());
-    Launch {
-        argv: argv.iter().map(|word| (*word).to_owned()).collect(),
-        dir: "/".into(),
-        env: BTreeMap::from([path]),
-        lock: None,
+    let mut argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
+    if let Some(name) = argv.first_mut().filter(|name| !name.contains('/')) {
+        *name = Programs::of_path(&path.1).find(name).expect("it is installed");
     }
+    Launch { argv, dir: "/".into(), env: BTreeMap::from([path]), lock: None }
 }
 
 const LONG: Duration = Duration::from_mins(1);
@@ -32,6 +32,17 @@ async fn a_child_sees_only_the_environment_it_is_given() {
     let finished =
         launch(&["env"]).run(LONG, 10_000, &Secrets::default(), &CancellationToken::new()).await.unwrap();
     assert_eq!(finished.output, "PATH=/usr/local/bin:/usr/bin:/bin");
+}
+
+#[tokio::test]
+async fn a_bare_name_is_never_looked_for_in_the_folder_of_the_child() {
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/bin/true", folder.path().join("agent")).unwrap();
+    let mut bare = launch(&["env"]);
+    bare.argv[0] = "agent".into();
+    bare.dir = folder.path().to_owned();
+    bare.env.insert("PATH".into(), format!(".::{}", folder.path().display()));
+    assert!(bare.start().unwrap_err().to_string().contains("path"));
 }
 
 #[tokio::test]

@@ -150,6 +150,17 @@ fn a_data_directory_that_cannot_be_used_is_an_error_that_says_what_to_do() {
     assert!(last.contains("ERROR") && last.contains("WORKSPACE_PATH"), "{last}");
 }
 
+#[test]
+fn a_worker_without_its_agent_does_not_start_and_says_what_to_set() {
+    let world = World::new();
+    let env = [("SANDBOX", "off"), ("AGENT_COMMAND", "claude"), ("PATH", ".:/no/such/folder")];
+    let mut program = Program::start(&world, &env);
+    assert!(!program.ends().success());
+    let last = program.log.last().unwrap();
+    assert!(last.contains("AGENT_COMMAND") && last.contains("`demo-agent`"), "{last}");
+    assert!(!program.log.iter().any(|line| line.contains("is ready")));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_worker_is_followed_by_another_that_finishes_its_job_once() {
     let world = World::new();

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::ChildSettings;
+use super::{ChildSettings, Programs};
 use crate::secrets::Secret;
 
 /// What agent and build see of the environment; it starts empty.
 #[derive(Debug, Clone, Default)]
 pub struct ChildEnvironment {
+    programs: Programs,
     both: BTreeMap<String, String>,
     agent: BTreeMap<String, String>,
     build: BTreeMap<String, String>,
@@ -16,7 +17,7 @@ pub struct ChildEnvironment {
 }
 
 /// Handed on to agent and build when set.
-const FOR_BOTH: [&str; 6] = ["PATH", "LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ"];
+const FOR_BOTH: [&str; 5] = ["LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ"];
 /// Handed on to the build only: how npm reaches its registry.
 const FOR_BUILD: [&str; 16] = [
     "npm_config_cache",
@@ -50,7 +51,9 @@ impl ChildEnvironment {
             ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", Some("1".to_owned())),
             ("DISABLE_AUTOUPDATER", Some("1".to_owned())),
         ];
+        let path = present(&["PATH"]).remove("PATH");
         Self {
+            programs: path.as_deref().map(Programs::of_path).unwrap_or_default(),
             both: present(&FOR_BOTH),
             agent: agent.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
             build: present(&FOR_BUILD),
@@ -58,15 +61,20 @@ impl ChildEnvironment {
         }
     }
 
-    /// Only what agent and build both see.
-    pub fn of(both: BTreeMap<String, String>) -> Self {
-        Self { both, ..Self::default() }
+    /// Nothing but a PATH.
+    pub fn of_path(path: &str) -> Self {
+        Self { programs: Programs::of_path(path), ..Self::default() }
+    }
+
+    /// Where programs are looked up.
+    pub fn programs(&self) -> &Programs {
+        &self.programs
     }
 
     /// The whole environment of the agent.
     pub fn for_agent(&self, home: &Path, tmp: &Path) -> BTreeMap<String, String> {
         let own = ("CLAUDE_CONFIG_DIR".to_owned(), home.join(".claude").display().to_string());
-        Self::places(home, tmp).chain([own]).chain(self.both.clone()).chain(self.agent.clone()).collect()
+        self.places(home, tmp).chain([own]).chain(self.both.clone()).chain(self.agent.clone()).collect()
     }
 
     /// The whole environment of install and build.
@@ -74,14 +82,15 @@ impl ChildEnvironment {
         let cache = ("npm_config_cache".to_owned(), self.npm_cache.display().to_string());
         let switches =
             [("CI", "1"), ("ASTRO_TELEMETRY_DISABLED", "1")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-        let ours = Self::places(home, tmp).chain([cache]).chain(switches);
+        let ours = self.places(home, tmp).chain([cache]).chain(switches);
         ours.chain(self.both.clone()).chain(self.build.clone()).collect()
     }
 
-    fn places(home: &Path, tmp: &Path) -> impl Iterator<Item = (String, String)> + use<> {
-        [("HOME", home), ("TMPDIR", tmp)]
-            .map(|(name, path)| (name.to_owned(), path.display().to_string()))
-            .into_iter()
+    fn places(&self, home: &Path, tmp: &Path) -> impl Iterator<Item = (String, String)> + use<> {
+        let path = ("PATH".to_owned(), self.programs.path());
+        let folders = [("HOME", home), ("TMPDIR", tmp)]
+            .map(|(name, path)| (name.to_owned(), path.display().to_string()));
+        folders.into_iter().chain([path])
     }
 }
 

@@ -20,7 +20,7 @@ use crate::text::plain;
 
 mod events;
 
-pub use events::AgentCommand;
+pub use events::{AgentCommand, NoAgent};
 use events::{Event, Finish};
 
 /// A longer line of the agent is cut.

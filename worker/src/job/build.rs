@@ -82,12 +82,17 @@ fn regular_file(path: &Path) -> Option<Vec<u8>> {
 async fn run(
     context: &JobContext,
     checkout: &Checkout,
-    argv: Vec<String>,
+    mut argv: Vec<String>,
     step: &'static str,
 ) -> Result<(), Trouble> {
     let settings = &context.settings;
     let workspace = &checkout.workspace;
     let shown = argv.join(" ");
+    if let Some(program) = argv.first_mut().filter(|program| !program.contains('/')) {
+        *program = settings.environment.programs().find(program).ok_or_else(|| {
+            build_failed(step, format!("{step} ({shown}): {program} is not on the PATH of the worker"))
+        })?;
+    }
     let launch = Launch {
         argv,
         dir: workspace.repo(),

@@ -1,9 +1,12 @@
-//! How the agent is called and what its event lines say. Pure.
+//! How the agent is called and what its event lines say.
+
+use std::path::PathBuf;
 
 use common::domain::budget::Usage;
 use common::messages::Work;
 use serde::Deserialize;
 
+use crate::config::{Programs, is_program};
 use crate::job::workspace::Workspace;
 
 /// The program that is called by its well-known name gets the arguments that make it speak.
@@ -24,6 +27,17 @@ const CLAUDE_ARGUMENTS: [&str; 12] = [
     "--disable-slash-commands",
 ];
 
+/// The built-in agent, which lies beside the worker.
+const DEMO: &str = "demo-agent";
+
+/// There is no such agent.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the agent {0:?} was not found (a bare name is looked up on the PATH); set AGENT_COMMAND to an agent that is \
+     installed, or to `demo-agent` for the built-in one"
+)]
+pub struct NoAgent(String);
+
 /// How the agent is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentCommand(Vec<String>);
@@ -39,6 +53,18 @@ impl AgentCommand {
         Ok(Self(words))
     }
 
+    /// The same with the program's absolute path, so that nothing of a repository is started in its stead.
+    pub fn resolve(&self, programs: &Programs) -> Result<Self, NoAgent> {
+        let missing = || NoAgent(self.0.first().cloned().unwrap_or_default());
+        let (program, arguments) = self.0.split_first().ok_or_else(missing)?;
+        let found = match program.as_str() {
+            path if path.contains('/') => existing(std::path::absolute(path).ok()),
+            DEMO => programs.find(DEMO).or_else(|| existing(beside_us(DEMO))),
+            name => programs.find(name),
+        };
+        Ok(Self([vec![found.ok_or_else(missing)?], arguments.to_vec()].concat()))
+    }
+
     /// The argument vector for this work.
     pub fn argv(&self, work: &Work, workspace: &Workspace) -> Vec<String> {
         let mut argv = self.0.clone();
@@ -52,6 +78,14 @@ impl AgentCommand {
         }
         argv
     }
+}
+
+fn existing(path: Option<PathBuf>) -> Option<String> {
+    path.filter(|path| is_program(path))?.to_str().map(str::to_owned)
+}
+
+fn beside_us(name: &str) -> Option<PathBuf> {
+    Some(std::env::current_exe().ok()?.with_file_name(name))
 }
 
 /// One line of the agent.
@@ -125,6 +159,18 @@ mod tests {
         );
         assert!(AgentCommand::parse("").is_err());
         assert!(AgentCommand::parse("'open").is_err());
+    }
+
+    #[test]
+    fn an_agent_is_found_before_any_repository_is_entered() {
+        let programs = Programs::of_path("/usr/bin:/bin");
+        let resolved = |text: &str| AgentCommand::parse(text).unwrap().resolve(&programs);
+        assert!(resolved("env -i x").unwrap().0[0].ends_with("bin/env"));
+        assert_eq!(resolved("env -i x").unwrap().0[1..], ["-i", "x"]);
+        for missing in ["no-such-agent", "./env", "/no/such/agent", "/"] {
+            let told = resolved(missing).unwrap_err().to_string();
+            assert!(told.contains("AGENT_COMMAND") && told.contains("demo-agent"), "{told}");
+        }
     }
 
     #[test]
