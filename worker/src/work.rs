@@ -59,15 +59,19 @@ impl Message<'_> {
             };
         let intake = intake::complete(&me.cloud.store, draft).await?;
         let work = &intake.work;
-        if work.project_user() != self.tenure.fence.project_key {
+        let ours = &self.tenure.fence.project_key;
+        if work.project_user() != *ours {
             let reason = format!("the message is for {}, which has another queue", work.project_user());
             return self.bury(&reason).await;
         }
         let now = me.cloud.clock.now();
-        let row = intake::ensure_job(&me.cloud.store, work, now).await?;
         let thread = intake::ensure_thread(&me.cloud.store, work, now).await?;
-        if thread.project_id != work.project_id {
-            return self.bury(&format!("thread {} belongs to another project", thread.thread_id)).await;
+        if thread.project_key != *ours {
+            return self.bury(&format!("thread {} belongs to somebody else", thread.thread_id)).await;
+        }
+        let row = intake::ensure_job(&me.cloud.store, work, now).await?;
+        if row.project_key != *ours || row.thread_id != thread.thread_id {
+            return self.bury(&format!("command {} belongs to other work", row.command_id)).await;
         }
         let target = SiteTarget::Thread(work.project_id.clone(), thread.preview_key);
         if let Some(outcome) = row.outcome {

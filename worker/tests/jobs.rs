@@ -411,8 +411,37 @@ async fn a_branch_that_cannot_exist_is_refused_and_a_thread_of_another_project_i
     let mut foreign = work("c-2", "abcdef1", HOURS);
     foreign["projectId"] = json!("florist");
     world.order("florist#amelia", foreign).await;
-    assert!(world.next(Queue::Dead).await.attributes["reason"].contains("another project"));
+    assert!(world.next(Queue::Dead).await.attributes["reason"].contains("somebody else"));
     assert_eq!(remote.branches(), ["main"]);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_with_a_thread_or_command_of_somebody_else_is_put_aside() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    world.project("florist", &remote).await;
+    let worker = world.worker(&["--capacity", "3"]);
+    world.order(KEY, work("c-1", "abcdef1", HOURS)).await;
+    let first = world.result().await;
+    assert_eq!(first.outcome, JobOutcome::Changed, "{first:?}");
+    let foreign = |command: &str, thread: &str, project: &str, user: &str| {
+        let mut message = work(command, thread, "change \"8 to 20\" to \"stolen\"");
+        (message["projectId"], message["userId"]) = (json!(project), json!(user));
+        message
+    };
+    world.order("bakery#bob", foreign("c-2", "abcdef1", "bakery", "bob")).await;
+    let reason = world.next(Queue::Dead).await.attributes["reason"].clone();
+    assert_eq!(reason, "thread abcdef1 belongs to somebody else");
+    assert!(world.job("c-2").await.is_none(), "nothing is left waiting");
+    for (key, project, user) in [("bakery#bob", "bakery", "bob"), ("florist#amelia", "florist", "amelia")] {
+        world.order(key, foreign("c-1", &format!("bbbbbb{}", user.len()), project, user)).await;
+        assert_eq!(world.next(Queue::Dead).await.attributes["reason"], "command c-1 belongs to other work");
+    }
+    assert_eq!(world.depth(Queue::Output).await, 0, "nobody is told of it");
+    assert_eq!(remote.messages("thread-abcdef1").len(), 1);
+    assert_eq!(remote.branches().len(), 2);
+    assert_eq!(world.page(&first, "index.html").unwrap(), "<title>Bakery</title><p>Open 8 to 20</p>\n");
     worker.stop().await;
 }
 
