@@ -152,7 +152,7 @@ async fn links_are_not_followed() {
         let at = At::page(&site, key);
         assert!(cloud.files.get(&at).await.is_err(), "{key}");
         assert!(cloud.files.put(&at, "changed".into(), IfMatch::Any).await.is_err(), "{key}");
-        assert!(cloud.files.copy(&at, &At::object("copy")).await.is_err(), "{key}");
+        assert!(cloud.files.copy(&at, &At::object("copy"), IfMatch::Any).await.is_err(), "{key}");
         assert!(cloud.files.delete(&at).await.is_err(), "{key}");
     }
     assert_eq!(cloud.files.list(&Space::Site(site), "").await.unwrap(), ["index.html"]);
@@ -167,7 +167,7 @@ async fn nothing_half_written_stays_behind() {
         let _ = cloud.files.put(&At::object("a"), "x".into(), IfMatch::Absent).await;
     }
     cloud.files.put(&At::object("a/b"), "x".into(), IfMatch::Any).await.unwrap_err();
-    cloud.files.copy(&At::object("a"), &At::object("b")).await.unwrap();
+    cloud.files.copy(&At::object("a"), &At::object("b"), IfMatch::Any).await.unwrap();
     cloud.mailer.send(&mail("one", "x")).await.unwrap();
     let left: Vec<_> =
         fs::read_dir(dir.path().join("tmp")).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -240,6 +240,8 @@ macro_rules! contract_cases {
                 an_etag_of_nothing_is_a_conflict: Nothing,
                 a_copy_is_a_file_of_its_own: Nothing,
                 a_copy_reaches_from_objects_to_sites: Nothing,
+                a_copy_is_made_once: Nothing,
+                a_copy_replaces_on_its_etag: Nothing,
                 a_copy_of_nothing_is_not_found: Nothing,
                 a_deleted_file_is_gone: Nothing,
                 deleting_nothing_is_fine: Nothing,

@@ -98,8 +98,9 @@ pub trait Files: Send + Sync {
     /// Whether something is there.
     async fn exists(&self, at: &At) -> Result<bool>;
 
-    /// Copies on the far side, without the bytes passing through here. [`super::CloudError::NotFound`] without a source.
-    async fn copy(&self, from: &At, to: &At) -> Result<Etag>;
+    /// Copies on the far side, without the bytes passing through here. [`super::CloudError::NotFound`] without a
+    /// source, [`super::CloudError::Conflict`] when the condition does not hold for what is at `to`.
+    async fn copy(&self, from: &At, to: &At, condition: IfMatch) -> Result<Etag>;
 
     /// Deletes; fine when nothing is there.
     async fn delete(&self, at: &At) -> Result<()>;

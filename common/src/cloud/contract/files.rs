@@ -125,7 +125,7 @@ pub(super) async fn an_etag_of_nothing_is_a_conflict(stage: Stage) {
 pub(super) async fn a_copy_is_a_file_of_its_own(stage: Stage) {
     let (from, to) = (stage.object("from"), stage.object("deep/er/to"));
     stage.write(&from, "first").await;
-    let etag = stage.cloud.files.copy(&from, &to).await.unwrap();
+    let etag = stage.cloud.files.copy(&from, &to, IfMatch::Any).await.unwrap();
     stage.write(&from, "second").await;
     let copy = stage.cloud.files.get(&to).await.unwrap().unwrap();
     assert_eq!((copy.bytes, copy.etag), (Bytes::from("first"), etag));
@@ -135,13 +135,35 @@ pub(super) async fn a_copy_reaches_from_objects_to_sites(stage: Stage) {
     let (from, to) = (stage.object("release"), At::page(&stage.site(), "about/index.html"));
     stage.write(&to, "old").await;
     stage.write(&from, "new").await;
-    stage.cloud.files.copy(&from, &to).await.unwrap();
+    stage.cloud.files.copy(&from, &to, IfMatch::Any).await.unwrap();
     assert_eq!(stage.content(&to).await.unwrap(), "new");
+}
+
+pub(super) async fn a_copy_is_made_once(stage: Stage) {
+    let (from, to) = (stage.object("from"), At::page(&stage.site(), "once.html"));
+    stage.write(&from, "first").await;
+    stage.cloud.files.copy(&from, &to, IfMatch::Absent).await.unwrap();
+    stage.write(&from, "second").await;
+    assert_conflict(stage.cloud.files.copy(&from, &to, IfMatch::Absent).await);
+    assert_eq!(stage.content(&to).await.unwrap(), "first");
+}
+
+pub(super) async fn a_copy_replaces_on_its_etag(stage: Stage) {
+    let (from, to) = (stage.object("from"), At::page(&stage.site(), "page.html"));
+    let old = stage.write(&to, "old").await;
+    stage.write(&from, "new").await;
+    let new = stage.cloud.files.copy(&from, &to, IfMatch::Etag(old.clone())).await.unwrap();
+    stage.write(&from, "newer").await;
+    assert_conflict(stage.cloud.files.copy(&from, &to, IfMatch::Etag(old)).await);
+    assert_eq!(stage.content(&to).await.unwrap(), "new");
+    stage.cloud.files.delete(&to).await.unwrap();
+    assert_conflict(stage.cloud.files.copy(&from, &to, IfMatch::Etag(new)).await);
+    assert_eq!(stage.content(&to).await, None);
 }
 
 pub(super) async fn a_copy_of_nothing_is_not_found(stage: Stage) {
     let to = stage.object("to");
-    assert_not_found(stage.cloud.files.copy(&stage.object("from"), &to).await);
+    assert_not_found(stage.cloud.files.copy(&stage.object("from"), &to, IfMatch::Any).await);
     assert_eq!(stage.content(&to).await, None);
 }
 
@@ -194,8 +216,8 @@ pub(super) async fn unclean_keys_are_invalid(stage: Stage) {
         assert_invalid(stage.cloud.files.get(&at).await);
         assert_invalid(stage.cloud.files.read_range(&at, 0, 1).await);
         assert_invalid(stage.cloud.files.exists(&at).await);
-        assert_invalid(stage.cloud.files.copy(&at, &stage.object("a")).await);
-        assert_invalid(stage.cloud.files.copy(&stage.object("a"), &at).await);
+        assert_invalid(stage.cloud.files.copy(&at, &stage.object("a"), IfMatch::Any).await);
+        assert_invalid(stage.cloud.files.copy(&stage.object("a"), &at, IfMatch::Any).await);
         assert_invalid(stage.cloud.files.delete(&at).await);
     }
     for prefix in ["../", "a/../b", "/", "a//", "a\0"] {

@@ -139,8 +139,8 @@ impl Files for Around<dyn Files> {
         self.plan.around(Operation::FileExists, self.door.exists(at)).await
     }
 
-    async fn copy(&self, from: &At, to: &At) -> Result<Etag> {
-        self.plan.around(Operation::CopyFile, self.door.copy(from, to)).await
+    async fn copy(&self, from: &At, to: &At, condition: IfMatch) -> Result<Etag> {
+        self.plan.around(Operation::CopyFile, self.door.copy(from, to, condition)).await
     }
 
     async fn delete(&self, at: &At) -> Result<()> {

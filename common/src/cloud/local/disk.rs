@@ -176,8 +176,8 @@ impl Disk {
         std::fs::read(self.path(at)).map(|bytes| etag(&bytes)).map_err(|e| failed("reading", at, &e))
     }
 
-    /// Copies a file.
-    pub(super) fn copy(&self, from: &At, to: &At) -> Result<Etag> {
+    /// Copies a file if the condition holds for the place it goes to.
+    pub(super) fn copy(&self, from: &At, to: &At, condition: &IfMatch) -> Result<Etag> {
         if self.look("copying", from)? != Found::File {
             return Err(CloudError::NotFound(from.to_string()));
         }
@@ -188,7 +188,7 @@ impl Disk {
         })?;
         let etag =
             std::fs::read(fresh.path()).map(|bytes| etag(&bytes)).map_err(|e| failed("copying", from, &e))?;
-        self.place(to, &fresh, &IfMatch::Any)?;
+        self.place(to, &fresh, condition)?;
         Ok(etag)
     }
 

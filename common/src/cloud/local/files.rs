@@ -60,11 +60,11 @@ impl Files for LocalFiles {
             .await
     }
 
-    async fn copy(&self, from: &At, to: &At) -> Result<Etag> {
+    async fn copy(&self, from: &At, to: &At, condition: IfMatch) -> Result<Etag> {
         paths::check_key(from)?;
         paths::check_key(to)?;
         let (from, to) = (from.clone(), to.clone());
-        self.blocking("copying a file", move |disk| disk.copy(&from, &to)).await
+        self.blocking("copying a file", move |disk| disk.copy(&from, &to, &condition)).await
     }
 
     async fn delete(&self, at: &At) -> Result<()> {
