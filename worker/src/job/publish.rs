@@ -1,6 +1,8 @@
 //! The built site at its target, by manifest: contents first (harmless), then the manifest on condition (here a stale
 //! worker fails), then the pages, then the removals. Whoever finds a half-done publication finishes it first.
 
+mod switch;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use common::domain::site::{Manifest, ManifestState, SiteFile};
 use common::domain::timestamp::Timestamp;
 use tokio::task::JoinSet;
 
+use self::switch::Before;
 use super::handover::Site;
 use super::{Cut, Failure, JobContext, Trouble};
 
@@ -25,30 +28,17 @@ const MAX_CONFLICTS: usize = 5;
 pub async fn publish(context: &JobContext, site: &Site, commit_id: &str) -> Result<Timestamp, Trouble> {
     let publication = Publication { files: context.files.clone(), target: context.target.clone() };
     let contents = hash_all(site).await.map_err(failed)?;
-    let published = async {
-        for _ in 0..MAX_CONFLICTS {
-            let before = publication.settled().await?;
-            if before.as_ref().is_some_and(|(manifest, _)| manifest.epoch > context.epoch) {
-                return Err(CloudError::FenceLost(publication.target.local_host()));
-            }
-            let wanted = Manifest {
-                command_id: context.work.command_id.clone(),
-                commit_id: commit_id.to_owned(),
-                epoch: context.epoch,
-                state: ManifestState::Publishing,
-                published_at: context.clock.now(),
-                files: contents.iter().map(|(path, (_, file))| (path.clone(), file.clone())).collect(),
-                removed: Vec::new(),
-            };
-            match publication.replace(before, wanted, &contents).await {
-                Err(CloudError::Conflict(_)) => {}
-                result => return result,
-            }
-        }
-        Err(CloudError::Throttled(format!("the manifest of {}", publication.target.local_host())))
+    let wanted = Manifest {
+        command_id: context.work.command_id.clone(),
+        commit_id: commit_id.to_owned(),
+        epoch: context.epoch,
+        state: ManifestState::Publishing,
+        published_at: context.clock.now(),
+        files: contents.iter().map(|(path, (_, file))| (path.clone(), file.clone())).collect(),
+        removed: Vec::new(),
     };
     tokio::select! {
-        published = published => published.map_err(|error| match error {
+        published = publication.put_up(wanted, &contents) => published.map_err(|error| match error {
             CloudError::FenceLost(_) => Trouble::Cut(Cut::FenceLost),
             error => failed(error).into(),
         }),
@@ -124,6 +114,24 @@ impl Publication {
         At::object(self.target.manifest_key())
     }
 
+    /// Publishes against whatever is in place; a stale worker fails here.
+    async fn put_up(&self, wanted: Manifest, contents: &Contents) -> CloudResult<Timestamp> {
+        for _ in 0..MAX_CONFLICTS {
+            let before = match self.settled().await {
+                Err(CloudError::Conflict(_)) => continue,
+                settled => settled?,
+            };
+            if before.as_ref().is_some_and(|(manifest, _)| manifest.epoch > wanted.epoch) {
+                return Err(CloudError::FenceLost(self.target.local_host()));
+            }
+            match self.replace(before, wanted.clone(), contents).await {
+                Err(CloudError::Conflict(_)) => {}
+                result => return result,
+            }
+        }
+        Err(CloudError::Throttled(format!("the manifest of {}", self.target.local_host())))
+    }
+
     /// The manifest that is in place, after finishing a publication that was cut off.
     async fn settled(&self) -> CloudResult<Option<Stored>> {
         let Some(content) = self.files.get(&self.manifest_at()).await? else { return Ok(None) };
@@ -134,7 +142,7 @@ impl Publication {
         }
         tracing::info!(site = self.target.local_host(), "a publication that was cut off is finished first");
         let all = assets_first(manifest.files.keys().cloned());
-        self.switch(manifest, content.etag, &all).await.map(Some)
+        self.switch(manifest, content.etag, &all, &Before::Unknown).await.map(Some)
     }
 
     /// Puts the wanted site in the place of the one before.
@@ -147,9 +155,12 @@ impl Publication {
         let difference = Difference::between(before.as_ref().map(|(manifest, _)| manifest), &wanted.files);
         self.store(&difference, contents).await?;
         wanted.removed = difference.removed;
-        let condition = before.map_or(IfMatch::Absent, |(_, etag)| IfMatch::Etag(etag));
+        let (condition, before) = match before {
+            None => (IfMatch::Absent, Before::Known(BTreeMap::new())),
+            Some((manifest, etag)) => (IfMatch::Etag(etag), Before::Known(manifest.files)),
+        };
         let etag = self.write(&wanted, condition).await?;
-        let published = self.switch(wanted, etag, &difference.changed).await?;
+        let published = self.switch(wanted, etag, &difference.changed, &before).await?;
         tracing::info!(
             site = self.target.local_host(),
             files = published.0.files.len(),
@@ -187,31 +198,6 @@ impl Publication {
             }
         })
         .await
-    }
-
-    /// Copies contents to pages, deletes what is gone and marks the manifest as published.
-    async fn switch(&self, mut manifest: Manifest, etag: Etag, paths: &[String]) -> CloudResult<Stored> {
-        let (pages, assets): (Vec<_>, Vec<_>) = paths.iter().cloned().partition(|path| is_page(path));
-        for group in [assets, pages] {
-            let copies = group.into_iter().filter_map(|path| {
-                let file = manifest.files.get(&path)?;
-                let from = At::object(names::release_key(self.target.project(), &file.sha256));
-                Some((from, At::page(&self.target, path)))
-            });
-            each(copies.collect(), |(from, to)| {
-                let files = self.files.clone();
-                async move { files.copy(&from, &to).await.map(drop) }
-            })
-            .await?;
-        }
-        each(std::mem::take(&mut manifest.removed), |path| {
-            let this = self.clone();
-            async move { this.files.delete(&At::page(&this.target, path)).await }
-        })
-        .await?;
-        manifest.state = ManifestState::Published;
-        let etag = self.write(&manifest, IfMatch::Etag(etag)).await?;
-        Ok((manifest, etag))
     }
 
     async fn write(&self, manifest: &Manifest, condition: IfMatch) -> CloudResult<Etag> {
