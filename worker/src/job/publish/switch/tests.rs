@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use common::clock::Clock;
-use common::cloud::files::{FileContent, Files, Space};
+use common::cloud::files::{FileContent, FilePart, Files, Space};
 use common::domain::claim::Epoch;
 use common::domain::names::{ContentHash, SiteTarget};
 use common::domain::timestamp::Timestamp;
@@ -39,6 +39,9 @@ impl Files for Pausing {
     }
     async fn get(&self, at: &At) -> CloudResult<Option<FileContent>> {
         self.files.get(at).await
+    }
+    async fn read_range(&self, at: &At, offset: u64, len: usize) -> CloudResult<Option<FilePart>> {
+        self.files.read_range(at, offset, len).await
     }
     async fn exists(&self, at: &At) -> CloudResult<bool> {
         self.files.exists(at).await
