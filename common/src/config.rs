@@ -53,7 +53,14 @@ pub struct LogSettings {
     pub log: LogFormat,
 
     /// What is logged: a level, or a filter like `info,worker=debug`.
-    #[arg(long, env = "HERMES_LOG_LEVEL", default_value = "info", value_name = "FILTER", global = true)]
+    #[arg(
+        long,
+        env = "HERMES_LOG_LEVEL",
+        default_value = "info",
+        value_parser = crate::telemetry::check_filter,
+        value_name = "FILTER",
+        global = true
+    )]
     pub log_level: String,
 }
 
