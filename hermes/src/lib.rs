@@ -47,7 +47,7 @@ pub enum RunError {
     #[error("cannot listen on {0}: {1}; choose another with --listen or HERMES_LISTEN")]
     Listen(SocketAddr, std::io::Error),
     /// The data directory cannot be used.
-    #[error("the data directory cannot be used: {0}")]
+    #[error(transparent)]
     Cloud(#[from] CloudError),
     /// A secret can be neither read nor made.
     #[error(transparent)]

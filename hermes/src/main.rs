@@ -29,7 +29,7 @@ fn tell(error: &anyhow::Error, serves: bool) {
     if serves {
         tracing::error!("{error:#}");
     } else {
-        eprintln!("hermes: {error:#}");
+        eprintln!("hermes: {}", hermes::cli::plain(&format!("{error:#}")));
     }
 }
 

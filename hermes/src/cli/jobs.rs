@@ -26,6 +26,9 @@ pub enum JobCommand {
         /// At most so many.
         #[arg(long, default_value_t = 50)]
         limit: usize,
+        /// Where the list before ended, as its last line says.
+        #[arg(long)]
+        cursor: Option<String>,
     },
     /// One job with its steps.
     Show {
@@ -42,11 +45,12 @@ pub enum JobCommand {
 /// Shows and stops jobs.
 pub(super) async fn run(cloud: &Cloud, command: &JobCommand, out: &Output) -> Result<()> {
     match command {
-        JobCommand::List { project, user, state, limit } => {
+        JobCommand::List { project, user, state, limit, cursor } => {
             let filter = JobFilter { project: project.clone(), user: user.clone(), state: *state };
-            let listed = jobs::list(cloud, &filter, Slice::first(*limit)).await?;
+            let listed = jobs::list(cloud, &filter, Slice::new(Some(*limit), cursor.clone())).await?;
             let rows = || listed.items.iter().map(row).collect();
-            Ok(out.list(&listed, &["created", "command", "for", "state", "outcome", "instruction"], rows)?)
+            out.list(&listed, &["created", "command", "for", "state", "outcome", "instruction"], rows)?;
+            Ok(out.more(listed.next.as_deref(), "hermes jobs list")?)
         }
         JobCommand::Show { command } => {
             let job = jobs::get(cloud, command).await?;
@@ -82,7 +86,7 @@ fn row(job: &Job) -> Vec<String> {
         job.project_key.to_string(),
         state(job).to_owned(),
         job.outcome.map_or_else(String::new, |outcome| outcome.to_string()),
-        words.chars().take(60).collect(),
+        words,
     ]
 }
 

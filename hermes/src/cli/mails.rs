@@ -8,7 +8,7 @@ use common::config::CloudSettings;
 use common::domain::ids::MailId;
 use common::domain::outcome::MailEnding;
 
-use super::{Output, Result, read_file, word};
+use super::{CliError, Output, Result, read_file, word};
 use crate::app::App;
 use crate::config::MailSettings;
 use crate::ingest::record::{MailRecord, Origin};
@@ -44,6 +44,9 @@ pub enum MailsCommand {
         /// At most so many.
         #[arg(long, default_value_t = 50)]
         limit: usize,
+        /// Where the list before ended, as its last line says.
+        #[arg(long)]
+        cursor: Option<String>,
     },
     /// One mail with its decision trace.
     Show {
@@ -61,9 +64,14 @@ pub(super) async fn take(
 ) -> Result<()> {
     let secret = SecretKey::kept_in(&place.data_dir)?;
     let app = App::new(cloud, &arguments.settings, secret, 8025);
+    let mut refused = 0;
     for path in &arguments.files {
         let taken = ingest::accept(&app, read_file(path)?.into(), Origin::CommandLine).await?;
         out.say(&taken.record, || format!("{}: {}", path.display(), what_now(&taken)))?;
+        refused += usize::from(taken.record.ending != Some(MailEnding::Routed));
+    }
+    if refused > 0 {
+        return Err(CliError::NotRouted { refused, all: arguments.files.len() });
     }
     Ok(())
 }
@@ -103,10 +111,12 @@ fn came_before(record: &MailRecord) -> String {
 /// Shows mails.
 pub(super) async fn run(cloud: &Cloud, command: &MailsCommand, out: &Output) -> Result<()> {
     match command {
-        MailsCommand::List { ending, limit } => {
-            let listed = mails::list(cloud, *ending, Slice::first(*limit)).await?;
+        MailsCommand::List { ending, limit, cursor } => {
+            let slice = Slice::new(Some(*limit), cursor.clone());
+            let listed = mails::list(cloud, *ending, slice).await?;
             let rows = || listed.items.iter().map(row).collect();
-            Ok(out.list(&listed, &["received", "mail", "ending", "from", "subject", "outcome"], rows)?)
+            out.list(&listed, &["received", "mail", "ending", "from", "outcome", "subject"], rows)?;
+            Ok(out.more(listed.next.as_deref(), "hermes mails list")?)
         }
         MailsCommand::Show { mail } => {
             let record = mails::get(cloud, mail).await?;
@@ -121,8 +131,8 @@ fn row(record: &MailRecord) -> Vec<String> {
         record.mail_id.to_string(),
         record.ending.map_or("open", MailEnding::as_str).to_owned(),
         record.sender.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string),
-        record.subject.clone(),
         record.outcome.map_or_else(String::new, |outcome| outcome.to_string()),
+        record.subject.clone(),
     ]
 }
 

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use crate::config::{ServeSettings, Settings};
 use crate::operations::OperationError;
 use crate::secrets::SecretError;
-pub use output::Output;
+pub use output::{Output, plain};
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -67,8 +67,19 @@ pub enum CliError {
         /// Why.
         reason: std::io::Error,
     },
+    /// There is nothing to show yet.
+    #[error("there is no data directory at {0}; `hermes serve` or `hermes projects add` makes one")]
+    NoData(String),
+    /// Some mails did not become work.
+    #[error("{refused} of {all} did not become work")]
+    NotRouted {
+        /// How many did not.
+        refused: usize,
+        /// How many there were.
+        all: usize,
+    },
     /// The answer could not be written.
-    #[error("standard output: {0}")]
+    #[error("the answer cannot be written to standard output")]
     Output(#[from] std::io::Error),
 }
 
@@ -78,6 +89,11 @@ pub type Result<T> = std::result::Result<T, CliError>;
 /// Carries out a command on the data directory.
 pub async fn run(settings: &Settings) -> Result<()> {
     let out = Output::new(settings.json);
+    let data_dir = &settings.cloud.data_dir;
+    let makes_one = matches!(settings.command, Command::Projects(projects::ProjectCommand::Add(_)));
+    if !makes_one && !data_dir.exists() {
+        return Err(CliError::NoData(data_dir.display().to_string()));
+    }
     let cloud = Cloud::from_config(&settings.cloud, Clock::System)?;
     match &settings.command {
         // These two need no data directory of this kind and are carried out by the library itself.

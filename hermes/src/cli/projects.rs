@@ -8,8 +8,8 @@ use common::domain::project::{Build, Preempt};
 use common::domain::repo_url::RepoRules;
 
 use super::{Output, Result, word};
+use crate::operations::Written;
 use crate::operations::projects::{self, ProjectSettings};
-use crate::operations::{MAX_PAGE, Slice, Written};
 
 /// What to do with projects.
 #[derive(Debug, Subcommand)]
@@ -110,7 +110,7 @@ async fn add(cloud: &Cloud, rules: &RepoRules, arguments: &AddArguments, out: &O
 }
 
 async fn list(cloud: &Cloud, out: &Output) -> Result<()> {
-    let listed = projects::list(cloud, Slice::first(MAX_PAGE)).await?;
+    let listed = projects::all(cloud).await?;
     let rows = || {
         let row = |project: &common::domain::project::Project| {
             vec![

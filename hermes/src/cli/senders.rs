@@ -7,7 +7,6 @@ use common::domain::project::{Role, Sender};
 
 use super::{Output, Result, word};
 use crate::operations::senders::{self, SenderSettings};
-use crate::operations::{MAX_PAGE, Slice};
 
 /// What to do with senders.
 #[derive(Debug, Subcommand)]
@@ -52,7 +51,7 @@ pub(super) async fn run(cloud: &Cloud, command: &SenderCommand, out: &Output) ->
             Ok(out.say(&sender, || format!("{address} writes as {}", sender.project_user()))?)
         }
         SenderCommand::List => {
-            let listed = senders::list(cloud, Slice::first(MAX_PAGE)).await?;
+            let listed = senders::all(cloud).await?;
             let rows = || listed.items.iter().map(row).collect();
             Ok(out.list(&listed, &["address", "project", "user", "role"], rows)?)
         }

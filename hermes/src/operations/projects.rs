@@ -8,7 +8,7 @@ use common::domain::ids::ProjectId;
 use common::domain::project::{Build, Preempt, Project};
 use common::domain::repo_url::{RepoRules, RepoUrl};
 
-use super::{Listed, OperationError, Result, Slice, Written};
+use super::{Listed, MAX_PAGE, OperationError, Result, Slice, Written};
 
 /// What an operator says about a project.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +56,19 @@ pub async fn get(cloud: &Cloud, id: &ProjectId) -> Result<Project> {
     row.map(|row| row.value).ok_or_else(|| missing(id))
 }
 
-/// All projects, in no order.
+/// All projects, in no order, page by page.
+pub async fn all(cloud: &Cloud) -> Result<Listed<Project>> {
+    let mut slice = Slice::first(MAX_PAGE);
+    let mut items = Vec::new();
+    loop {
+        let page = list(cloud, slice).await?;
+        items.extend(page.items);
+        let Some(next) = page.next else { return Ok(Listed { items, next: None }) };
+        slice = Slice::new(Some(MAX_PAGE), Some(next));
+    }
+}
+
+/// Part of all projects, in no order.
 pub async fn list(cloud: &Cloud, slice: Slice) -> Result<Listed<Project>> {
     let page = cloud.store.list::<Project>(slice.limit, slice.after.clone()).await;
     let (items, next) = page.map_err(|error| OperationError::of_page(slice.after.as_ref(), error))?;

@@ -5,7 +5,7 @@ use common::cloud::store::Query;
 use common::domain::ids::{EmailAddress, ProjectId, UserId};
 use common::domain::project::{Project, Role, Sender};
 
-use super::{Listed, OperationError, Result, Slice, Written, projects};
+use super::{Listed, MAX_PAGE, OperationError, Result, Slice, Written, projects};
 
 /// What an operator says about a sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,19 @@ pub async fn get(cloud: &Cloud, address: &EmailAddress) -> Result<Vec<Sender>> {
     Ok(rows)
 }
 
-/// All senders, in no order.
+/// All senders, in no order, page by page.
+pub async fn all(cloud: &Cloud) -> Result<Listed<Sender>> {
+    let mut slice = Slice::first(MAX_PAGE);
+    let mut items = Vec::new();
+    loop {
+        let page = list(cloud, slice).await?;
+        items.extend(page.items);
+        let Some(next) = page.next else { return Ok(Listed { items, next: None }) };
+        slice = Slice::new(Some(MAX_PAGE), Some(next));
+    }
+}
+
+/// Part of all senders, in no order.
 pub async fn list(cloud: &Cloud, slice: Slice) -> Result<Listed<Sender>> {
     let page = cloud.store.list::<Sender>(slice.limit, slice.after.clone()).await;
     let (items, next) = page.map_err(|error| OperationError::of_page(slice.after.as_ref(), error))?;

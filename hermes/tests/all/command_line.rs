@@ -82,7 +82,9 @@ fn what_the_api_does_the_command_line_does() {
     let file = folder.path().join("order.eml");
     std::fs::write(&file, mail("1", "change 7 to 8")).unwrap();
     let file = file.to_str().unwrap();
-    let refused = ok(&data, &["mail", file]);
+    let refused = run(&data, &["mail", file]);
+    assert!(!refused.status.success(), "a mail that became no work is no success");
+    let refused = String::from_utf8(refused.stdout).unwrap();
     assert!(refused.contains("unauthenticated") && refused.contains("HERMES_TRUST=all"), "{refused}");
     let again = ok(&data, &["mail", file, "--trust", "all"]);
     for part in ["came before on 20", "its ending stands (unauthenticated)", "change its Message-ID"] {
@@ -113,6 +115,70 @@ fn what_the_api_does_the_command_line_does() {
 }
 
 #[test]
+fn what_only_shows_makes_no_data_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    for words in [
+        vec!["projects", "list"],
+        vec!["senders", "list"],
+        vec!["mails", "list"],
+        vec!["jobs", "list"],
+        vec!["claims"],
+        vec!["queues"],
+    ] {
+        let output = run(&data, &words);
+        assert!(!output.status.success(), "{words:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("no data directory at") && said.contains("hermes projects add"), "{said}");
+        assert!(!data.exists(), "{words:?}");
+    }
+}
+
+#[test]
+fn lists_show_everything_or_say_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    ok(folder.path(), &["projects", "add", "p", "--repo-url", "https://github.com/you/p.git"]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let prefix = common::domain::names::Prefix::parse("webordinary").unwrap();
+        let cloud = common::cloud::local::open(folder.path(), prefix, common::clock::Clock::System).unwrap();
+        for number in 0..205 {
+            let settings = hermes::operations::senders::SenderSettings {
+                project_id: "p".parse().unwrap(),
+                user: "scott".into(),
+                role: common::domain::project::Role::Owner,
+            };
+            let address = format!("s{number}@example.org").parse().unwrap();
+            hermes::operations::senders::put(&cloud, &address, settings).await.unwrap();
+        }
+    });
+    assert_eq!(ok(folder.path(), &["senders", "list"]).lines().count(), 206);
+    for number in ["1", "2"] {
+        let file = folder.path().join("order.eml");
+        std::fs::write(&file, mail(number, "x").replace("scott@", "s1@")).unwrap();
+        ok(folder.path(), &["mail", file.to_str().unwrap(), "--trust", "all"]);
+    }
+    for list in ["jobs", "mails"] {
+        let first = ok(folder.path(), &[list, "list", "--limit", "1"]);
+        let cursor = first.lines().last().unwrap().split('\'').nth(1).unwrap();
+        let second = ok(folder.path(), &[list, "list", "--limit", "1", "--cursor", cursor]);
+        assert!(
+            first.contains("more: hermes") && first.lines().nth(1) != second.lines().nth(1),
+            "{first}{second}"
+        );
+    }
+}
+
+#[test]
+fn a_log_level_that_is_none_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = program(folder.path(), &["claims"]).env("HERMES_LOG_LEVEL", "infoo").output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("infoo") && said.contains("debug"), "{said}");
+}
+
+#[test]
 fn trusting_everybody_is_refused_beyond_loopback() {
     let folder = tempfile::tempdir().unwrap();
     let output = run(folder.path(), &["serve", "--trust", "all", "--listen", "0.0.0.0:0"]);
@@ -130,6 +196,7 @@ fn a_data_directory_that_cannot_be_used_is_named() {
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("data directory") && said.contains("file"), "{said}");
+    assert_eq!(said.matches("data directory").count(), 1, "said once: {said}");
 }
 
 /// A program that is ended with the test.
