@@ -161,6 +161,21 @@ async fn links_are_not_followed() {
 }
 
 #[tokio::test]
+async fn what_a_killed_process_left_is_removed_after_an_hour() {
+    let (dir, cloud) = open();
+    drop(cloud);
+    let tmp = dir.path().join("tmp");
+    let now = fs::metadata(tmp.join("probe")).unwrap().modified().unwrap();
+    for (name, minutes) in [("old", 61), ("young", 59)] {
+        let file = fs::File::create(tmp.join(name)).unwrap();
+        file.set_modified(now - Duration::from_mins(minutes)).unwrap();
+    }
+    let _cloud = local::open(dir.path(), Prefix::parse("test").unwrap(), Clock::System).unwrap();
+    assert!(!tmp.join("old").exists());
+    assert!(tmp.join("young").exists());
+}
+
+#[tokio::test]
 async fn nothing_half_written_stays_behind() {
     let (dir, cloud) = open();
     for _ in 0..2 {

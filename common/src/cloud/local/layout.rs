@@ -4,9 +4,13 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use super::durable;
 use crate::cloud::{CloudError, Result};
+
+/// What lies unfinished for longer was left by a process that is gone.
+const MAX_UNFINISHED: Duration = Duration::from_hours(1);
 
 /// The data directory.
 #[derive(Debug, Clone)]
@@ -29,7 +33,8 @@ impl Layout {
         ] {
             make_folder(&folder)?;
         }
-        layout.check_writable()?;
+        let now = layout.check_writable()?;
+        layout.clear_leftovers(now);
         Ok(layout)
     }
 
@@ -52,15 +57,29 @@ impl Layout {
             .map_err(|error| self.unusable(&error))
     }
 
-    fn check_writable(&self) -> Result<()> {
+    /// The answer is the present time of the file system.
+    fn check_writable(&self) -> Result<SystemTime> {
         let probe = self.unfinished().join("probe");
         OpenOptions::new()
             .create(true)
             .truncate(true)
             .write(true)
             .open(&probe)
-            .map(|_| ())
+            .and_then(|probe| probe.metadata()?.modified())
             .map_err(|e| self.unusable(&e))
+    }
+
+    /// A process that was killed may have left a file half written; nobody writes one for so long.
+    fn clear_leftovers(&self, now: SystemTime) {
+        for entry in std::fs::read_dir(self.unfinished()).into_iter().flatten().flatten() {
+            let age = entry.metadata().and_then(|about| about.modified()).ok();
+            let age = age.and_then(|modified| now.duration_since(modified).ok());
+            if age.is_some_and(|age| age > MAX_UNFINISHED)
+                && let Err(error) = std::fs::remove_file(entry.path())
+            {
+                tracing::warn!(%error, "a file that was left half written cannot be removed from {}", entry.path().display());
+            }
+        }
     }
 
     fn unusable(&self, error: &std::io::Error) -> CloudError {
