@@ -1,7 +1,7 @@
 //! What every room of a running hermes shares: the six doors, the settings that matter while it runs, and how it fares.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use common::cloud::Cloud;
 use common::cloud::files::{At, IfMatch};
 use common::cloud::store::{Key, Table};
 use common::domain::names::Queue;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::announced::Announced;
@@ -16,6 +17,8 @@ use crate::config::{MailFrom, MailSettings, PublicUrl, Trust};
 use crate::mail::sender::Authenticity;
 use crate::secrets::SecretKey;
 
+/// How many bytes of mails are taken in at once; each is held in memory until it is kept.
+const MAX_INBOUND_BYTES: usize = 128 * 1024 * 1024;
 /// What is written to see whether there is room: as much as a usual mail.
 const PROBE: &[u8] = &[0; 64 * 1024];
 /// How long the outcome of such a write is believed.
@@ -35,6 +38,8 @@ pub struct App {
     pub announced: Announced,
     /// What works and what does not.
     pub health: Health,
+    /// Room for the mails that are being taken, in bytes.
+    pub inbound: Arc<Semaphore>,
     trust: Trust,
     written: tokio::sync::Mutex<Option<(Instant, Option<String>)>>,
 }
@@ -49,6 +54,7 @@ impl App {
             secret,
             announced: Announced::default(),
             health: Health::default(),
+            inbound: Arc::new(Semaphore::new(MAX_INBOUND_BYTES)),
             trust: settings.trust,
             written: tokio::sync::Mutex::default(),
         }

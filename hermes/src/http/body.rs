@@ -1,8 +1,9 @@
 //! Reading what a caller sends: within a size, within a time, as the type that is expected.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
@@ -10,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::Problem;
 
@@ -37,6 +39,20 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, bounds: Bounds) -> Res
         Ok(collected) => collected,
         Err(_) => Err(too_slow()),
     }
+}
+
+/// Room for a body until the answer is dropped: as much as it is long, or may be at most.
+pub(super) fn reserve(
+    room: &Arc<Semaphore>,
+    body: &Body,
+    bounds: Bounds,
+) -> Result<OwnedSemaphorePermit, Problem> {
+    let length = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
+    let bytes = length.map_or(bounds.max_bytes, |length| length.min(bounds.max_bytes));
+    Arc::clone(room).try_acquire_many_owned(u32::try_from(bytes).unwrap_or(u32::MAX)).map_err(|_| {
+        let detail = "too many large mails are on their way in; nothing was acknowledged, send it again";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(5)
+    })
 }
 
 async fn collect(mut body: Body, max_bytes: usize) -> Result<Bytes, Problem> {

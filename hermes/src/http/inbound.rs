@@ -65,6 +65,7 @@ pub(super) async fn post_raw(
 ) -> Result<(StatusCode, Json<AcceptedView>), Problem> {
     let (parts, body) = request.into_parts();
     check_type(&parts.headers)?;
+    let _room = body::reserve(&api.app.inbound, &body, BOUNDS)?;
     let raw = body::read(&parts.headers, body, BOUNDS).await.map_err(Problem::about_mail)?;
     if raw.is_empty() {
         return Err(Problem::bad_request("the body is empty; send the mail as the body")

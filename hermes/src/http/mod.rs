@@ -133,7 +133,10 @@ async fn close_unread(request: Request, next: axum::middleware::Next) -> Respons
     let mut response = next.run(request).await;
     if matches!(
         response.status(),
-        StatusCode::UNAUTHORIZED | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT
+        StatusCode::UNAUTHORIZED
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::REQUEST_TIMEOUT
+            | StatusCode::SERVICE_UNAVAILABLE
     ) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use crate::support::{TOKEN, World, mail, read, text, until};
 
@@ -279,6 +280,27 @@ async fn what_is_no_mail_has_a_typed_ending() {
     let big = json!({"repoUrl": "x".repeat(2 * 1024 * 1024)});
     let (status, _) = world.call("PUT", "/v1/projects/amelia", Some(big)).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn mails_on_their_way_in_are_bounded_together() {
+    let world = World::with_scott().await;
+    let largest = || {
+        let request = Request::post("/v1/inbound/raw")
+            .header("authorization", format!("Bearer {TOKEN}"))
+            .header("content-type", "message/rfc822");
+        hermes::http::router(&world.api).oneshot(request.body(Body::new(Endless)).unwrap())
+    };
+    let under_way: Vec<_> = (0..3).map(|_| tokio::spawn(largest())).collect();
+    let room = 8 * 1024 * 1024;
+    until("the room to be taken", async || world.app.inbound.available_permits() == room).await;
+    let refused = largest().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(refused.headers()["connection"], "close");
+    world.accepted(mail("1", "a small one finds room")).await;
+    under_way.iter().for_each(tokio::task::JoinHandle::abort);
+    until("the room to be given back", async || world.app.inbound.available_permits() == 16 * room).await;
 }
 
 #[tokio::test]
