@@ -445,6 +445,41 @@ async fn a_message_with_a_thread_or_command_of_somebody_else_is_put_aside() {
     worker.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_a_build_or_an_earlier_agent_left_is_seen_by_the_next_agent() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let script = world.path("agent.mjs");
+    std::fs::write(
+        &script,
+        r#"
+import { appendFileSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+const { HOME, TMPDIR, CLAUDE_CONFIG_DIR } = process.env;
+const seen = [HOME, TMPDIR].flatMap((folder) => readdirSync(folder, { recursive: true }));
+mkdirSync(CLAUDE_CONFIG_DIR, { recursive: true });
+writeFileSync(CLAUDE_CONFIG_DIR + "/left-by-the-agent", "x");
+appendFileSync("site/index.html", "more\n");
+console.log(JSON.stringify({ type: "result", subtype: "success", result: "seen: " + JSON.stringify(seen) }));
+"#,
+    )
+    .unwrap();
+    let build = "const fs=require('fs');fs.cpSync('site','dist',{recursive:true});\
+        for(const home of [process.env.HOME,'../home','../agent-home']){\
+        fs.mkdirSync(home+'/.claude',{recursive:true});fs.writeFileSync(home+'/.claude/settings.json','{}')}\
+        fs.writeFileSync(process.env.TMPDIR+'/planted','x')";
+    world.project_built_by("bakery", &remote, &["node", "-e", build]).await;
+    let worker = world.worker_with_agent(&format!("node '{}'", script.display()), &[]);
+    for command in ["c-1", "c-2"] {
+        world.order(KEY, work(command, "abcdef1", HOURS)).await;
+        let result = world.result().await;
+        assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+        assert_eq!(result.summary, "seen: []");
+    }
+    worker.stop().await;
+    let planted = world.path("data/workspaces/bakery-amelia/build-home/.claude/settings.json");
+    assert!(planted.is_file(), "the build did plant it");
+}
+
 async fn agent_started(world: &World, command: &str) {
     let started = async || world.job(command).await.filter(|job| job.attempts == 1).map(|_| ());
     world.until("the agent's start", started).await;

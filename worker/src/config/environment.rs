@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{ChildSettings, Programs};
+use crate::job::workspace::Places;
 use crate::secrets::Secret;
 
 /// What agent and build see of the environment; it starts empty.
@@ -72,21 +73,21 @@ impl ChildEnvironment {
     }
 
     /// The whole environment of the agent.
-    pub fn for_agent(&self, home: &Path, tmp: &Path) -> BTreeMap<String, String> {
-        let own = ("CLAUDE_CONFIG_DIR".to_owned(), home.join(".claude").display().to_string());
-        self.places(home, tmp).chain([own]).chain(self.both.clone()).chain(self.agent.clone()).collect()
+    pub fn for_agent(&self, places: &Places) -> BTreeMap<String, String> {
+        let own = ("CLAUDE_CONFIG_DIR".to_owned(), places.home.join(".claude").display().to_string());
+        self.own(places).chain([own]).chain(self.both.clone()).chain(self.agent.clone()).collect()
     }
 
     /// The whole environment of install and build.
-    pub fn for_build(&self, home: &Path, tmp: &Path) -> BTreeMap<String, String> {
+    pub fn for_build(&self, places: &Places) -> BTreeMap<String, String> {
         let cache = ("npm_config_cache".to_owned(), self.npm_cache.display().to_string());
         let switches =
             [("CI", "1"), ("ASTRO_TELEMETRY_DISABLED", "1")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-        let ours = self.places(home, tmp).chain([cache]).chain(switches);
+        let ours = self.own(places).chain([cache]).chain(switches);
         ours.chain(self.both.clone()).chain(self.build.clone()).collect()
     }
 
-    fn places(&self, home: &Path, tmp: &Path) -> impl Iterator<Item = (String, String)> + use<> {
+    fn own(&self, Places { home, tmp }: &Places) -> impl Iterator<Item = (String, String)> + use<> {
         let path = ("PATH".to_owned(), self.programs.path());
         let folders = [("HOME", home), ("TMPDIR", tmp)]
             .map(|(name, path)| (name.to_owned(), path.display().to_string()));
@@ -133,9 +134,9 @@ mod tests {
             agent: [("ANTHROPIC_API_KEY".to_owned(), "k".to_owned())].into(),
             ..ChildEnvironment::default()
         };
-        let (home, tmp) = (Path::new("/h"), Path::new("/t"));
-        assert!(environment.for_agent(home, tmp).contains_key("ANTHROPIC_API_KEY"));
-        assert!(!environment.for_build(home, tmp).contains_key("ANTHROPIC_API_KEY"));
-        assert_eq!(environment.for_build(home, tmp)["HOME"], "/h");
+        let places = Places { home: "/h".into(), tmp: "/t".into() };
+        assert!(environment.for_agent(&places).contains_key("ANTHROPIC_API_KEY"));
+        assert!(!environment.for_build(&places).contains_key("ANTHROPIC_API_KEY"));
+        assert_eq!(environment.for_build(&places)["HOME"], "/h");
     }
 }

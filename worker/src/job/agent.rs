@@ -134,10 +134,13 @@ async fn once(
 ) -> Result<Seen, Trouble> {
     let settings = &context.settings;
     let workspace = &checkout.workspace;
+    let places = workspace.fresh_agent_places().map_err(|error| {
+        failed("agent-start", format!("the folders of the agent could not be emptied: {error}"))
+    })?;
     let launch = Launch {
         argv: settings.agent.argv(&context.work, workspace),
         dir: workspace.repo(),
-        env: settings.environment.for_agent(&workspace.home(), &workspace.tmp()),
+        env: settings.environment.for_agent(&places),
         lock: Some(workspace.lock()),
     };
     let mut running = launch.start().map_err(|error| {

@@ -93,10 +93,13 @@ async fn run(
             build_failed(step, format!("{step} ({shown}): {program} is not on the PATH of the worker"))
         })?;
     }
+    let places = workspace.build_places().map_err(|error| {
+        build_failed(step, format!("{step}: the folders of the build could not be made: {error}"))
+    })?;
     let launch = Launch {
         argv,
         dir: workspace.repo(),
-        env: settings.environment.for_build(&workspace.home(), &workspace.tmp()),
+        env: settings.environment.for_build(&places),
         lock: Some(workspace.lock()),
     };
     let finished = launch.run(LIMIT, KEPT_OUTPUT_BYTES, &settings.secrets, context.stopper.token()).await;

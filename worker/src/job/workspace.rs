@@ -1,5 +1,5 @@
-//! The folder of one project+user, kept warm between jobs and locked while one uses it: the checkout, a home and a place
-//! for temporary files for the job's children.
+//! The folder of one project+user, kept warm between jobs and locked while one uses it: the checkout, and for
+//! agent and build a home and temporary files each.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -12,6 +12,15 @@ const LOCK_WAIT: Duration = Duration::from_secs(1);
 const LOCK_POLL: Duration = Duration::from_millis(50);
 /// So many folders one project+user may have at once.
 const MAX_SIBLINGS: u32 = 16;
+
+/// Where a child keeps what is its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// Its home.
+    pub home: PathBuf,
+    /// Its temporary files.
+    pub tmp: PathBuf,
+}
 
 /// A locked folder of one project+user.
 #[derive(Debug, Clone)]
@@ -26,14 +35,29 @@ impl Workspace {
         self.root.join("repo")
     }
 
-    /// The home of agent and build.
-    pub fn home(&self) -> PathBuf {
-        self.root.join("home")
+    /// The agent's own folders, empty: settings of whoever ran before would be obeyed.
+    pub fn fresh_agent_places(&self) -> io::Result<Places> {
+        let places = self.places("agent");
+        for folder in [&places.home, &places.tmp] {
+            match std::fs::remove_dir_all(folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => std::fs::create_dir_all(folder)?,
+            }
+        }
+        Ok(places)
     }
 
-    /// Their temporary files.
-    pub fn tmp(&self) -> PathBuf {
-        self.root.join("tmp")
+    /// The build's own folders, kept warm.
+    pub fn build_places(&self) -> io::Result<Places> {
+        let places = self.places("build");
+        std::fs::create_dir_all(&places.home)?;
+        std::fs::create_dir_all(&places.tmp)?;
+        Ok(places)
+    }
+
+    fn places(&self, who: &str) -> Places {
+        let [home, tmp] = ["home", "tmp"].map(|kind| self.root.join(format!("{who}-{kind}")));
+        Places { home, tmp }
     }
 
     /// Files that came with the mail.
@@ -68,9 +92,7 @@ impl Workspace {
 }
 
 async fn lock_within(folder: &Path, wait: Duration) -> io::Result<Option<Workspace>> {
-    for part in ["repo", "home", "tmp"] {
-        std::fs::create_dir_all(folder.join(part))?;
-    }
+    std::fs::create_dir_all(folder.join("repo"))?;
     let lock = File::options().create(true).truncate(false).write(true).open(folder.join("lock"))?;
     let deadline = tokio::time::Instant::now() + wait;
     loop {
