@@ -1,5 +1,6 @@
 //! The real programs as child processes: started until they say that they are ready, looked at, and stopped.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -22,6 +23,32 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     found.with_context(|| format!("{name} is not built; run `cargo build --workspace --bins` first"))
 }
 
+const KEPT: [&str; 11] = [
+    "PATH",
+    "HOME",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
+/// Programs, proxies, certificates and npm's settings of the machine.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the programs under test are told how this machine reaches the network"
+)]
+fn kept() -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| {
+        name.to_str()
+            .is_some_and(|name| KEPT.contains(&name) || name.to_lowercase().starts_with("npm_config_"))
+    })
+}
+
 /// A running program.
 pub struct Program {
     name: String,
@@ -31,17 +58,14 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts a program with a clean environment but for `PATH`, `HOME` and what is given.
-    #[allow(clippy::disallowed_methods, reason = "tests start the real programs and hand on PATH and HOME")]
+    /// Starts a program with a clean environment but for what says where things are, how the network is reached, and
+    /// what is given.
+    #[allow(clippy::disallowed_methods, reason = "tests start the real programs")]
     pub fn start(path: &Path, args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Self> {
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let mut command = Command::new(path);
         command.args(args).env_clear();
-        for kept in ["PATH", "HOME", "npm_config_cache", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"] {
-            if let Some(value) = std::env::var_os(kept) {
-                command.env(kept, value);
-            }
-        }
+        command.envs(kept());
         command.envs(env.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().with_context(|| format!("start {}", path.display()))?;

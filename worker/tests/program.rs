@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -148,6 +149,83 @@ fn a_data_directory_that_cannot_be_used_is_an_error_that_says_what_to_do() {
     assert!(!program.ends().success());
     let last = program.log.last().unwrap();
     assert!(last.contains("ERROR") && last.contains("WORKSPACE_PATH"), "{last}");
+}
+
+const DUMP: &str = "require('fs').writeFileSync(process.argv[1],JSON.stringify(process.env))";
+
+/// The environment that a child wrote down.
+fn environment(text: &str) -> BTreeMap<String, String> {
+    serde_json::from_str(text).unwrap()
+}
+
+fn named(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn agent_and_build_see_exactly_what_the_lists_allow() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let build = format!("require('fs').cpSync('site','dist',{{recursive:true}});{DUMP}");
+    world.project_built_by("bakery", &remote, &["node", "-e", &build, "dist/build.json"]).await;
+    let done = "console.log(JSON.stringify({type:'result',subtype:'success',result:'ok'}))";
+    let agent = format!("node -e \"{DUMP};{done}\" site/agent.json");
+    let both = [
+        ("LANG", "C.UTF-8"),
+        ("TZ", "Europe/Berlin"),
+        ("HTTPS_PROXY", "http://127.0.0.1:1"),
+        ("https_proxy", "http://127.0.0.1:2"),
+        ("HTTP_PROXY", "http://127.0.0.1:3"),
+        ("http_proxy", "http://127.0.0.1:4"),
+        ("NO_PROXY", "localhost"),
+        ("no_proxy", "127.0.0.1"),
+        ("NODE_EXTRA_CA_CERTS", "/dev/null"),
+        ("SSL_CERT_FILE", "/dev/null"),
+        ("SSL_CERT_DIR", "/dev"),
+    ];
+    let for_agent = [("ANTHROPIC_API_KEY", "k-1"), ("ANTHROPIC_BASE_URL", "http://127.0.0.1:5")];
+    let for_build =
+        [("npm_config_registry", "http://127.0.0.1:6"), ("NPM_CONFIG_REGISTRY", "http://127.0.0.1:7")];
+    let hidden = [
+        ("SANDBOX", "off"),
+        ("AGENT_COMMAND", agent.as_str()),
+        ("GITHUB_TOKEN", "ghp_0123456789"),
+        ("AWS_SECRET_ACCESS_KEY", "x"),
+        ("LD_LIBRARY_PATH", "/x"),
+        ("NODE_OPTIONS", "--trace-warnings"),
+        ("HOME", "/root"),
+        ("PATH", ".:/usr/local/bin::/usr/bin:bin:/bin"),
+    ];
+    let all = [&both[..], &for_agent, &for_build, &hidden].concat();
+    let mut program = Program::start(&world, &all);
+    program.says("is ready");
+    world.order("bakery#amelia", work("c-1", "abcdef1", "dump")).await;
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+
+    let folder = world.path("data/workspaces/bakery-amelia").display().to_string();
+    let place = |name: &str| format!("{folder}/{name}");
+    let common = |who: &str| {
+        let (home, tmp) = (place(&format!("{who}-home")), place(&format!("{who}-tmp")));
+        let own = [("HOME", home.as_str()), ("TMPDIR", &tmp), ("PATH", "/usr/local/bin:/usr/bin:/bin")];
+        named(&[&both[..], &own].concat())
+    };
+    let config = place("agent-home/.claude");
+    let mut expected = common("agent");
+    expected.extend(named(&for_agent));
+    expected.extend(named(&[
+        ("CLAUDE_CONFIG_DIR", &config),
+        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+        ("DISABLE_AUTOUPDATER", "1"),
+    ]));
+    assert_eq!(environment(&world.page(&result, "agent.json").unwrap()), expected);
+
+    let cache = world.path("data/workspaces/.cache/npm").display().to_string();
+    let mut expected = common("build");
+    expected.extend(named(&for_build));
+    expected.extend(named(&[("CI", "1"), ("ASTRO_TELEMETRY_DISABLED", "1"), ("npm_config_cache", &cache)]));
+    assert_eq!(environment(&world.page(&result, "build.json").unwrap()), expected);
+    program.terminate();
 }
 
 #[test]

@@ -17,10 +17,25 @@ pub struct ChildEnvironment {
     npm_cache: PathBuf,
 }
 
-/// Handed on to agent and build when set.
-const FOR_BOTH: [&str; 5] = ["LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ"];
+/// Handed on to agent and build when set: language, time, and how the network is reached.
+const FOR_BOTH: [&str; 14] = [
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LC_MESSAGES",
+    "TZ",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
 /// Handed on to the build only: how npm reaches its registry.
-const FOR_BUILD: [&str; 16] = [
+const FOR_BUILD: [&str; 8] = [
     "npm_config_cache",
     "npm_config_registry",
     "npm_config_userconfig",
@@ -29,14 +44,6 @@ const FOR_BUILD: [&str; 16] = [
     "NPM_CONFIG_CACHE",
     "NPM_CONFIG_REGISTRY",
     "NPM_CONFIG_USERCONFIG",
-    "NODE_EXTRA_CA_CERTS",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "HTTP_PROXY",
-    "NO_PROXY",
-    "no_proxy",
 ];
 
 impl ChildEnvironment {
