@@ -11,7 +11,8 @@ use git2::Repository;
 
 use super::handover::Checkout;
 use super::message::{self, Identity};
-use super::rebase::{Rebased, rebase};
+use super::rebase::{Rebased, rebase_without};
+use super::repeated::repeated;
 use super::workspace::Workspace;
 use super::{Cut, Failure, JobContext, Trouble, tree};
 use crate::git::{self, Access, Advertised, During as _, GitError, GitKind, Oid, off_thread};
@@ -125,15 +126,27 @@ impl Wanted {
         }
     }
 
-    /// Both sides have new commits: ours go on top; when they cannot, they are kept on a branch of their own.
+    /// Both sides have new commits: ours go on top, but for those of commands that were done over there meanwhile;
+    /// when they cannot, they are kept on a branch of their own.
     fn join(&self, repo: &Repository, ours: Oid, theirs: Oid) -> git::Result<Oid> {
-        if let Rebased::Onto(tip) = rebase(repo, ours, theirs, &self.identity.signature()?)? {
-            return Ok(tip);
+        let repeated = repeated(repo, ours, theirs)?;
+        if repeated.differ {
+            self.keep_aside(repo, ours)?;
         }
+        match rebase_without(repo, ours, theirs, &self.identity.signature()?, &repeated.commits)? {
+            Rebased::Onto(tip) => Ok(tip),
+            Rebased::Conflict => self.keep_aside(repo, ours).map(|()| theirs),
+        }
+    }
+
+    fn keep_aside(&self, repo: &Repository, ours: Oid) -> git::Result<()> {
         let kept = format!("refs/heads/{}-kept-{}", self.branch, &ours.to_string()[..8]);
         repo.reference(&kept, ours, true, "keep").during("keep commits that conflict")?;
-        tracing::warn!(kept, "commits that never reached the remote conflict with it and are kept aside");
-        Ok(theirs)
+        tracing::warn!(
+            kept,
+            "commits that never reached the remote do not go together with it and are kept aside"
+        );
+        Ok(())
     }
 
     /// What another thread's run left in the working tree is committed on that thread's branch.

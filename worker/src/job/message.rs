@@ -68,8 +68,22 @@ pub fn left_behind() -> String {
 
 /// Whether a commit with this message is the finished work of this command.
 pub fn is_finished(message: &str, command: &CommandId) -> bool {
+    trailer(message, "Command-Id: ") == Some(command.as_str())
+}
+
+/// The command whose finished work a commit with this message is.
+pub fn finished_command(message: &str) -> Option<&str> {
+    trailer(message, "Command-Id: ")
+}
+
+/// The command whose work, finished or not, a commit with this message is.
+pub fn command(message: &str) -> Option<&str> {
+    finished_command(message).or_else(|| trailer(message, "Unfinished-Command-Id: "))
+}
+
+fn trailer<'a>(message: &'a str, name: &str) -> Option<&'a str> {
     let last = message.trim_end().rsplit("\n\n").next().unwrap_or_default();
-    last.lines().any(|line| line.strip_prefix("Command-Id: ") == Some(command.as_str()))
+    last.lines().find_map(|line| line.strip_prefix(name))
 }
 
 /// Whether a commit with this message holds unfinished work.

@@ -15,6 +15,17 @@ pub(super) enum Rebased {
 
 /// Puts the commits that only `ours` has on top of `theirs`, without touching index or working tree.
 pub(super) fn rebase(repo: &Repository, ours: Oid, theirs: Oid, who: &Signature<'_>) -> git::Result<Rebased> {
+    rebase_without(repo, ours, theirs, who, &[])
+}
+
+/// The same, leaving some commits out.
+pub(super) fn rebase_without(
+    repo: &Repository,
+    ours: Oid,
+    theirs: Oid,
+    who: &Signature<'_>,
+    left_out: &[Oid],
+) -> git::Result<Rebased> {
     let what = "rebase onto the remote branch";
     let (branch, upstream) =
         (repo.find_annotated_commit(ours).during(what)?, repo.find_annotated_commit(theirs).during(what)?);
@@ -24,6 +35,7 @@ pub(super) fn rebase(repo: &Repository, ours: Oid, theirs: Oid, who: &Signature<
     let mut tip = theirs;
     while let Some(operation) = rebase.next() {
         match operation {
+            Ok(operation) if left_out.contains(&operation.id()) => continue,
             Ok(_) if rebase.inmemory_index().during(what)?.has_conflicts() => return Ok(Rebased::Conflict),
             Ok(_) => {}
             Err(error) if is_conflict(&error) => return Ok(Rebased::Conflict),

@@ -1,0 +1,121 @@
+//! What earlier runs, agents and remotes leave behind: real git remotes, real folders, the real demo agent.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+mod support;
+
+use std::path::PathBuf;
+
+use common::domain::outcome::JobOutcome;
+use git2::{Oid, Repository, Signature};
+use support::{Remote, World, work};
+
+const KEY: &str = "bakery#amelia";
+const HOURS: &str = "change \"7 to 18\" to \"8 to 20\"";
+const YEAR: &str = "change \"1920\" to \"1921\"";
+const BRANCH: &str = "thread-abcdef1";
+
+fn folder(world: &World) -> PathBuf {
+    world.path("data/workspaces/bakery-amelia/repo")
+}
+
+/// A commit in the folder of the project+user that never got to the remote.
+fn commit_unpushed(world: &World, path: &str, text: &str, message: &str) -> Oid {
+    let repo = Repository::open(folder(world)).unwrap();
+    let parent = repo.head().unwrap().peel_to_commit().unwrap();
+    let mut change = git2::build::TreeUpdateBuilder::new();
+    change.upsert(path, repo.blob(text.as_bytes()).unwrap(), git2::FileMode::Blob);
+    let tree = repo.find_tree(change.create_updated(&repo, &parent.tree().unwrap()).unwrap()).unwrap();
+    let who = Signature::now("x", "x@example.org").unwrap();
+    let id = repo.commit(Some("HEAD"), &who, &who, message, &tree, &[&parent]).unwrap();
+    repo.checkout_head(Some(git2::build::CheckoutBuilder::new().force())).unwrap();
+    id
+}
+
+fn finished(command: &str) -> String {
+    format!("Hours\n\nHours\n\nThread: abcdef1\nCommand-Id: {command}\nRequested-By: x\n")
+}
+
+async fn run(world: &World, command: &str, instruction: &str) -> common::messages::JobResult {
+    world.order(KEY, work(command, "abcdef1", instruction)).await;
+    world.result().await
+}
+
+async fn changed(world: &World, command: &str, instruction: &str) {
+    let result = run(world, command, instruction).await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+}
+
+async fn warm() -> (World, Remote, support::Running) {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let worker = world.worker(&[]);
+    changed(&world, "c-1", "change \"Bakery\" to \"Baker\"").await;
+    (world, remote, worker)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_of_a_command_that_was_done_elsewhere_meanwhile_is_dropped() {
+    let (world, remote, worker) = warm().await;
+    let text = "<title>Baker</title><p>Open 8 to 20</p>\n";
+    let ours = commit_unpushed(&world, "site/hours.html", text, &finished("c-2"));
+    remote.commit(BRANCH, &[("site/index.html", text)], &finished("c-2"));
+    changed(&world, "c-3", YEAR).await;
+    let messages = remote.messages(BRANCH);
+    assert_eq!(messages.len(), 3, "{messages:?}");
+    assert_eq!(messages.iter().filter(|text| text.contains("Command-Id: c-2")).count(), 1);
+    assert_eq!(remote.file(BRANCH, "site/index.html").unwrap(), text);
+    assert_eq!(remote.file(BRANCH, "site/hours.html"), None);
+    let kept = format!("refs/heads/{BRANCH}-kept-{}", &ours.to_string()[..8]);
+    assert_eq!(Repository::open(folder(&world)).unwrap().refname_to_id(&kept).unwrap(), ours);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unpushed_commit_of_the_same_command_is_adopted() {
+    let (world, remote, worker) = warm().await;
+    commit_unpushed(&world, "site/index.html", "8 to 20\n", &finished("c-2"));
+    remote.commit(BRANCH, &[("site/about.html", "theirs\n")], "theirs");
+    changed(&world, "c-2", "change \"nothing that is there\" to \"x\"").await;
+    let messages = remote.messages(BRANCH);
+    assert_eq!(messages.len(), 3, "{messages:?}");
+    assert_eq!(remote.file(BRANCH, "site/index.html").unwrap(), "8 to 20\n");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_could_not_be_put_up_is_pushed() {
+    let (world, remote, worker) = warm().await;
+    let sites = world.path("data/sites");
+    std::fs::remove_dir_all(&sites).unwrap();
+    std::fs::write(&sites, "in the way").unwrap();
+    let result = run(&world, "c-2", HOURS).await;
+    assert_eq!(result.outcome, JobOutcome::PublishFailed, "{result:?}");
+    assert!(remote.file(BRANCH, "site/index.html").unwrap().contains("8 to 20"), "{result:?}");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_git_would_normalise_are_no_change() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    remote.commit("main", &[(".gitattributes", "*.txt text\n"), ("note.txt", "one\r\ntwo\r\n")], "crlf");
+    let worker = world.worker(&[]);
+    let result = run(&world, "c-1", "what is this?").await;
+    assert_eq!(result.outcome, JobOutcome::Answered, "{result:?}");
+    let result = run(&world, "c-2", HOURS).await;
+    assert_eq!(result.files_changed, ["site/index.html"], "{result:?}");
+    assert_eq!(remote.file(BRANCH, "note.txt").unwrap(), "one\r\ntwo\r\n");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_that_the_remote_refuses_is_no_race() {
+    let (world, remote, worker) = warm().await;
+    std::fs::write(remote.path.join(format!("refs/heads/{BRANCH}.lock")), "").unwrap();
+    let result = run(&world, "c-2", HOURS).await;
+    let error = result.error.clone().unwrap();
+    assert_eq!(result.outcome, JobOutcome::Refused, "{result:?}");
+    assert!(error.contains("repository-denied") && error.contains("refused it"), "{error}");
+    worker.stop().await;
+}
