@@ -118,13 +118,13 @@ async fn steps(
             journal.step(StepName::Push).await?;
             push_commit(context, &checkout, &commit, ending).await
         }
-        Err(Trouble::Failed(failure)) if failure.outcome == JobOutcome::BuildFailed => {
-            // The work is kept on its branch; the site that was up stays up.
+        Err(Trouble::Failed(failure)) => {
+            // The work is kept on its branch, as the answer says; the site that was up stays up.
             journal.step_after_failure(StepName::Push).await?;
             push_commit(context, &checkout, &commit, ending).await?;
             Err(failure.into())
         }
-        Err(trouble) => Err(trouble),
+        Err(Trouble::Cut(cut)) => Err(Trouble::Cut(cut)),
     }
 }
 
