@@ -23,6 +23,9 @@ const CONFIG: &str =
 /// What is never committed, whatever `.gitignore` says.
 const EXCLUDE: &str = "node_modules/\n";
 
+/// Bytes are committed and checked out as they are, whatever `.gitattributes` says.
+const ATTRIBUTES: &str = "* -text -eol -ident -filter\n";
+
 /// What kind of thing went wrong; callers branch on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GitKind {
@@ -204,6 +207,7 @@ pub fn open(path: &Path) -> Result<Repository> {
     replace(&git.join("config"), CONFIG)?;
     std::fs::create_dir_all(git.join("info")).during("restore the folder .git/info")?;
     replace(&git.join("info").join("exclude"), EXCLUDE)?;
+    replace(&git.join("info").join("attributes"), ATTRIBUTES)?;
     Repository::open(path)
         .map_err(|error| GitError::new(GitKind::Corrupt, "open the checkout", error.message()))
 }
@@ -258,14 +262,19 @@ pub fn fetch(
     Ok(advertised)
 }
 
-/// Moves the remote branch forward to our commit; [`GitKind::Moved`] when it is not an ancestor of ours. Never forced:
-/// the remote compares the old place with the one it told us.
+/// Moves the remote branch forward to our commit; [`GitKind::Moved`] when it is not an ancestor of ours or moved in
+/// between, [`GitKind::Denied`] when the remote just does not want it. Never forced: the remote compares the old place
+/// with the one it told us.
 pub fn push(repo: &Repository, access: &Access, commit: Oid, branch: &str) -> Result<()> {
     const LOCAL: &str = "refs/hermes/push";
     let what = format!("push {branch} to {}", access.url);
     repo.reference(LOCAL, commit, true, "push").during(&what)?;
-    let mut rejected = None;
+    let (mut rejected, mut place) = (None, None);
     let mut callbacks = access.callbacks();
+    callbacks.push_negotiation(|updates| {
+        place = updates.first().map(git2::PushUpdate::src);
+        Ok(())
+    });
     callbacks.push_update_reference(|_name, status| {
         rejected = status.map(str::to_owned);
         Ok(())
@@ -275,10 +284,18 @@ pub fn push(repo: &Repository, access: &Access, commit: Oid, branch: &str) -> Re
     let mut remote = repo.remote_anonymous(access.url.as_str()).during(&what)?;
     remote.push(&[format!("{LOCAL}:refs/heads/{branch}")], Some(&mut options)).during(&what)?;
     drop(options);
-    match rejected {
-        None => Ok(()),
-        Some(status) => Err(GitError::new(GitKind::Moved, what, status)),
-    }
+    let Some(status) = rejected else { return Ok(()) };
+    let now = advertised(repo, access)?.branch(branch).unwrap_or(Oid::ZERO_SHA1);
+    let kind = if place == Some(now) { GitKind::Denied } else { GitKind::Moved };
+    Err(GitError::new(kind, what, format!("the remote refused it: {status}")))
+}
+
+/// Asks the remote for its branches.
+fn advertised(repo: &Repository, access: &Access) -> Result<Advertised> {
+    let what = format!("ask {} for its branches", access.url);
+    let mut remote = repo.remote_anonymous(access.url.as_str()).during(&what)?;
+    let connection = remote.connect_auth(Direction::Fetch, Some(access.callbacks()), None).during(&what)?;
+    Ok(Advertised::read(connection.list().during(&what)?))
 }
 
 /// Where a local branch stands.
