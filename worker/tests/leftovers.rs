@@ -119,3 +119,80 @@ async fn a_push_that_the_remote_refuses_is_no_race() {
     assert!(error.contains("repository-denied") && error.contains("refused it"), "{error}");
     worker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_lock_that_a_killed_git_left_stops_a_job() {
+    let (world, _remote, worker) = warm().await;
+    let git = folder(&world).join(".git");
+    let names = [
+        "index.lock",
+        "HEAD.lock",
+        "config.lock",
+        "packed-refs.lock",
+        "shallow.lock",
+        "refs/hermes/push.lock",
+    ];
+    let thread = format!("refs/heads/{BRANCH}.lock");
+    let log = format!("logs/{thread}");
+    let names = names.into_iter().chain([thread.as_str(), log.as_str(), "refs/remotes/origin/main.lock"]);
+    for (number, name) in names.enumerate() {
+        let lock = git.join(name);
+        std::fs::create_dir_all(lock.parent().unwrap()).unwrap();
+        std::fs::write(&lock, "").unwrap();
+        let change = format!("change \"Open\" to \"Open Open\" {number}");
+        changed(&world, &format!("c-lock-{number}"), &change).await;
+        assert!(!lock.exists(), "{name}");
+    }
+    worker.stop().await;
+}
+
+fn script(world: &World, body: &str) -> String {
+    let path = world.path("agent.mjs");
+    let head = "import { execFileSync } from 'node:child_process';\n\
+        import { mkdirSync, writeFileSync } from 'node:fs';\n\
+        const git = (...args) => execFileSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@example.org', ...args]);\n";
+    let tail = "\nconsole.log(JSON.stringify({ type: 'result', subtype: 'success', is_error: false, result: 'done' }));\n";
+    std::fs::write(&path, format!("{head}{body}{tail}")).unwrap();
+    format!("node '{}'", path.display())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_inside_the_repository_becomes_plain_files() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let agent = script(
+        &world,
+        "for (const name of ['empty', 'full']) {\n\
+           mkdirSync(`site/${name}`); git('init', '-q', `site/${name}`); writeFileSync(`site/${name}/a.html`, name);\n\
+         }\n\
+         git('-C', 'site/full', 'add', '.'); git('-C', 'site/full', 'commit', '-q', '-m', 'x');",
+    );
+    let worker = world.worker_with_agent(&agent, &[]);
+    let result = run(&world, "c-1", HOURS).await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    assert_eq!(result.files_changed, ["site/empty/a.html", "site/full/a.html"]);
+    assert_eq!(remote.file(BRANCH, "site/full/a.html").unwrap(), "full");
+    worker.stop().await;
+    for name in ["empty", "full"] {
+        assert!(!folder(&world).join("site").join(name).join(".git").exists());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pipes_sockets_and_ignored_repositories_are_gone_in_the_next_job() {
+    let (world, _remote, worker) = warm().await;
+    let repo = folder(&world);
+    nix::unistd::mkfifo(&repo.join("site/pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(repo.join("site/socket")).unwrap();
+    Repository::init(repo.join("dist/nested")).unwrap();
+    std::fs::create_dir_all(repo.join("node_modules/kept")).unwrap();
+    std::os::unix::fs::symlink(world.path("data"), repo.join("dist/link")).unwrap();
+    changed(&world, "c-2", HOURS).await;
+    drop(socket);
+    for gone in ["site/pipe", "site/socket", "dist/nested", "dist/link"] {
+        assert!(repo.join(gone).symlink_metadata().is_err(), "{gone}");
+    }
+    assert!(repo.join("node_modules/kept").is_dir(), "caches stay");
+    assert!(world.path("data/sites").is_dir(), "no link was followed");
+    worker.stop().await;
+}

@@ -14,12 +14,14 @@ use super::message::{self, Identity};
 use super::rebase::{Rebased, rebase_without};
 use super::repeated::repeated;
 use super::workspace::Workspace;
-use super::{Cut, Failure, JobContext, Trouble, tree};
+use super::{Cut, Failure, JobContext, Trouble, sweep, tree};
 use crate::git::{self, Access, Advertised, During as _, GitError, GitKind, Oid, off_thread};
 use crate::secrets::Secrets;
 
 /// Ignored folders that are kept from job to job.
 const CACHES: [&str; 3] = ["node_modules", ".astro", ".cache"];
+/// Where HEAD is before there is a checkout.
+const NO_BRANCH: &str = "refs/heads/hermes-unborn";
 /// How far back the commit of a command is looked for.
 const HISTORY: usize = 200;
 
@@ -171,14 +173,14 @@ impl Wanted {
     }
 
     fn check_out(&self, repo: &Repository, path: &Path, tip: Oid) -> git::Result<()> {
-        match tree::check_out(repo, &self.branch, tip) {
+        match tree::check_out(repo, &self.branch, tip, &CACHES) {
             Err(error) if error.kind == GitKind::Hostile => {
-                // Leave nothing half checked out behind.
-                std::fs::remove_dir_all(path).ok();
-                std::fs::create_dir_all(path).ok();
+                // Leave nothing half checked out behind, and no branch whose files would seem to be deleted.
+                repo.set_head(NO_BRANCH).during("leave a branch that may not be checked out")?;
+                sweep::empty(path)?;
                 Err(error)
             }
-            result => result.and_then(|()| tree::remove_ignored(repo, &CACHES)),
+            result => result,
         }
     }
 }

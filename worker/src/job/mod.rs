@@ -14,6 +14,7 @@ pub mod publish;
 pub mod push;
 mod rebase;
 mod repeated;
+mod sweep;
 mod tree;
 pub mod workspace;
 

@@ -1,10 +1,9 @@
 //! The working tree: made equal to a commit, cleaned, and read back as a git tree without what must not be committed.
 
-use std::path::Path;
-
 use git2::build::CheckoutBuilder;
-use git2::{Diff, Index, IndexAddOption, Repository, RepositoryState, StatusOptions};
+use git2::{Diff, Index, IndexAddOption, Repository, RepositoryState};
 
+use super::sweep;
 use crate::git::{self, During as _, Oid};
 use crate::secrets::Secrets;
 
@@ -14,6 +13,9 @@ const GITLINK: u32 = 0o160_000;
 /// Stages the working tree, honouring `.gitignore`; the tree when it differs from the commit's.
 pub(super) fn stage(repo: &Repository, before: Oid) -> git::Result<Option<Oid>> {
     let what = "stage what was changed";
+    if let Some(root) = repo.workdir() {
+        sweep::remove_nested_repositories(root)?;
+    }
     let mut index = repo.index().during(what)?;
     let old = repo.find_commit(before).during(what)?.tree().during(what)?;
     if index.read(true).is_err() || index.has_conflicts() {
@@ -62,45 +64,27 @@ pub(super) fn secret_in(repo: &Repository, diff: &Diff<'_>, secrets: &Secrets) -
 
 /// Ends whatever an interrupted merge, rebase or the like left behind.
 pub(super) fn leave_middle_of_anything(repo: &Repository) -> git::Result<()> {
+    sweep::remove_locks(repo.path())?;
     if repo.state() != RepositoryState::Clean {
         repo.cleanup_state().during("end an unfinished merge or rebase")?;
         std::fs::remove_dir_all(repo.path().join("rebase-merge")).ok();
         std::fs::remove_dir_all(repo.path().join("rebase-apply")).ok();
     }
-    std::fs::remove_file(repo.path().join("index.lock")).ok();
     Ok(())
 }
 
-/// Makes branch, index and working tree equal to a commit; untracked files go, ignored ones stay.
-pub(super) fn check_out(repo: &Repository, branch: &str, commit: Oid) -> git::Result<()> {
+/// Makes branch, index and working tree equal to a commit; of all else only the folders with the names given stay.
+pub(super) fn check_out(repo: &Repository, branch: &str, commit: Oid, keep: &[&str]) -> git::Result<()> {
     let what = format!("check out {branch}");
+    if let Some(root) = repo.workdir() {
+        sweep::remove_nested_repositories(root)?;
+    }
     let target = repo.find_commit(commit).during(&what)?;
     let mut how = CheckoutBuilder::new();
     how.force().remove_untracked(true).disable_filters(true);
     let name = format!("refs/heads/{branch}");
     repo.reference(&name, commit, true, "checkout").during(&what)?;
     repo.checkout_tree(target.as_object(), Some(&mut how)).during(&what)?;
-    repo.set_head(&name).during(&what)
-}
-
-/// Removes what is ignored, but for the caches whose names are given: an old build is no part of a clean tree.
-pub(super) fn remove_ignored(repo: &Repository, keep: &[&str]) -> git::Result<()> {
-    let what = "clean the checkout";
-    let mut options = StatusOptions::new();
-    options.include_ignored(true).include_untracked(false).recurse_ignored_dirs(false);
-    let Some(folder) = repo.workdir() else { return Ok(()) };
-    for entry in
-        repo.statuses(Some(&mut options)).during(what)?.iter().filter(|entry| entry.status().is_ignored())
-    {
-        let path = Path::new(std::str::from_utf8(entry.path_bytes()).unwrap_or_default());
-        let kept = path.iter().any(|part| keep.iter().any(|name| part == *name));
-        let place = folder.join(path);
-        if kept || path.as_os_str().is_empty() {
-            continue;
-        }
-        let is_folder = place.symlink_metadata().is_ok_and(|meta| meta.is_dir());
-        if is_folder { std::fs::remove_dir_all(&place) } else { std::fs::remove_file(&place) }
-            .during(what)?;
-    }
-    Ok(())
+    repo.set_head(&name).during(&what)?;
+    sweep::remove_unknown(repo, keep)
 }

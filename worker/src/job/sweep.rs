@@ -1,0 +1,104 @@
+//! What agents, builds and killed runs leave in a checkout beside its files: locks of git, repositories inside the
+//! repository, pipes and sockets, old builds. No link is followed.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs::FileType;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use git2::Repository;
+
+use crate::git::{self, During as _};
+
+/// Never committed, so never looked into before staging.
+const NEVER_STAGED: &str = "node_modules";
+
+/// Removes the locks of git processes that are gone: whoever calls this holds the folder.
+pub(super) fn remove_locks(git: &Path) -> git::Result<()> {
+    each_below(git, &mut |path, kind| {
+        if kind.is_dir() {
+            return Ok(if path == git.join("objects") { Then::Leave } else { Then::Enter });
+        }
+        Ok(if path.extension().is_some_and(|ending| ending == "lock") { Then::Remove } else { Then::Leave })
+    })
+}
+
+/// Makes repositories inside the working tree plain folders.
+pub(super) fn remove_nested_repositories(root: &Path) -> git::Result<()> {
+    each_below(root, &mut |path, kind| {
+        let name = path.file_name().unwrap_or_default();
+        let is_git = name == ".git";
+        let root_git = is_git && path.parent() == Some(root);
+        Ok(match kind.is_dir() {
+            _ if root_git || name == NEVER_STAGED => Then::Leave,
+            _ if is_git => Then::Remove,
+            true => Then::Enter,
+            false => Then::Leave,
+        })
+    })
+}
+
+/// Removes whatever the index does not have, but for the folders with the names given.
+pub(super) fn remove_unknown(repo: &Repository, keep: &[&str]) -> git::Result<()> {
+    let Some(root) = repo.workdir() else { return Ok(()) };
+    let index = repo.index().during("clean the checkout")?;
+    let (mut files, mut folders) = (HashSet::new(), HashSet::new());
+    for entry in index.iter() {
+        let path = PathBuf::from(OsStr::from_bytes(&entry.path));
+        folders.extend(path.ancestors().skip(1).map(Path::to_owned));
+        files.insert(path);
+    }
+    let root_git = root.join(".git");
+    each_below(root, &mut |path, kind| {
+        let inside = path.strip_prefix(root).unwrap_or(path);
+        let name = path.file_name().unwrap_or_default();
+        let is_kept = kind.is_dir() && keep.iter().any(|kept| name == *kept);
+        Ok(if path == root_git || is_kept {
+            Then::Leave
+        } else if kind.is_dir() && folders.contains(inside) {
+            Then::Enter
+        } else if files.contains(inside) {
+            Then::Leave
+        } else {
+            Then::Remove
+        })
+    })
+}
+
+/// Empties a working tree; what is committed stays.
+pub(super) fn empty(root: &Path) -> git::Result<()> {
+    let git = root.join(".git");
+    each_below(root, &mut |path, _| Ok(if path == git { Then::Leave } else { Then::Remove }))?;
+    match std::fs::remove_file(git.join("index")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).during("reset the index"),
+        _ => Ok(()),
+    }
+}
+
+/// What becomes of an entry.
+enum Then {
+    Leave,
+    Enter,
+    Remove,
+}
+
+fn each_below(
+    folder: &Path,
+    decide: &mut impl FnMut(&Path, FileType) -> git::Result<Then>,
+) -> git::Result<()> {
+    let what = || format!("look through {}", folder.display());
+    for entry in std::fs::read_dir(folder).during(what())? {
+        let entry = entry.during(what())?;
+        let (path, kind) = (entry.path(), entry.file_type().during(what())?);
+        match decide(&path, kind)? {
+            Then::Leave => {}
+            Then::Enter => each_below(&path, decide)?,
+            Then::Remove => {
+                if kind.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) }
+                    .during(format!("remove {}", path.display()))?;
+            }
+        }
+    }
+    Ok(())
+}
