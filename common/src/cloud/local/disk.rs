@@ -242,5 +242,9 @@ fn below_a_file(at: &At) -> CloudError {
 }
 
 fn failed(doing: &str, at: &At, error: &io::Error) -> CloudError {
+    if error.kind() == ErrorKind::InvalidInput {
+        // Something else lies there; asking again does not change it.
+        return CloudError::Invalid(format!("{doing} {at}: {error}"));
+    }
     CloudError::unavailable(format!("{doing} {at}"), format!("{error}; {}", durable::advice(error)))
 }
