@@ -23,7 +23,7 @@ pub(super) async fn require_token(State(api): State<Arc<Api>>, request: Request,
 
 /// Every other path, known or not, needs the token.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz" | "/openapi.json" | "/docs") || path.starts_with("/docs/")
+    matches!(path, "/" | "/healthz" | "/readyz" | "/openapi.json" | "/docs") || path.starts_with("/docs/")
 }
 
 fn shown(headers: &HeaderMap) -> Option<&str> {

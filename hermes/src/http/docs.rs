@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::middleware::map_response;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -54,7 +56,34 @@ pub(super) async fn json() -> Response {
 /// The interactive page.
 pub(super) fn page() -> Router<Arc<Api>> {
     let page: Router<Arc<Api>> = SwaggerUi::new("/docs").config(Config::from("/openapi.json")).into();
-    page.layer(map_response(allow_own_scripts))
+    let page = page.layer(map_response(allow_own_scripts));
+    page.route("/", axum::routing::get(|| async { Redirect::temporary("/docs/") }))
+}
+
+/// Adds what can go wrong with every operation behind the token, with every parameter and with every body.
+pub(super) fn tell_failures(document: &mut utoipa::openapi::OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        let methods = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+        methods.into_iter().flatten().for_each(tell_failures_of);
+    }
+}
+
+fn tell_failures_of(operation: &mut Operation) {
+    // Open to everybody, and answered without a look at anything that was sent.
+    let Some(RefOr::T(unauthorized)) = operation.responses.responses.get("401").cloned() else { return };
+    let has_body = operation.request_body.is_some();
+    let reads = has_body || operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty());
+    let failures = [
+        (reads, "400", "A parameter or the body is not right"),
+        (has_body, "408", "The body came too slowly: send it again"),
+        (has_body, "413", "The body is too large"),
+        (true, "503", "Something behind hermes does not answer: send it again after Retry-After seconds"),
+    ];
+    for (_, status, words) in failures.into_iter().filter(|(can_happen, ..)| *can_happen) {
+        let mut failure = unauthorized.clone();
+        words.clone_into(&mut failure.description);
+        operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(failure));
+    }
 }
 
 async fn allow_own_scripts(mut response: Response) -> Response {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use common::domain::ids::{CommandId, ProjectId, UserId};
 use common::domain::job::{Job, JobState, Step, StepName};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::body::ApiQuery;
+use super::body::{ApiPath, ApiQuery};
 use super::problem::{Problem, ProblemBody};
 use crate::operations::jobs::{self, JobFilter};
 use crate::operations::{Listed, Slice};
@@ -227,7 +227,7 @@ pub(super) async fn list(
         (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn get(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    ApiPath(id): ApiPath<String>,
 ) -> Result<Json<JobView>, Problem> {
     let job = jobs::get(&api.app.cloud, &CommandId::parse(&id)?).await?;
     Ok(Json(job.into()))
@@ -242,7 +242,7 @@ pub(super) async fn get(
         (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn stop(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    ApiPath(id): ApiPath<String>,
 ) -> Result<(StatusCode, Json<JobView>), Problem> {
     let job = jobs::stop(&api.app.cloud, &CommandId::parse(&id)?).await?;
     Ok((StatusCode::ACCEPTED, Json(job.into())))

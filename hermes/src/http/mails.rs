@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use common::domain::ids::MailId;
 use common::domain::outcome::{JobOutcome, MailEnding};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::body::ApiQuery;
+use super::body::{ApiPath, ApiQuery};
 use super::problem::{Problem, ProblemBody};
 use crate::ingest::record::{MailRecord, Origin};
 use crate::mail::trace::{Stage, TraceLine};
@@ -150,7 +150,7 @@ pub(super) async fn list(
         (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn get(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    ApiPath(id): ApiPath<String>,
 ) -> Result<Json<MailView>, Problem> {
     let mail = mails::get(&api.app.cloud, &MailId::parse(&id)?).await?;
     Ok(Json(mail.into()))

@@ -57,6 +57,9 @@ pub fn router(api: &Arc<Api>) -> Router {
         .fallback(|| async {
             Problem::new(StatusCode::NOT_FOUND, "there is nothing here; /docs lists what there is")
         })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here; /docs lists what can")
+        })
         .layer(from_fn_with_state(api.clone(), auth::require_token))
         .layer(map_response(guard_browser))
         .layer(from_fn_with_state(sites, sites::by_host))
@@ -76,7 +79,9 @@ fn tell_panic(panic: Box<dyn Any + Send>) -> Response {
 
 /// The OpenAPI document, as `openapi/hermes.json` keeps it.
 pub fn document() -> OpenApi {
-    routes().into_openapi()
+    let mut document = routes().into_openapi();
+    docs::tell_failures(&mut document);
+    document
 }
 
 fn routes() -> OpenApiRouter<Arc<Api>> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use common::domain::budget::Limits;
 use common::domain::ids::ProjectId;
@@ -11,7 +11,7 @@ use common::domain::project::{Build, Preempt, Project};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::body::{ApiJson, ApiQuery};
+use super::body::{ApiJson, ApiPath, ApiQuery};
 use super::problem::{Problem, ProblemBody};
 use super::{Api, PageQuery};
 use crate::operations::projects::{self, ProjectSettings};
@@ -160,7 +160,7 @@ impl From<ProjectBody> for ProjectSettings {
         (status = 422, description = "A setting breaks a rule", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn put(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    ApiPath(id): ApiPath<String>,
     ApiJson(body): ApiJson<ProjectBody>,
 ) -> Result<(StatusCode, Json<ProjectView>), Problem> {
     let id = ProjectId::parse(&id)?;
@@ -184,7 +184,7 @@ pub(super) fn status(written: Written) -> StatusCode {
         (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn get(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    ApiPath(id): ApiPath<String>,
 ) -> Result<Json<ProjectView>, Problem> {
     let project = projects::get(&api.app.cloud, &ProjectId::parse(&id)?).await?;
     Ok(Json(project.into()))
@@ -199,7 +199,7 @@ pub(super) async fn get(
         (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn remove(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    ApiPath(id): ApiPath<String>,
 ) -> Result<StatusCode, Problem> {
     projects::remove(&api.app.cloud, &ProjectId::parse(&id)?).await?;
     Ok(StatusCode::NO_CONTENT)

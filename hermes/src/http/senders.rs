@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use common::domain::ids::{EmailAddress, ProjectId};
 use common::domain::project::{Role, Sender};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::body::{ApiJson, ApiQuery};
+use super::body::{ApiJson, ApiPath, ApiQuery};
 use super::problem::{Problem, ProblemBody};
 use super::projects::status;
 use super::{Api, PageQuery};
@@ -100,7 +100,7 @@ pub(super) struct ProjectQuery {
         (status = 422, description = "There is no such project", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn put(
     State(api): State<Arc<Api>>,
-    Path(address): Path<String>,
+    ApiPath(address): ApiPath<String>,
     ApiJson(body): ApiJson<SenderBody>,
 ) -> Result<(StatusCode, Json<SenderView>), Problem> {
     let settings = SenderSettings {
@@ -121,7 +121,7 @@ pub(super) async fn put(
         (status = 404, description = "For nobody", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn get(
     State(api): State<Arc<Api>>,
-    Path(address): Path<String>,
+    ApiPath(address): ApiPath<String>,
 ) -> Result<Json<SendersView>, Problem> {
     let items = senders::get(&api.app.cloud, &EmailAddress::parse(&address)?).await?;
     Ok(Json(Listed { items, next: None }.into()))
@@ -136,7 +136,7 @@ pub(super) async fn get(
         (status = 404, description = "It was not there", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn remove(
     State(api): State<Arc<Api>>,
-    Path(address): Path<String>,
+    ApiPath(address): ApiPath<String>,
     ApiQuery(query): ApiQuery<ProjectQuery>,
 ) -> Result<StatusCode, Problem> {
     let project = query.project_id.as_deref().map(ProjectId::parse).transpose()?;

@@ -54,7 +54,8 @@ fn too_many() -> Response {
 
 async fn serve(cloud: &Cloud, site: &SiteTarget, request: &Parts, slot: OwnedSemaphorePermit) -> Response {
     if !matches!(request.method, Method::GET | Method::HEAD) {
-        return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")]).into_response();
+        let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "pages of a site can only be read");
+        return ([(header::ALLOW, "GET, HEAD")], problem).into_response();
     }
     let mut response = match answer(cloud, site, request, slot).await {
         Ok(response) => response,

@@ -350,6 +350,61 @@ async fn errors_are_problem_details_and_nothing_may_be_framed_or_sniffed() {
     assert_eq!((problem["status"].as_u64(), status), (Some(404), StatusCode::NOT_FOUND));
 }
 
+#[tokio::test]
+async fn whatever_is_wrong_with_a_request_is_told_as_a_problem() {
+    let world = World::empty("all");
+    for (method, path, expected) in [
+        ("GET", "/v1/projects/%ff", StatusCode::BAD_REQUEST),
+        ("GET", "/v1/mails/%ff", StatusCode::BAD_REQUEST),
+        ("POST", "/v1/projects/amelia", StatusCode::METHOD_NOT_ALLOWED),
+        ("DELETE", "/healthz", StatusCode::METHOD_NOT_ALLOWED),
+        ("PUT", "/", StatusCode::METHOD_NOT_ALLOWED),
+        ("GET", "/v1/jobs?limit=many", StatusCode::BAD_REQUEST),
+        ("GET", "/nowhere", StatusCode::NOT_FOUND),
+    ] {
+        let (status, problem) = world.call(method, path, None).await;
+        assert_eq!(
+            (status, problem["status"].as_u64()),
+            (expected, Some(u64::from(expected.as_u16()))),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_root_leads_to_the_reference() {
+    let world = World::empty("all");
+    let response = world.send(Request::get("/").body(Body::empty()).unwrap()).await;
+    assert_eq!(response.status(), StatusCode::TEMPORARY_REDIRECT);
+    assert_eq!(response.headers()["location"], "/docs/");
+}
+
+#[test]
+fn the_document_tells_what_can_go_wrong() {
+    let document = serde_json::to_value(hermes::http::document()).unwrap();
+    let answers = |path: &str, method: &str| -> Vec<String> {
+        let answers = document["paths"][path][method]["responses"].as_object().unwrap();
+        answers.keys().cloned().collect()
+    };
+    for (path, method, wanted) in [
+        ("/v1/projects/{projectId}", "put", vec!["400", "408", "413", "422", "503"]),
+        ("/v1/projects/{projectId}", "get", vec!["400", "404", "503"]),
+        ("/v1/senders/{address}", "put", vec!["400", "408", "413", "422", "503"]),
+        ("/v1/inbound/raw", "post", vec!["400", "408", "413", "415", "503"]),
+        ("/v1/projects", "get", vec!["400", "503"]),
+        ("/v1/senders", "get", vec!["400", "503"]),
+        ("/v1/mails", "get", vec!["400", "503"]),
+        ("/v1/jobs", "get", vec!["400", "503"]),
+        ("/v1/claims", "get", vec!["503"]),
+    ] {
+        let told = answers(path, method);
+        assert!(
+            wanted.iter().all(|status| told.iter().any(|told| told == status)),
+            "{method} {path}: {told:?}"
+        );
+    }
+}
+
 /// A server on a real port, until the token is cancelled.
 async fn listening(world: &World) -> (std::net::SocketAddr, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -104,6 +104,21 @@ async fn nothing_outside_the_site_can_be_read() {
 }
 
 #[tokio::test]
+async fn what_is_no_plain_file_is_not_there() {
+    let (world, site) = published().await;
+    let root = world.folder.path().join("sites").join(site.local_host());
+    std::fs::write(world.folder.path().join("secret"), "secret").unwrap();
+    std::os::unix::fs::symlink(world.folder.path().join("secret"), root.join("link")).unwrap();
+    std::os::unix::fs::symlink(world.folder.path(), root.join("folder")).unwrap();
+    nix::unistd::mkfifo(&root.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for path in ["/link", "/folder/secret", "/folder/", "/pipe"] {
+        let response = get(&world, &site, path).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(body(response).await, "<p>lost</p>", "{path}");
+    }
+}
+
+#[tokio::test]
 async fn under_a_sites_name_there_is_no_api() {
     let (world, site) = published().await;
     for path in ["/v1/jobs", "/healthz", "/openapi.json", "/docs/"] {
@@ -114,7 +129,10 @@ async fn under_a_sites_name_there_is_no_api() {
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
     }
     let post = Request::post("/").header("host", site.local_host()).body(Body::empty()).unwrap();
-    assert_eq!(world.send(post).await.status(), StatusCode::METHOD_NOT_ALLOWED);
+    let refused = world.send(post).await;
+    assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(refused.headers()["allow"], "GET, HEAD");
+    assert_eq!(refused.headers()["content-type"], "application/problem+json");
 }
 
 const LARGE: usize = 1024 * 1024;

@@ -102,7 +102,7 @@ impl HermesClient {
         let response = self.client.get(url).send().await?;
         Ok(HealthzRequest::parse_response(response).await?)
     }
-    /// Can it take mail? Asks the tables and the queues themselves.
+    /// Can it take mail? Asks the tables and the queues themselves, and writes a file.
     ///
     /// * Path: `GET /readyz`
     pub async fn readyz(

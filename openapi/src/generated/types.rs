@@ -404,7 +404,7 @@ impl HealthzRequest {
         Ok(ApiResponse::Other(Box::new(req)))
     }
 }
-/// Can it take mail? Asks the tables and the queues themselves.
+/// Can it take mail? Asks the tables and the queues themselves, and writes a file.
 #[derive(Debug, Clone, validator::Validate, oas3_gen_support::Default)]
 pub struct ReadyzRequest {}
 impl ReadyzRequest {
@@ -481,6 +481,16 @@ impl ListClaimsRequest {
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
         Ok(ApiResponse::Other(Box::new(req)))
     }
 }
@@ -533,6 +543,16 @@ impl PostRawMailRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::Unauthorized(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::REQUEST_TIMEOUT {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::RequestTimeout(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
@@ -643,6 +663,16 @@ impl ListJobsRequest {
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
         Ok(ApiResponse::Other(Box::new(req)))
     }
 }
@@ -681,6 +711,16 @@ impl GetJobRequest {
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
+        if status == http::StatusCode::BAD_REQUEST {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::BadRequest(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
         if status == http::StatusCode::UNAUTHORIZED {
             if content_type.ends_with("/json") || content_type.ends_with("+json") {
                 let data = oas3_gen_support::Diagnostics::<
@@ -698,6 +738,16 @@ impl GetJobRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::NotFound(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
@@ -739,6 +789,16 @@ impl StopJobRequest {
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
+        if status == http::StatusCode::BAD_REQUEST {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::BadRequest(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
         if status == http::StatusCode::UNAUTHORIZED {
             if content_type.ends_with("/json") || content_type.ends_with("+json") {
                 let data = oas3_gen_support::Diagnostics::<
@@ -756,6 +816,16 @@ impl StopJobRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::NotFound(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
@@ -830,6 +900,16 @@ impl ListMailsRequest {
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
         Ok(ApiResponse::Other(Box::new(req)))
     }
 }
@@ -868,6 +948,16 @@ impl GetMailRequest {
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
+        if status == http::StatusCode::BAD_REQUEST {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::BadRequest(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
         if status == http::StatusCode::UNAUTHORIZED {
             if content_type.ends_with("/json") || content_type.ends_with("+json") {
                 let data = oas3_gen_support::Diagnostics::<
@@ -885,6 +975,16 @@ impl GetMailRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::NotFound(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
@@ -937,6 +1037,16 @@ impl ListProjectsRequest {
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
+        if status == http::StatusCode::BAD_REQUEST {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::BadRequest(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
         if status == http::StatusCode::UNAUTHORIZED {
             if content_type.ends_with("/json") || content_type.ends_with("+json") {
                 let data = oas3_gen_support::Diagnostics::<
@@ -944,6 +1054,16 @@ impl ListProjectsRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::Unauthorized(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
@@ -985,6 +1105,16 @@ impl GetProjectRequest {
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
+        if status == http::StatusCode::BAD_REQUEST {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::BadRequest(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
         if status == http::StatusCode::UNAUTHORIZED {
             if content_type.ends_with("/json") || content_type.ends_with("+json") {
                 let data = oas3_gen_support::Diagnostics::<
@@ -1002,6 +1132,16 @@ impl GetProjectRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::NotFound(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
@@ -1076,6 +1216,26 @@ impl PutProjectRequest {
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
+        if status == http::StatusCode::REQUEST_TIMEOUT {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::RequestTimeout(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::PAYLOAD_TOO_LARGE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ContentTooLarge(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
         if status == http::StatusCode::UNPROCESSABLE_ENTITY {
             if content_type.ends_with("/json") || content_type.ends_with("+json") {
                 let data = oas3_gen_support::Diagnostics::<
@@ -1083,6 +1243,16 @@ impl PutProjectRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::UnprocessableEntity(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
@@ -1118,6 +1288,16 @@ impl DeleteProjectRequest {
             let _ = req.bytes().await?;
             return Ok(ApiResponse::NoContent);
         }
+        if status == http::StatusCode::BAD_REQUEST {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::BadRequest(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
         if status == http::StatusCode::UNAUTHORIZED {
             if content_type.ends_with("/json") || content_type.ends_with("+json") {
                 let data = oas3_gen_support::Diagnostics::<
@@ -1135,6 +1315,16 @@ impl DeleteProjectRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::NotFound(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
@@ -1187,6 +1377,16 @@ impl ListSendersRequest {
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
+        if status == http::StatusCode::BAD_REQUEST {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::BadRequest(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
         if status == http::StatusCode::UNAUTHORIZED {
             if content_type.ends_with("/json") || content_type.ends_with("+json") {
                 let data = oas3_gen_support::Diagnostics::<
@@ -1194,6 +1394,16 @@ impl ListSendersRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::Unauthorized(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
@@ -1235,6 +1445,16 @@ impl GetSenderRequest {
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
+        if status == http::StatusCode::BAD_REQUEST {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::BadRequest(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
         if status == http::StatusCode::UNAUTHORIZED {
             if content_type.ends_with("/json") || content_type.ends_with("+json") {
                 let data = oas3_gen_support::Diagnostics::<
@@ -1252,6 +1472,16 @@ impl GetSenderRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::NotFound(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
@@ -1326,6 +1556,26 @@ impl PutSenderRequest {
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
+        if status == http::StatusCode::REQUEST_TIMEOUT {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::RequestTimeout(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::PAYLOAD_TOO_LARGE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ContentTooLarge(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
         if status == http::StatusCode::UNPROCESSABLE_ENTITY {
             if content_type.ends_with("/json") || content_type.ends_with("+json") {
                 let data = oas3_gen_support::Diagnostics::<
@@ -1333,6 +1583,16 @@ impl PutSenderRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::UnprocessableEntity(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
@@ -1376,6 +1636,16 @@ impl DeleteSenderRequest {
             let _ = req.bytes().await?;
             return Ok(ApiResponse::NoContent);
         }
+        if status == http::StatusCode::BAD_REQUEST {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::BadRequest(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
         if status == http::StatusCode::UNAUTHORIZED {
             if content_type.ends_with("/json") || content_type.ends_with("+json") {
                 let data = oas3_gen_support::Diagnostics::<
@@ -1393,6 +1663,16 @@ impl DeleteSenderRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::NotFound(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
@@ -1419,6 +1699,8 @@ pub enum ApiResponse<Value, Failure> {
     Unauthorized(Failure),
     ///404
     NotFound(Failure),
+    ///408
+    RequestTimeout(Failure),
     ///413
     ContentTooLarge(Failure),
     ///415
