@@ -4,9 +4,9 @@
 
 mod support;
 
-use common::cloud::files::At;
+use common::cloud::files::{At, IfMatch};
 use common::domain::job::JobState;
-use common::domain::names::Queue;
+use common::domain::names::{ContentHash, Queue};
 use common::domain::outcome::JobOutcome;
 use git2::Repository;
 use serde_json::json;
@@ -478,6 +478,47 @@ console.log(JSON.stringify({ type: "result", subtype: "success", result: "seen: 
     worker.stop().await;
     let planted = world.path("data/workspaces/bakery-amelia/build-home/.claude/settings.json");
     assert!(planted.is_file(), "the build did plant it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attachments_of_one_name_all_arrive_and_only_as_they_were_sent() {
+    let world = World::new();
+    world.bakery().await;
+    let script = world.path("agent.mjs");
+    std::fs::write(
+        &script,
+        r#"
+import { readdirSync, readFileSync } from "node:fs";
+const files = readdirSync("../attachments").sort().map((name) => [name, readFileSync("../attachments/" + name, "utf8")]);
+console.log(JSON.stringify({ type: "result", subtype: "success", result: JSON.stringify(files) }));
+"#,
+    )
+    .unwrap();
+    let worker = world.worker_with_agent(&format!("node '{}'", script.display()), &[]);
+    let mut attachments = Vec::new();
+    for text in ["one", "two"] {
+        let key = format!("mails/m-1/attachments/{text}");
+        world.cloud.files.put(&At::object(&key), text.into(), IfMatch::Any).await.unwrap();
+        attachments.push(json!({"key": key, "name": "photo.jpg", "mimeType": "image/jpeg",
+            "sizeBytes": text.len(), "sha256": ContentHash::of(text.as_bytes())}));
+    }
+    let mut message = work("c-1", "abcdef1", HOURS);
+    message["attachments"] = json!(attachments);
+    world.order(KEY, message.clone()).await;
+    let result = world.result().await;
+    assert_eq!(result.summary, r#"[["photo-2.jpg","two"],["photo.jpg","one"]]"#, "{result:?}");
+
+    for (command, field, value) in
+        [("c-2", "sizeBytes", json!(4)), ("c-3", "sha256", json!(ContentHash::of(b"another")))]
+    {
+        let mut other = message.clone();
+        (other["commandId"], other["attachments"][1][field]) = (json!(command), value);
+        world.order(KEY, other).await;
+        let result = world.result().await;
+        assert_eq!(result.outcome, JobOutcome::Refused, "{result:?}");
+        assert!(result.summary.contains("send them again"), "{result:?}");
+    }
+    worker.stop().await;
 }
 
 async fn agent_started(world: &World, command: &str) {
