@@ -144,8 +144,13 @@ pub struct ChildSettings {
 impl RunSettings {
     /// Where the working folders are, as an absolute path.
     pub fn workspaces(&self) -> std::io::Result<PathBuf> {
+        std::path::absolute(self.chosen_workspaces())
+    }
+
+    /// The same as it was chosen.
+    pub fn chosen_workspaces(&self) -> PathBuf {
         let chosen = self.children.workspace_path.as_ref().or(self.children.efs_mount_path.as_ref());
-        std::path::absolute(chosen.cloned().unwrap_or_else(|| self.cloud.data_dir.join("workspaces")))
+        chosen.cloned().unwrap_or_else(|| self.cloud.data_dir.join("workspaces"))
     }
 }
 

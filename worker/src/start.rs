@@ -75,12 +75,11 @@ fn generated(nonce: &Nonce) -> WorkerId {
 
 fn job_settings(settings: &RunSettings) -> Result<JobSettings, StartError> {
     let children = &settings.children;
-    let unusable = |error| StartError::Workspaces {
-        path: children.workspace_path.as_ref().unwrap_or(&settings.cloud.data_dir).display().to_string(),
-        error,
-    };
-    let workspaces = settings.workspaces().map_err(unusable)?;
-    std::fs::create_dir_all(&workspaces).map_err(unusable)?;
+    let workspaces = settings.workspaces();
+    let workspaces =
+        workspaces.and_then(|path| std::fs::create_dir_all(&path).map(|()| path)).map_err(|error| {
+            StartError::Workspaces { path: settings.chosen_workspaces().display().to_string(), error }
+        })?;
     let environment = ChildEnvironment::from_settings(children, &workspaces);
     Ok(JobSettings {
         agent: children.agent_command.resolve(environment.programs())?,

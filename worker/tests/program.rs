@@ -239,6 +239,24 @@ fn a_worker_without_its_agent_does_not_start_and_says_what_to_set() {
     assert!(!program.log.iter().any(|line| line.contains("is ready")));
 }
 
+#[test]
+fn working_folders_that_cannot_be_used_are_named_as_they_were_chosen() {
+    let world = World::new();
+    std::fs::write(world.path("file"), "x").unwrap();
+    let (data, chosen) = (world.path("file"), world.path("file/chosen"));
+    let (data, chosen) = (data.to_str().unwrap(), chosen.to_str().unwrap());
+    let default = format!("at {data}/workspaces cannot");
+    for (name, value, told) in [
+        ("HERMES_DATA_DIR", data, default.as_str()),
+        ("EFS_MOUNT_PATH", chosen, "file/chosen cannot"),
+        ("WORKSPACE_PATH", chosen, "file/chosen cannot"),
+    ] {
+        let mut program = Program::start(&world, &[("SANDBOX", "off"), (name, value)]);
+        assert!(!program.ends().success());
+        assert!(program.log.last().unwrap().contains(told), "{name}: {:?}", program.log);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_worker_is_followed_by_another_that_finishes_its_job_once() {
     let world = World::new();
