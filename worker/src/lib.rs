@@ -6,6 +6,7 @@ pub mod intake;
 pub mod interrupts;
 pub mod job;
 pub mod lease;
+pub mod leftovers;
 pub mod me;
 pub mod offers;
 pub mod process;

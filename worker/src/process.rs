@@ -1,8 +1,9 @@
 //! The one place that starts children: an argument vector, an environment that starts empty, an own process group, and a
 //! deadline. A group is asked to stop, waited for, then killed; it is killed when its [`Running`] is dropped.
 //!
-//! A worker that is killed itself cannot take its children along (that needs `unsafe` code before `exec`): the workspace
-//! lock, which the children inherit, then keeps the next worker out of their folder.
+//! What left the group is known by the workspace lock that it inherited, and killed at the end as well. A worker that is
+//! killed itself cannot take its children along (that needs `unsafe` code before `exec`): the lock keeps the next worker
+//! out of their folder until it has killed them.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,6 +21,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::leftovers::kill_holders;
 use crate::secrets::Secrets;
 
 /// How long a group has between being asked and being killed.
@@ -57,7 +59,7 @@ impl Launch {
             io::Error::new(error.kind(), format!("{program} could not be started: {error}"))
         })?;
         let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-        Ok(Running { child, group })
+        Ok(Running { child, group, lock: self.lock.clone() })
     }
 
     /// Runs it to its end without input, keeping the last `keep_bytes` of its output, without secrets.
@@ -114,6 +116,7 @@ pub struct Finished {
 pub struct Running {
     child: Child,
     group: Option<Pid>,
+    lock: Option<Arc<File>>,
 }
 
 impl Running {
@@ -137,7 +140,7 @@ impl Running {
         self.child.wait().await
     }
 
-    /// Ends the whole group: asks, waits for the leader, kills what is left.
+    /// Ends the whole group and what left it with the lock: asks, waits for the leader, kills what is left.
     pub async fn stop(&mut self, grace: Duration) {
         self.signal(Signal::SIGTERM);
         if timeout(grace, self.child.wait()).await.is_err() {
@@ -146,6 +149,9 @@ impl Running {
         self.signal(Signal::SIGKILL);
         if let Err(error) = self.child.wait().await {
             tracing::warn!(%error, "a killed child could not be waited for");
+        }
+        if let Some(lock) = self.lock.clone() {
+            tokio::task::spawn_blocking(move || kill_holders(&lock)).await.ok();
         }
     }
 

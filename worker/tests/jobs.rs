@@ -521,6 +521,32 @@ console.log(JSON.stringify({ type: "result", subtype: "success", result: JSON.st
     worker.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_of_a_build_does_not_outlive_its_job() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let build = "const fs=require('fs');fs.cpSync('site','dist',{recursive:true});\
+        const isLock=(fd)=>{try{return fs.readlinkSync('/proc/self/fd/'+fd).endsWith('/lock')}catch{}};\
+        const stdio=['ignore','ignore','ignore',...fs.readdirSync('/proc/self/fd').map(Number).filter(isLock)];\
+        const c=require('child_process').spawn('sleep',['1000'],{detached:true,stdio});c.unref();\
+        fs.writeFileSync('dist/pid',String(c.pid))";
+    world.project_built_by("bakery", &remote, &["node", "-e", build]).await;
+    let worker = world.worker(&[]);
+    world.order(KEY, work("c-1", "abcdef1", HOURS)).await;
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    let daemon = world.page(&result, "pid").unwrap();
+    let gone = async || {
+        let stat = std::fs::read_to_string(format!("/proc/{daemon}/stat")).unwrap_or_default();
+        (stat.is_empty() || stat.contains(") Z ")).then_some(())
+    };
+    world.until("the daemon's end", gone).await;
+    world.order(KEY, work("c-2", "abcdef1", "change \"8 to 20\" to \"9 to 21\"")).await;
+    assert_eq!(world.result().await.outcome, JobOutcome::Changed);
+    assert!(!world.path("data/workspaces/bakery-amelia.2").exists(), "its folder is free");
+    worker.stop().await;
+}
+
 async fn agent_started(world: &World, command: &str) {
     let started = async || world.job(command).await.filter(|job| job.attempts == 1).map(|_| ());
     world.until("the agent's start", started).await;

@@ -269,6 +269,7 @@ async fn a_killed_worker_is_followed_by_another_that_finishes_its_job_once() {
     let started = async || world.job("c-1").await.filter(|job| job.attempts == 1);
     world.until("the agent's start", started).await;
     program.child.kill().unwrap();
+    program.child.wait().unwrap();
 
     let next = world.worker(&["--lease-secs", "2"]);
     let key = "bakery#amelia".parse().unwrap();
@@ -281,5 +282,6 @@ async fn a_killed_worker_is_followed_by_another_that_finishes_its_job_once() {
     assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
     assert_eq!(world.job("c-1").await.unwrap().attempts, 2);
     assert_eq!(remote.messages("thread-abcdef1").len(), 1);
+    assert!(!world.path("data/workspaces/bakery-amelia.2").exists(), "the agent of before was killed");
     next.stop().await;
 }

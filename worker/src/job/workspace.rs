@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::leftovers::{is_orphaned, kill_holders};
+
 /// How long the folder's lock is waited for before a sibling folder is used.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 const LOCK_POLL: Duration = Duration::from_millis(50);
@@ -99,6 +101,9 @@ async fn lock_within(folder: &Path, wait: Duration) -> io::Result<Option<Workspa
         match lock.try_lock() {
             Ok(()) => return Ok(Some(Workspace { root: folder.to_owned(), lock: Arc::new(lock) })),
             Err(TryLockError::WouldBlock) if tokio::time::Instant::now() < deadline => {
+                if is_orphaned(&lock) {
+                    kill_holders(&lock);
+                }
                 tokio::time::sleep(LOCK_POLL).await;
             }
             Err(TryLockError::WouldBlock) => return Ok(None),
