@@ -120,6 +120,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// Its process id, until it was waited for.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Its input; taken once.
     pub fn take_stdin(&mut self) -> Option<ChildStdin> {
         self.child.stdin.take()
