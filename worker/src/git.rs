@@ -230,12 +230,38 @@ pub fn check_push_rights(repo: &Repository, access: &Access) -> Result<()> {
     }
     let what = format!("ask {} for the right to push", access.url);
     let mut remote = repo.remote_anonymous(access.url.as_str()).during(&what)?;
-    remote.connect_auth(Direction::Push, Some(access.callbacks()), None).during(&what)?;
-    Ok(())
+    let connection = remote.connect_auth(Direction::Push, Some(access.callbacks()), None).during(&what);
+    connection.map(drop).map_err(|error| blame(error, repo))
+}
+
+/// Says that talking to a remote failed; our own copy is blamed only if it cannot be read.
+fn blame(error: GitError, repo: &Repository) -> GitError {
+    let kind = match error.kind {
+        GitKind::Corrupt | GitKind::Hostile | GitKind::Moved | GitKind::Other if is_sound(repo) => {
+            GitKind::Unreachable
+        }
+        GitKind::Hostile | GitKind::Moved | GitKind::Other => GitKind::Corrupt,
+        kind @ (GitKind::Corrupt | GitKind::NotFound | GitKind::Denied | GitKind::Unreachable) => kind,
+    };
+    GitError { kind, ..error }
+}
+
+/// Whether the tips of all our branches can be read.
+fn is_sound(repo: &Repository) -> bool {
+    let Ok(mut references) = repo.references() else { return false };
+    references.all(|found| found.is_ok_and(|reference| reference.peel_to_tree().is_ok()))
 }
 
 /// Asks the remote for its branches and fetches the one that `choose` names, unless it is here already.
 pub fn fetch(
+    repo: &Repository,
+    access: &Access,
+    choose: impl FnOnce(&Advertised) -> Option<String>,
+) -> Result<Advertised> {
+    fetch_branch(repo, access, choose).map_err(|error| blame(error, repo))
+}
+
+fn fetch_branch(
     repo: &Repository,
     access: &Access,
     choose: impl FnOnce(&Advertised) -> Option<String>,

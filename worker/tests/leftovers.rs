@@ -196,3 +196,67 @@ async fn pipes_sockets_and_ignored_repositories_are_gone_in_the_next_job() {
     assert!(world.path("data/sites").is_dir(), "no link was followed");
     worker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_checkout_is_put_aside_and_its_unpushed_commits_come_along() {
+    let (world, remote, worker) = warm().await;
+    commit_unpushed(&world, "site/by-hand.html", "unpushed\n", &finished("c-2"));
+    std::fs::remove_file(folder(&world).join(".git/HEAD")).unwrap();
+    std::fs::write(folder(&world).join("site/half.html"), "not even committed\n").unwrap();
+    changed(&world, "c-3", HOURS).await;
+    assert_eq!(remote.file(BRANCH, "site/by-hand.html").unwrap(), "unpushed\n");
+    assert_eq!(remote.messages(BRANCH).len(), 3);
+    let damaged = folder(&world).with_extension("damaged");
+    assert_eq!(std::fs::read_to_string(damaged.join("site/half.html")).unwrap(), "not even committed\n");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_remote_that_cannot_be_read_costs_no_checkout() {
+    let (world, remote, worker) = warm().await;
+    let ours = commit_unpushed(&world, "site/by-hand.html", "unpushed\n", &finished("c-2"));
+    let theirs = remote.commit(BRANCH, &[("site/x.html", "theirs\n")], "theirs").to_string();
+    let object = remote.path.join("objects").join(&theirs[..2]).join(&theirs[2..]);
+    std::fs::remove_file(&object).unwrap();
+    std::fs::write(&object, "garbage").unwrap();
+    let result = run(&world, "c-3", HOURS).await;
+    assert_eq!(result.outcome, JobOutcome::Failed, "{result:?}");
+    assert!(!folder(&world).with_extension("damaged").exists());
+    let tip =
+        Repository::open(folder(&world)).unwrap().refname_to_id(&format!("refs/heads/{BRANCH}")).unwrap();
+    assert_eq!(tip, ours);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hostile_tree_is_refused_and_costs_no_unpushed_commit() {
+    let (world, remote, worker) = warm().await;
+    commit_unpushed(&world, "site/by-hand.html", "unpushed\n", &finished("c-2"));
+    hostile(&remote, "thread-evil001");
+    world.order(KEY, work("c-3", "evil001", HOURS)).await;
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Refused, "{result:?}");
+    assert!(result.error.unwrap().contains("repository-hostile"));
+    changed(&world, "c-4", HOURS).await;
+    assert_eq!(remote.file(BRANCH, "site/by-hand.html").unwrap(), "unpushed\n");
+    assert_eq!(remote.messages(BRANCH).len(), 3, "nothing was taken for deleted");
+    assert!(!folder(&world).with_extension("damaged").exists());
+    worker.stop().await;
+}
+
+/// A branch whose tree has an entry `.git`.
+fn hostile(remote: &Remote, branch: &str) {
+    let repo = remote.repo();
+    let blob = repo.blob(b"[core]\n").unwrap();
+    let entry =
+        |mode: &str, name: &str, id: Oid| [format!("{mode} {name}\0").as_bytes(), id.as_bytes()].concat();
+    let odb = repo.odb().unwrap();
+    let inner = odb.write(git2::ObjectType::Tree, &entry("100644", "config", blob)).unwrap();
+    let tree = odb.write(git2::ObjectType::Tree, &entry("40000", ".git", inner)).unwrap();
+    let parent = remote.tip("main").unwrap();
+    let text = format!(
+        "tree {tree}\nparent {parent}\nauthor x <x@example.org> 1 +0000\ncommitter x <x@example.org> 1 +0000\n\nevil\n"
+    );
+    let commit = odb.write(git2::ObjectType::Commit, text.as_bytes()).unwrap();
+    repo.reference(&format!("refs/heads/{branch}"), commit, true, "test").unwrap();
+}

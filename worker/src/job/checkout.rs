@@ -12,6 +12,7 @@ use git2::Repository;
 use super::handover::Checkout;
 use super::message::{self, Identity};
 use super::rebase::{Rebased, rebase_without};
+use super::renew::renew;
 use super::repeated::repeated;
 use super::workspace::Workspace;
 use super::{Cut, Failure, JobContext, Trouble, sweep, tree};
@@ -79,14 +80,12 @@ struct Wanted {
 type Prepared = (Oid, Option<Oid>);
 
 impl Wanted {
-    /// A damaged copy is thrown away and made anew, once.
+    /// A damaged copy is put aside and made anew, once; so is one that fails in any other way of its own.
     fn prepare_or_renew(&self, path: &Path) -> git::Result<Prepared> {
         match self.prepare(path) {
-            Err(error) if error.kind == GitKind::Corrupt => {
-                tracing::warn!(%error, folder = %path.display(), "a damaged checkout is made anew");
-                std::fs::remove_dir_all(path).during("remove a damaged checkout")?;
-                std::fs::create_dir_all(path).during("make a folder for the checkout")?;
-                self.prepare(path)
+            Err(error) if matches!(error.kind, GitKind::Corrupt | GitKind::Other) => {
+                tracing::warn!(%error, folder = %path.display(), "a damaged checkout is put aside and made anew");
+                renew(path, |path| self.prepare(path))
             }
             result => result,
         }

@@ -13,6 +13,7 @@ mod prompt;
 pub mod publish;
 pub mod push;
 mod rebase;
+mod renew;
 mod repeated;
 mod sweep;
 mod tree;
