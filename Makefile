@@ -82,6 +82,12 @@ bench: setup ## speed and memory, printed as a table
 	cargo build --workspace --bins --release --locked
 	cargo run --release --locked -p e2e --bin bench
 
+.PHONY: chaos
+chaos: setup ## 10,000 seeded schedules against the claims; SEED=n plays one, SCHEDULES=n so many
+	cargo build --locked -p e2e --bin chaos
+	$(call part,chaos)
+	@$(target_dir)/debug/chaos
+
 .PHONY: openapi
 openapi: ## write openapi/hermes.json and the client generated from it anew
 	@scripts/setup base rust oas3gen

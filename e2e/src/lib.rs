@@ -3,6 +3,7 @@
 //! into either program.
 
 pub mod api;
+pub mod chaos;
 pub mod claude_api;
 pub mod mail;
 pub mod process;
