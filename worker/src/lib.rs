@@ -9,6 +9,7 @@ pub mod lease;
 pub mod leftovers;
 pub mod me;
 pub mod offers;
+pub mod presence;
 pub mod process;
 pub mod report;
 pub mod run;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use common::cloud::Result;
 use common::cloud::queue::{Delivery, MAX_WAIT};
 use common::domain::claim::Fence;
+use common::domain::container::ContainerStatus;
 use common::domain::ids::{CommandId, ProjectUser};
 use common::domain::names::Queue;
 use common::messages::{Control, ControlAction, Interrupt, Order};
@@ -20,6 +21,7 @@ use crate::interrupts;
 use crate::job::{Cut, Stopper};
 use crate::me::{Me, Receiving, last_of};
 use crate::offers::{self, Verdict, Watched};
+use crate::presence;
 use crate::tenure::{Standing, Tenure};
 
 /// An idle claim is given back within this, or the newcomer's request goes back.
@@ -31,13 +33,16 @@ const AFTER_TROUBLE: Duration = Duration::from_secs(5);
 
 /// Works until shutdown.
 pub async fn run(me: Arc<Me>) -> Result<()> {
+    presence::begin(&me).await;
     // The first receive makes the queue.
     me.cloud.queues.receive(&me.control_queue(), 1, Duration::ZERO).await?;
     let mut desk = Desk::new(Arc::clone(&me));
+    presence::say(&me, ContainerStatus::Running).await;
+    tokio::spawn(presence::keep(Arc::clone(&me)));
     tracing::info!(worker.id = %me.owner.worker, "worker {} is ready and waiting for work", me.owner.worker);
     let mut orders = desk.receive(me.control_queue());
     let mut offers: Option<Receiving> = None;
-    while !me.shutdown.is_cancelled() {
+    while !me.shutdown.is_cancelled() && !desk.is_drained() {
         if offers.is_none() && desk.wants_offers() {
             offers = Some(desk.receive(Queue::Unclaimed));
         }
@@ -59,8 +64,11 @@ pub async fn run(me: Arc<Me>) -> Result<()> {
             }
         }
     }
+    me.shutdown.cancel();
+    presence::say(&me, ContainerStatus::Draining).await;
     desk.close(offers).await;
     orders.abort();
+    presence::say(&me, ContainerStatus::Terminated).await;
     me.cloud.queues.remove_queue(&me.control_queue()).await
 }
 
@@ -87,10 +95,20 @@ impl Held {
     }
 }
 
+/// What the worker is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Duty {
+    /// Taking claims and working for them.
+    Serving,
+    /// Ending what it has.
+    Draining,
+}
+
 struct Desk {
     me: Arc<Me>,
     held: HashMap<ProjectUser, Held>,
     keys: HashMap<Id, ProjectUser>,
+    duty: Duty,
     running: JoinSet<JoinHandle<()>>,
     last_looks: JoinSet<()>,
     watched: Watched,
@@ -102,6 +120,7 @@ impl Desk {
             me,
             held: HashMap::new(),
             keys: HashMap::new(),
+            duty: Duty::Serving,
             running: JoinSet::new(),
             last_looks: JoinSet::new(),
             watched: Watched::default(),
@@ -115,7 +134,11 @@ impl Desk {
 
     /// With room, or with an idle claim to give up for whoever waits.
     fn wants_offers(&self) -> bool {
-        self.has_room() || self.idlest().is_some()
+        self.duty == Duty::Serving && (self.has_room() || self.idlest().is_some())
+    }
+
+    fn is_drained(&self) -> bool {
+        self.duty == Duty::Draining && self.held.is_empty()
     }
 
     fn has_room(&self) -> bool {
@@ -132,6 +155,9 @@ impl Desk {
     }
 
     async fn offer(&mut self, delivery: &Delivery) {
+        if self.duty == Duty::Draining {
+            return self.me.give_back(delivery, Duration::ZERO).await;
+        }
         let handled = match offers::read(&self.me, delivery).await {
             Ok(Some(key)) if !self.held.contains_key(&key) => self.claim(&key).await,
             Ok(_) => Ok(Verdict::Satisfied),
@@ -215,10 +241,10 @@ impl Desk {
         }
     }
 
-    async fn order(&self, delivery: &Delivery) {
+    async fn order(&mut self, delivery: &Delivery) {
         match Order::parse(&delivery.body) {
             Ok(Order::Interrupt(interrupt)) => self.interrupt(&interrupt).await,
-            Ok(Order::Control(control)) => self.obey(control),
+            Ok(Order::Control(control)) => self.obey(control).await,
             Err(malformed) => {
                 tracing::warn!(reason = %malformed, "an order that cannot be read was thrown away");
             }
@@ -241,9 +267,9 @@ impl Desk {
         }
     }
 
-    fn obey(&self, control: Control) {
+    async fn obey(&mut self, control: Control) {
         match control.action {
-            ControlAction::Drain => self.me.shutdown.cancel(),
+            ControlAction::Drain => self.drain().await,
             ControlAction::Release => {
                 let meant = control.project_key.and_then(|key| self.held.get(&key));
                 if let Some(held) = meant {
@@ -257,6 +283,14 @@ impl Desk {
                 }
             }
         }
+    }
+
+    /// Jobs run to their end and their claims are given back then; the last one ends the worker.
+    async fn drain(&mut self) {
+        self.duty = Duty::Draining;
+        tracing::info!("the worker was told to end what it has and to take nothing new");
+        self.held.values().for_each(|held| held.asked.cancel());
+        presence::say(&self.me, ContainerStatus::Draining).await;
     }
 
     /// Waits for the claims to be given back; a request that arrived meanwhile goes back.

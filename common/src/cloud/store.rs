@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::{CloudError, Result};
 use crate::domain::active_job::ActiveJob;
-use crate::domain::ids::{CommandId, EmailAddress, ProjectId, ProjectUser, ThreadId};
+use crate::domain::container::Container;
+use crate::domain::ids::{CommandId, EmailAddress, ProjectId, ProjectUser, ThreadId, WorkerId};
 use crate::domain::job::Job;
 use crate::domain::project::{Project, Sender};
 use crate::domain::thread::{Thread, ThreadMapping};
@@ -415,4 +416,5 @@ record!(Sender, Senders, (EmailAddress, ProjectId), |(address, project)| Key::pa
 record!(Thread, Threads, ThreadId, |id| Key::of(id));
 record!(ThreadMapping, ThreadMappings, (ProjectUser, String), |(key, message_id)| Key::pair(key, message_id));
 record!(Job, Jobs, CommandId, |id| Key::of(id));
+record!(Container, Containers, WorkerId, |id| Key::of(id));
 record!(ActiveJob, ActiveJobs, ProjectUser, |key| Key::of(key));

@@ -3,6 +3,7 @@
 pub mod active_job;
 pub mod budget;
 pub mod claim;
+pub mod container;
 pub mod ids;
 pub mod job;
 pub mod names;

@@ -1,4 +1,4 @@
-//! `hermes jobs` and `hermes claims`
+//! `hermes jobs`
 
 use clap::Subcommand;
 use common::cloud::Cloud;
@@ -115,21 +115,4 @@ fn describe(job: &Job) -> String {
         lines.push(format!("  {:9} {ended:10} {result}", step.name.as_str()));
     }
     lines.join("\n")
-}
-
-/// Shows who works for whom.
-pub(super) async fn claims(cloud: &Cloud, out: &Output) -> Result<()> {
-    let claims = jobs::claims(cloud).await?;
-    let rows = || {
-        let row = |claim: &common::domain::claim::ClaimRecord| {
-            vec![
-                claim.project_key.to_string(),
-                claim.owner.as_ref().map_or_else(String::new, |owner| owner.worker.to_string()),
-                claim.epoch.to_string(),
-                claim.last_activity.to_string(),
-            ]
-        };
-        claims.iter().map(row).collect()
-    };
-    Ok(out.list(&claims, &["for", "worker", "epoch", "last activity"], rows)?)
 }

@@ -7,6 +7,7 @@ mod output;
 mod projects;
 mod queues;
 mod senders;
+mod workers;
 
 use std::path::PathBuf;
 
@@ -39,8 +40,10 @@ pub enum Command {
     /// Runs of work.
     #[command(subcommand)]
     Jobs(jobs::JobCommand),
-    /// Who works for whom at present.
-    Claims,
+    /// Workers and what they do; `workers drain` lets one end.
+    Workers(workers::WorkerArguments),
+    /// Who works for whom at present; `claims release` lets a claim be given back.
+    Claims(workers::ClaimArguments),
     /// How full the queues are; `queues send` puts a message on one.
     Queues(queues::QueueArguments),
     /// Print the OpenAPI document.
@@ -103,7 +106,8 @@ pub async fn run(settings: &Settings) -> Result<()> {
         Command::Mail(arguments) => mails::take(cloud, &settings.cloud, arguments, &out).await,
         Command::Mails(command) => mails::run(&cloud, command, &out).await,
         Command::Jobs(command) => jobs::run(&cloud, command, &out).await,
-        Command::Claims => jobs::claims(&cloud, &out).await,
+        Command::Workers(arguments) => workers::run(&cloud, arguments, &out).await,
+        Command::Claims(arguments) => workers::claims(&cloud, arguments, &out).await,
         Command::Queues(arguments) => queues::run(&cloud, arguments, &out).await,
     }
 }

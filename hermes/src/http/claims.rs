@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use common::domain::claim::ClaimRecord;
+use common::domain::ids::{ProjectId, ProjectUser, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Api;
 use super::problem::{Problem, ProblemBody};
-use crate::operations::jobs;
+use crate::operations::workers;
 
 /// Who works for a project+user.
 #[derive(Serialize, ToSchema)]
@@ -59,6 +61,22 @@ pub(super) struct ClaimsView {
         (status = 200, description = "The claims that are held", body = ClaimsView),
         (status = 401, description = "The token is missing or wrong", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn list(State(api): State<Arc<Api>>) -> Result<Json<ClaimsView>, Problem> {
-    let claims = jobs::claims(&api.app.cloud).await?;
+    let claims = workers::claims(&api.app.cloud).await?;
     Ok(Json(ClaimsView { claims: claims.into_iter().map(Into::into).collect() }))
+}
+
+/// Lets a claim be given back as soon as no job runs under it.
+#[utoipa::path(delete, path = "/v1/claims/{projectId}/{userId}", operation_id = "releaseClaim", tag = "jobs",
+    params(("projectId" = String, Path), ("userId" = String, Path)),
+    responses(
+        (status = 202, description = "Its owner was told"),
+        (status = 401, description = "The token is missing or wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "Nobody holds it", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn release(
+    State(api): State<Arc<Api>>,
+    Path((project, user)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let key = ProjectUser::new(ProjectId::parse(&project)?, UserId::parse(&user)?);
+    workers::release(&api.app.cloud, &key).await?;
+    Ok(StatusCode::ACCEPTED)
 }

@@ -14,6 +14,7 @@ mod projects;
 mod senders;
 mod server;
 mod sites;
+mod workers;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -99,6 +100,9 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(jobs::get))
         .routes(routes!(jobs::stop))
         .routes(routes!(claims::list))
+        .routes(routes!(claims::release))
+        .routes(routes!(workers::list))
+        .routes(routes!(workers::drain))
         .route("/openapi.json", axum::routing::get(docs::json))
 }
 

@@ -1,18 +1,14 @@
-//! Jobs, and the claims under which they run.
+//! Jobs: what ran and runs, and stopping it.
 
 use std::ops::ControlFlow;
 
 use common::cloud::Cloud;
-use common::cloud::queue::Outgoing;
 use common::cloud::store::Query;
-use common::domain::claim::ClaimRecord;
-use common::domain::ids::{CommandId, Owner, ProjectId, ProjectUser, UserId};
+use common::domain::ids::{CommandId, ProjectId, ProjectUser, UserId};
 use common::domain::job::{Job, JobState};
-use common::domain::names::Queue;
-use common::messages::{Control, ControlAction, Order};
 
 use super::pages::{back_in_time, newest_first};
-use super::{Listed, MAX_PAGE, OperationError, Result, Slice};
+use super::{Listed, OperationError, Result, Slice, workers};
 use crate::dispatch;
 
 /// Which jobs.
@@ -78,27 +74,9 @@ async fn tell_its_worker(cloud: &Cloud, job: &Job) -> Result<()> {
     let Some(owner) = alive.and_then(|claim| claim.owner) else {
         return Ok(dispatch::announce(cloud, &job.project_key, Some(&job.thread_id), None).await?);
     };
-    let order = Control {
-        action: ControlAction::StopJob,
-        project_key: Some(job.project_key.clone()),
-        command_id: Some(job.command_id.clone()),
-        note: None,
-    };
-    send(cloud, owner, order).await
-}
-
-/// Puts an order on the control queue of a worker process.
-pub(super) async fn send(cloud: &Cloud, owner: Owner, order: Control) -> Result<()> {
-    let message = Outgoing::standard(Order::Control(order).to_json());
-    cloud.queues.send(&Queue::Control(owner), message).await?;
-    Ok(())
+    workers::stop_job(cloud, owner, &job.project_key, &job.command_id).await
 }
 
 fn unknown(id: &CommandId) -> OperationError {
     OperationError::NotFound(format!("job {id} is not known; `hermes jobs list` shows the latest"))
-}
-
-/// Who works for whom at present.
-pub async fn claims(cloud: &Cloud) -> Result<Vec<ClaimRecord>> {
-    Ok(cloud.claims.held(MAX_PAGE).await?)
 }

@@ -7,6 +7,7 @@ mod pages;
 pub mod projects;
 pub mod queues;
 pub mod senders;
+pub mod workers;
 
 use common::cloud::CloudError;
 use common::cloud::store::Cursor;

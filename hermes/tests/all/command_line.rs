@@ -103,6 +103,11 @@ fn what_the_api_does_the_command_line_does() {
     assert!(ok(&data, &["mails", "show", record["mailId"].as_str().unwrap()]).contains("dispatch"));
     assert!(ok(&data, &["mails", "list"]).contains("unauthenticated"));
     assert!(ok(&data, &["claims"]).contains("nothing yet"));
+    assert!(ok(&data, &["workers"]).contains("nothing yet"));
+    for arguments in [&["workers", "drain", "w-1"][..], &["claims", "release", "bakery", "scott"]] {
+        assert!(!run(&data, arguments).status.success(), "{arguments:?}");
+    }
+    assert!(ok(&data, &["jobs", "stop", command]).contains("is being stopped"));
     let queues = ok(&data, &["queues"]);
     assert!(queues.contains("input:bakery#scott") && queues.contains("unclaimed"), "{queues}");
     std::fs::write(file, r#"{"type":"work"}"#).unwrap();

@@ -17,3 +17,4 @@ mod stops;
 mod strace;
 mod support;
 mod sweep;
+mod workers;

@@ -135,6 +135,26 @@ impl HermesClient {
         let response = req_builder.send().await?;
         Ok(ListClaimsRequest::parse_response(response).await?)
     }
+    /// Lets a claim be given back as soon as no job runs under it.
+    ///
+    /// * Path: `DELETE /v1/claims/{projectId}/{userId}`
+    pub async fn release_claim(
+        &self,
+        request: ReleaseClaimRequest,
+    ) -> anyhow::Result<ApiResponse<(), Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("claims")
+            .push(&request.path.project_id.to_string())
+            .push(&request.path.user_id.to_string());
+        let mut req_builder = self.client.delete(url);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(ReleaseClaimRequest::parse_response(response).await?)
+    }
     /// Takes a raw mail (RFC 5322). 202 comes when it is durable and has its ending, whatever that is: a mail of an unknown
     /// sender and bytes that are no mail are recorded too. The same mail again gets the same answer and changes nothing.
     ///
@@ -442,6 +462,44 @@ impl HermesClient {
         req_builder = self.set_security(req_builder, &[Security::Token]);
         let response = req_builder.send().await?;
         Ok(DeleteSenderRequest::parse_response(response).await?)
+    }
+    /// The workers and what they do.
+    ///
+    /// * Path: `GET /v1/workers`
+    pub async fn list_workers(
+        &self,
+        request: ListWorkersRequest,
+    ) -> anyhow::Result<ApiResponse<Workers, Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("workers");
+        let mut req_builder = self.client.get(url);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(ListWorkersRequest::parse_response(response).await?)
+    }
+    /// Lets a worker finish what it does, take nothing new, and exit.
+    ///
+    /// * Path: `POST /v1/workers/{workerId}/drain`
+    pub async fn drain_worker(
+        &self,
+        request: DrainWorkerRequest,
+    ) -> anyhow::Result<ApiResponse<(), Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("workers")
+            .push(&request.path.worker_id.to_string())
+            .push("drain");
+        let mut req_builder = self.client.post(url);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(DrainWorkerRequest::parse_response(response).await?)
     }
 }
 

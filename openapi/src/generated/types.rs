@@ -374,6 +374,33 @@ pub struct Usage {
     /// Turns of the agent.
     pub turns: i32,
 }
+/// A worker.
+#[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
+pub struct Worker {
+    /// Whether it is thought to be alive: it has said something lately.
+    pub alive: bool,
+    /// How many project+users it works for at once.
+    pub capacity: i32,
+    /// How many it works for.
+    pub claims: i64,
+    /// RFC 3339.
+    #[serde(rename = "lastActivity")]
+    pub last_activity: String,
+    /// RFC 3339.
+    #[serde(rename = "startedAt")]
+    pub started_at: String,
+    /// `starting`, `running`, `draining` or `terminated`, as it said last.
+    pub status: String,
+    /// Its id.
+    #[serde(rename = "workerId")]
+    pub worker_id: String,
+}
+/// The workers.
+#[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
+pub struct Workers {
+    /// Those that started last first.
+    pub workers: Vec<Worker>,
+}
 /// Is the process alive?
 #[derive(Debug, Clone, validator::Validate, oas3_gen_support::Default)]
 pub struct HealthzRequest {}
@@ -488,6 +515,60 @@ impl ListClaimsRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::ServiceUnavailable(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        Ok(ApiResponse::Other(Box::new(req)))
+    }
+}
+#[derive(Debug, Clone, PartialEq, validator::Validate, oas3_gen_support::Default)]
+pub struct ReleaseClaimRequestPath {
+    #[validate(length(min = 1u64))]
+    pub project_id: String,
+    #[validate(length(min = 1u64))]
+    pub user_id: String,
+}
+/// Lets a claim be given back as soon as no job runs under it.
+#[derive(Debug, Clone, validator::Validate, oas3_gen_support::Default)]
+pub struct ReleaseClaimRequest {
+    #[validate(nested)]
+    pub path: ReleaseClaimRequestPath,
+}
+impl ReleaseClaimRequest {
+    /// Parse the HTTP response into the response enum.
+    pub async fn parse_response(
+        req: reqwest::Response,
+    ) -> anyhow::Result<ApiResponse<(), Problem>> {
+        let status = req.status();
+        let content_type = req
+            .headers()
+            .get(reqwest::header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        if status == http::StatusCode::ACCEPTED {
+            let _ = req.bytes().await?;
+            return Ok(ApiResponse::Accepted(()));
+        }
+        if status == http::StatusCode::UNAUTHORIZED {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Unauthorized(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::NOT_FOUND {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::NotFound(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
@@ -1673,6 +1754,98 @@ impl DeleteSenderRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::ServiceUnavailable(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        Ok(ApiResponse::Other(Box::new(req)))
+    }
+}
+/// The workers and what they do.
+#[derive(Debug, Clone, validator::Validate, oas3_gen_support::Default)]
+pub struct ListWorkersRequest {}
+impl ListWorkersRequest {
+    /// Parse the HTTP response into the response enum.
+    pub async fn parse_response(
+        req: reqwest::Response,
+    ) -> anyhow::Result<ApiResponse<Workers, Problem>> {
+        let status = req.status();
+        let content_type = req
+            .headers()
+            .get(reqwest::header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        if status == http::StatusCode::OK {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Workers,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Ok(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::UNAUTHORIZED {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Unauthorized(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        Ok(ApiResponse::Other(Box::new(req)))
+    }
+}
+#[derive(Debug, Clone, PartialEq, validator::Validate, oas3_gen_support::Default)]
+pub struct DrainWorkerRequestPath {
+    #[validate(length(min = 1u64))]
+    pub worker_id: String,
+}
+/// Lets a worker finish what it does, take nothing new, and exit.
+#[derive(Debug, Clone, validator::Validate, oas3_gen_support::Default)]
+pub struct DrainWorkerRequest {
+    #[validate(nested)]
+    pub path: DrainWorkerRequestPath,
+}
+impl DrainWorkerRequest {
+    /// Parse the HTTP response into the response enum.
+    pub async fn parse_response(
+        req: reqwest::Response,
+    ) -> anyhow::Result<ApiResponse<(), Problem>> {
+        let status = req.status();
+        let content_type = req
+            .headers()
+            .get(reqwest::header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        if status == http::StatusCode::ACCEPTED {
+            let _ = req.bytes().await?;
+            return Ok(ApiResponse::Accepted(()));
+        }
+        if status == http::StatusCode::UNAUTHORIZED {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Unauthorized(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::NOT_FOUND {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::NotFound(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }

@@ -42,6 +42,11 @@ pub struct Running {
 impl Running {
     pub async fn stop(self) {
         self.shutdown.cancel();
+        self.ends().await;
+    }
+
+    /// It ends by itself.
+    pub async fn ends(self) {
         timeout(LIMIT, self.task).await.expect("a worker ends").unwrap().unwrap();
     }
 }
