@@ -552,6 +552,16 @@ impl ReleaseClaimRequest {
             let _ = req.bytes().await?;
             return Ok(ApiResponse::Accepted(()));
         }
+        if status == http::StatusCode::BAD_REQUEST {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::BadRequest(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
         if status == http::StatusCode::UNAUTHORIZED {
             if content_type.ends_with("/json") || content_type.ends_with("+json") {
                 let data = oas3_gen_support::Diagnostics::<
@@ -569,6 +579,16 @@ impl ReleaseClaimRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::NotFound(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
@@ -1797,6 +1817,16 @@ impl ListWorkersRequest {
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
         Ok(ApiResponse::Other(Box::new(req)))
     }
 }
@@ -1829,6 +1859,16 @@ impl DrainWorkerRequest {
             let _ = req.bytes().await?;
             return Ok(ApiResponse::Accepted(()));
         }
+        if status == http::StatusCode::BAD_REQUEST {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::BadRequest(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
         if status == http::StatusCode::UNAUTHORIZED {
             if content_type.ends_with("/json") || content_type.ends_with("+json") {
                 let data = oas3_gen_support::Diagnostics::<
@@ -1846,6 +1886,16 @@ impl DrainWorkerRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::NotFound(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
