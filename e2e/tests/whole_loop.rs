@@ -48,6 +48,38 @@ async fn the_demo_turns_a_mail_into_a_changed_astro_site() {
     std::fs::remove_dir_all(root).unwrap();
 }
 
+/// With a key in the environment and `claude` on the PATH the demo leaves the demo agent alone.
+#[tokio::test]
+#[allow(clippy::disallowed_methods, reason = "the demo is started as a person starts it")]
+async fn the_demo_uses_the_real_agent_where_there_is_a_key() {
+    let page = "src/pages/index.astro".to_owned();
+    let (old, new) = ("Open daily from 7 to 18".to_owned(), "Open daily from 8 to 20".to_owned());
+    let turns = vec![
+        Turn::Read { path: page.clone() },
+        Turn::Edit { path: page, old, new },
+        Turn::Say("Scripted words.".into()),
+    ];
+    let api = ScriptedApi::start(turns).await.unwrap();
+    let claude = repository().join("e2e/agent/node_modules/.bin");
+    let path = std::env::var_os("PATH").unwrap();
+    let path = std::env::join_paths(std::iter::once(claude).chain(std::env::split_paths(&path))).unwrap();
+    let output = tokio::process::Command::new(binary("demo").unwrap())
+        .args(["--once", "--site"])
+        .arg(repository().join("examples/site"))
+        .env("PATH", path)
+        .env("ANTHROPIC_API_KEY", "sk-scripted")
+        .env("ANTHROPIC_BASE_URL", api.base_url())
+        .stdin(Stdio::null())
+        .output();
+    let output = tokio::time::timeout(LIMIT, output).await.expect("the demo ends in time").unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("Scripted words.") && !said.contains("I am the demo agent"), "{said}");
+    let summary: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    let root = Path::new(text(&summary, "answer")).ancestors().nth(3).unwrap();
+    std::fs::remove_dir_all(root).unwrap();
+}
+
 /// The real agent edits a file to bytes that only the scripted API knew.
 #[tokio::test]
 async fn the_real_claude_code_cli_edits_the_site() {

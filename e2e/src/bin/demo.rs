@@ -45,6 +45,9 @@ struct Arguments {
     /// With a key, and `claude` on the PATH, the real agent is used.
     #[arg(long, env = "ANTHROPIC_API_KEY", hide_env_values = true, value_name = "KEY")]
     anthropic_api_key: Option<String>,
+    /// Another address of the model's API, for the real agent.
+    #[arg(long, env = "ANTHROPIC_BASE_URL", value_name = "URL")]
+    anthropic_base_url: Option<String>,
     /// Where `claude` is looked for.
     #[arg(long, env = "PATH", hide = true, default_value = "")]
     path: std::ffi::OsString,
@@ -104,7 +107,9 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 async fn show(arguments: &Arguments, world: &mut World) -> anyhow::Result<Shown> {
     let (agent, secret) = agent(arguments)?;
-    let env: Vec<(&str, &str)> = secret.iter().map(|key| ("ANTHROPIC_API_KEY", key.as_str())).collect();
+    let settings = [("ANTHROPIC_API_KEY", &secret), ("ANTHROPIC_BASE_URL", &arguments.anthropic_base_url)];
+    let env: Vec<(&str, &str)> =
+        settings.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
     let api = start(arguments, world, &agent, &env).await?;
     let remote = world.add_project(PROJECT, &arguments.site, None, (OWNER, "amelia")).await?;
     say("project", &format!("{PROJECT}, its repository is {}", remote.url()));
