@@ -15,6 +15,7 @@ pub mod report;
 pub mod run;
 pub mod sandbox;
 pub mod secrets;
+pub mod sessions;
 pub mod start;
 pub mod tenure;
 pub mod text;

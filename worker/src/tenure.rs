@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::job::Stopper;
 use crate::lease::Lease;
 use crate::me::{self, Me, Receiving, hasty, new_version};
+use crate::sessions;
 use crate::work;
 
 /// The first look into the queue: its end shows whether there was work at all.
@@ -50,6 +51,8 @@ impl Tenure {
     pub async fn serve(self, taken_at: Instant) -> JoinHandle<()> {
         let lease = Lease::keep(self.me.cloud.clone(), self.fence.clone(), self.me.claims.lease(), taken_at);
         let mut receiving = self.receive(FIRST_WAIT);
+        let (me, fence) = (Arc::clone(&self.me), self.fence.clone());
+        tokio::spawn(async move { sessions::taken(&me, &fence).await });
         let mut idle_since = Instant::now();
         let mut expected_until = Instant::now();
         let idle_limit = Duration::from_secs(self.me.claims.idle_release_secs);

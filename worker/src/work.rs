@@ -10,6 +10,7 @@ use common::domain::ids::CommandId;
 use common::domain::job::{Job, MAX_ATTEMPTS};
 use common::domain::names::SiteTarget;
 use common::domain::outcome::{JobOutcome, Retry};
+use common::domain::session::RunEnd;
 use common::messages::{Work, WorkDraft};
 
 use crate::intake::{self, Intake};
@@ -19,6 +20,7 @@ use crate::job::{self, Cut, Ending, Interrupted, JobContext, Run, StillOurs, Sto
 use crate::lease::{InFlight, Lease};
 use crate::me::new_version;
 use crate::report;
+use crate::sessions;
 use crate::tenure::{Standing, Tenure};
 
 /// A message that we could not even look at (a table does not answer) comes back after this.
@@ -48,6 +50,12 @@ struct Message<'a> {
 }
 
 type Again = Option<Duration>;
+
+/// What a run means for its session.
+fn run_end(run: &Run) -> RunEnd {
+    let (Run::Ended(_, ending) | Run::Cut(_, ending)) = run;
+    RunEnd { usage: ending.usage, agent_session_id: ending.agent_session_id.clone(), left: ending.left }
+}
 
 impl Message<'_> {
     async fn work_off(&self) -> Result<Again> {
@@ -135,11 +143,14 @@ impl Message<'_> {
                 stopper: stopper.clone(),
             })
             .await;
-        interrupts::runs(me, &self.tenure.fence, work, row).await;
+        let fence = &self.tenure.fence;
+        let ((), session) =
+            tokio::join!(interrupts::runs(me, fence, work, row), sessions::begins(me, fence, work));
         let context = JobContext {
             epoch: self.tenure.fence.epoch,
             project: intake.project,
             interrupted,
+            session,
             target: target.clone(),
             settings: Arc::clone(&me.jobs),
             files: Arc::clone(&me.cloud.files),
@@ -160,7 +171,11 @@ impl Message<'_> {
             }
         };
         self.tenure.stand(Standing::Busy(None));
-        interrupts::runs_no_more(me, &self.tenure.fence).await;
+        let end = run_end(&run);
+        tokio::join!(
+            interrupts::runs_no_more(me, fence),
+            sessions::ended(me, fence, &context.work, row.next_delivery(), end)
+        );
         (context.work, run)
     }
 

@@ -75,6 +75,7 @@ async fn attempt(agent: &str, patience: Patience, max_minutes: Option<u32>) -> (
     };
     let context = JobContext {
         interrupted: Vec::new(),
+        session: None,
         work,
         epoch: Epoch(1),
         project: Some(project),

@@ -11,9 +11,10 @@ use serde_json::Value;
 use super::{CloudError, Result};
 use crate::domain::active_job::ActiveJob;
 use crate::domain::container::Container;
-use crate::domain::ids::{CommandId, EmailAddress, ProjectId, ProjectUser, ThreadId, WorkerId};
+use crate::domain::ids::{CommandId, EmailAddress, ProjectId, ProjectUser, SessionId, ThreadId, WorkerId};
 use crate::domain::job::Job;
 use crate::domain::project::{Project, Sender};
+use crate::domain::session::Session;
 use crate::domain::thread::{Thread, ThreadMapping};
 
 /// Every table there is, but the ownership table, which has a door of its own.
@@ -21,7 +22,7 @@ use crate::domain::thread::{Thread, ThreadMapping};
 pub enum Table {
     /// Worker processes.
     Containers,
-    /// The agent's memory per thread.
+    /// Live conversations and where their agent stopped.
     EditSessions,
     /// Which thread a Message-ID belongs to.
     ThreadMappings,
@@ -417,4 +418,5 @@ record!(Thread, Threads, ThreadId, |id| Key::of(id));
 record!(ThreadMapping, ThreadMappings, (ProjectUser, String), |(key, message_id)| Key::pair(key, message_id));
 record!(Job, Jobs, CommandId, |id| Key::of(id));
 record!(Container, Containers, WorkerId, |id| Key::of(id));
+record!(Session, EditSessions, SessionId, |id| Key::of(id));
 record!(ActiveJob, ActiveJobs, ProjectUser, |key| Key::of(key));

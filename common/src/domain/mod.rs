@@ -10,6 +10,7 @@ pub mod names;
 pub mod outcome;
 pub mod project;
 pub mod repo_url;
+pub mod session;
 pub mod site;
 pub mod text;
 pub mod thread;

@@ -13,6 +13,7 @@ use common::domain::names::SiteTarget;
 use common::domain::outcome::JobOutcome;
 use common::domain::project::Project;
 use common::domain::repo_url::RepoRules;
+use common::domain::session::Session;
 use common::messages::Work;
 use tokio_util::sync::CancellationToken;
 
@@ -103,6 +104,8 @@ pub struct JobContext {
     pub project: Option<Project>,
     /// What was interrupted on the thread.
     pub interrupted: Vec<Interrupted>,
+    /// The conversation so far: the agent's session to be resumed, and work that is kept for it among the objects.
+    pub session: Option<Session>,
     /// Where the preview goes.
     pub target: SiteTarget,
     /// The worker's settings.

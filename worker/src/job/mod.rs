@@ -24,6 +24,7 @@ use std::time::Duration;
 use common::domain::budget::Usage;
 use common::domain::job::StepName;
 use common::domain::outcome::JobOutcome;
+use common::domain::session::Left;
 use common::domain::timestamp::Timestamp;
 use tokio::time::Instant;
 
@@ -51,6 +52,10 @@ pub struct Ending {
     pub published_at: Option<Timestamp>,
     /// Where the agent's words lie.
     pub transcript_key: Option<String>,
+    /// The agent's own session, for the next run on the thread.
+    pub agent_session_id: Option<String>,
+    /// Whether the remote has all that was done.
+    pub left: Left,
 }
 
 /// What came of a run.
@@ -158,6 +163,7 @@ fn note_agent(ending: &mut Ending, report: AgentReport) {
     ending.summary = plain(&report.summary, MAX_TEXT_CHARS);
     ending.usage = report.usage;
     ending.transcript_key = report.transcript_key;
+    ending.agent_session_id = report.session_id;
 }
 
 /// Build and publish; the time the preview was put up.
