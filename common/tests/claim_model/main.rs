@@ -20,8 +20,10 @@ mod search;
 mod state;
 mod steps;
 
+use std::time::Duration;
+
 use common::domain::claim::{self, Refused};
-use rules::{Adoption, Faults, LastLook, Rules, Sweeping};
+use rules::{Adoption, Faults, LastLook, Rules, Sending, Sweeping};
 use search::{Counterexample, Explored, explore};
 use steps::Wrong;
 
@@ -81,6 +83,69 @@ fn a_take_that_does_not_wait_for_the_lease_is_found_out() {
         ..Rules::ours()
     };
     assert_eq!(fails(&rules).wrong, Wrong::TwoLiveOwners);
+}
+
+/// The clock of the contender is ten minutes ahead, as clocks are.
+#[test]
+fn a_take_by_the_time_in_the_row_is_found_out() {
+    let rules = Rules {
+        take: |key, row, wanted| {
+            let now = wanted.now.plus(Duration::from_mins(10));
+            let expired = row.filter(|row| now.since(row.last_activity).as_secs() > row.lease_secs);
+            let lapsed = expired.map(|row| row.version.clone());
+            claim::take(key, row, &claim::Take { lapsed, ..wanted.clone() })
+        },
+        ..Rules::ours()
+    };
+    assert_eq!(fails(&rules).wrong, Wrong::TwoLiveOwners);
+}
+
+#[test]
+fn a_take_that_does_not_raise_the_epoch_is_found_out() {
+    let rules = Rules {
+        take: |key, row, wanted| {
+            let taken = claim::take(key, row, wanted)?;
+            let epoch = row.map_or(taken.epoch, |row| row.epoch);
+            Ok(claim::ClaimRecord { epoch, ..taken })
+        },
+        ..Rules::ours()
+    };
+    assert_eq!(fails(&rules).wrong, Wrong::TwoLiveOwners);
+}
+
+#[test]
+fn an_unconditional_renewal_is_found_out() {
+    let rules = Rules {
+        renew: |row, _, version, _| {
+            let row = row.ok_or(Refused::FenceLost)?;
+            Ok(claim::ClaimRecord { version, ..row.clone() })
+        },
+        ..Rules::ours()
+    };
+    assert_eq!(fails(&rules).wrong, Wrong::TwoLiveOwners);
+}
+
+#[test]
+fn a_sweep_that_frees_whatever_version_it_finds_is_found_out() {
+    let rules = Rules {
+        free_lapsed: |row, _, version, now| {
+            let present = row.ok_or(Refused::FenceLost)?.version.clone();
+            claim::free_lapsed(row, &present, version, now)
+        },
+        ..Rules::ours()
+    };
+    assert_eq!(fails(&rules).wrong, Wrong::TwoLiveOwners);
+}
+
+#[test]
+fn work_that_is_sent_after_the_claim_was_read_is_found_out() {
+    let rules = Rules {
+        faults: Faults::AtMost(0),
+        sweeping: Sweeping::No,
+        sending: Sending::AfterTheRead,
+        ..Rules::ours()
+    };
+    assert_eq!(fails(&rules).wrong, Wrong::Stranded);
 }
 
 #[test]

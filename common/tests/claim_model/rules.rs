@@ -16,6 +16,7 @@ pub(crate) struct Rules {
     pub(crate) admits: fn(u8, u8) -> bool,
     pub(crate) adoption: Adoption,
     pub(crate) last_look: LastLook,
+    pub(crate) sending: Sending,
     pub(crate) faults: Faults,
     pub(crate) sweeping: Sweeping,
     pub(crate) workers: usize,
@@ -27,6 +28,15 @@ pub(crate) struct Rules {
 pub(crate) enum LastLook {
     AfterTheRelease,
     Never,
+}
+
+/// What hermes does first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sending {
+    /// The work lies in its queue when the claim is read.
+    ThenRead,
+    /// The claim is read and believed while the work is sent.
+    AfterTheRead,
 }
 
 /// What becomes of an effect whose command has had one.
@@ -62,6 +72,7 @@ impl Rules {
             admits: |newest, epoch| newest <= epoch,
             adoption: Adoption::ByCommandId,
             last_look: LastLook::AfterTheRelease,
+            sending: Sending::ThenRead,
             faults: Faults::AtMost(2),
             sweeping: Sweeping::Yes,
             workers: 3,

@@ -27,6 +27,8 @@ pub(crate) struct Key {
     pub(crate) request: bool,
     /// hermes has sent the message and not yet read the claim.
     pub(crate) unread: bool,
+    /// hermes has read that somebody owns it and will send work without a word (only where that rule is broken).
+    pub(crate) trusted: bool,
     /// The newest epoch whose effect was accepted.
     pub(crate) newest: u8,
 }
@@ -117,6 +119,7 @@ impl State {
             message: Message::None,
             request: false,
             unread: false,
+            trusted: false,
             newest: 0,
         };
         Self { keys: [key; 2], workers: [Worker::Idle; 3], faults: 0 }

@@ -4,7 +4,7 @@ use common::domain::claim::{ClaimRecord, ClaimStatus, ClaimVersion, Epoch, Take}
 use common::domain::ids::{Nonce, Owner, ProjectUser, WorkerId};
 use common::domain::timestamp::Timestamp;
 
-use super::rules::{Faults, Rules, Sweeping};
+use super::rules::{Faults, Rules, Sending, Sweeping};
 use super::state::{KEYS, Key, Life, Message, Phase, Row, State, Tenure, WORKERS, Worker};
 
 /// Who or what makes a step.
@@ -85,10 +85,7 @@ impl<'a> Steps<'a> {
         let held = matches!(it.row, Row::Held | Row::HeldByNobody);
         let live = self.from.has_live_owner(key);
         if self.may_use(key) && matches!(it.message, Message::None | Message::Waiting { done: true }) {
-            self.add(Kind::Other, "work is sent", |to| {
-                to.keys[key].message = Message::Waiting { done: false };
-                to.keys[key].unread = true;
-            });
+            self.send(key, held);
         }
         if it.unread {
             if !live {
@@ -124,6 +121,26 @@ impl<'a> Steps<'a> {
             if held && !live {
                 self.free(key, &present());
             }
+        }
+    }
+
+    fn send(&mut self, key: usize, held: bool) {
+        let sent = Message::Waiting { done: false };
+        match self.rules.sending {
+            Sending::ThenRead => self.add(Kind::Other, "work is sent", |to| {
+                (to.keys[key].message, to.keys[key].unread) = (sent, true);
+            }),
+            Sending::AfterTheRead if self.from.keys[key].trusted => {
+                self.add(Kind::Other, "work is sent to the owner that was read", |to| {
+                    (to.keys[key].message, to.keys[key].trusted) = (sent, false);
+                });
+            }
+            Sending::AfterTheRead if held => {
+                self.add(Kind::Other, "hermes reads an owner", |to| to.keys[key].trusted = true);
+            }
+            Sending::AfterTheRead => self.add(Kind::Other, "work is sent and announced", |to| {
+                (to.keys[key].message, to.keys[key].request) = (sent, true);
+            }),
         }
     }
 
