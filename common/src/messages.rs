@@ -127,6 +127,7 @@ impl Work {
             attempts: 0,
             interruptions: 0,
             preempted: None,
+            replay_of: None,
             stop_requested: None,
             worker_id: None,
             epoch: Epoch::default(),

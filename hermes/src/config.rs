@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
 use common::config::{CloudSettings, LogSettings, RepoSettings};
@@ -76,6 +77,10 @@ pub struct ServeSettings {
     /// How mail is taken and answered.
     #[command(flatten)]
     pub mail: MailSettings,
+
+    /// How often hermes looks for work that nobody owns, mails without an ending and answers that were not sent.
+    #[arg(long, env = "HERMES_SWEEP_SECS", default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub sweep_secs: u64,
 }
 
 /// Whose mail is believed.
@@ -103,6 +108,11 @@ pub enum BadSettings {
 }
 
 impl ServeSettings {
+    /// How often to sweep.
+    pub fn sweep_interval(&self) -> Duration {
+        Duration::from_secs(self.sweep_secs)
+    }
+
     /// Refuses what would be dangerous.
     pub fn check(&self) -> Result<(), BadSettings> {
         if self.mail.trust == Trust::All && !self.listen.ip().is_loopback() {

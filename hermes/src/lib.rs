@@ -18,6 +18,8 @@ pub mod results;
 pub mod route;
 pub mod secrets;
 pub mod sweep;
+pub mod tidy;
+pub mod unclaimed;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -97,7 +99,7 @@ pub async fn serve(
     let mut loops = Loops::default();
     loops.start("mail queue", ingest::queue::run(app.clone(), stop.clone()));
     loops.start("results", results::run(app.clone(), stop.clone()));
-    loops.start("sweep", sweep::run(app.clone(), stop.clone()));
+    loops.start("sweep", sweep::run(app.clone(), serve.sweep_interval(), stop.clone()));
     loops.start("http", http::serve(listener, http::router(&api), stop.clone()));
     loops.start("readiness", say_when_ready(app, address, stop.clone()));
     loops.watch(&stop).await?;

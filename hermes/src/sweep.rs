@@ -20,9 +20,10 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::ingest::record::{MailRecord, OPEN};
 use crate::outbox::OutboxRecord;
-use crate::{dispatch, ingest, outbox, results};
+use crate::unclaimed::{Alarms, GIVE_UP_AFTER};
+use crate::{dispatch, ingest, outbox, results, tidy, unclaimed};
 
-/// How often it runs.
+/// How often it runs, unless it is told otherwise.
 pub const INTERVAL: Duration = Duration::from_secs(15);
 /// Whoever is still at it is given so long.
 const GRACE: Duration = Duration::from_secs(10);
@@ -32,6 +33,9 @@ const LOST: &str = "it waited for longer than any queue keeps a message, and no 
 /// What is remembered from one run to the next; losing it costs time, never correctness.
 pub struct Sweeper {
     app: Arc<App>,
+    interval: Duration,
+    alarms: Alarms,
+    tidied: Option<Instant>,
     watched: HashMap<ProjectUser, Watched>,
 }
 
@@ -41,13 +45,36 @@ struct Watched {
     since: Instant,
 }
 
-/// The keys with open work, each with those of its commands that are older than any message can be.
-type Waiting = HashMap<ProjectUser, Vec<CommandId>>;
+/// The keys with open work.
+type Waiting = HashMap<ProjectUser, Queued>;
 
-/// Sweeps now and then every [`INTERVAL`] until it is told to stop.
-pub async fn run(app: Arc<App>, stop: CancellationToken) {
-    let mut sweeper = Sweeper::new(app);
-    let mut ticks = tokio::time::interval(INTERVAL);
+/// The open work of a key.
+#[derive(Default)]
+struct Queued {
+    /// How long its oldest waits.
+    waited: Duration,
+    /// What waits for longer than anybody shall.
+    overdue: Vec<CommandId>,
+    /// What is older than any message can be.
+    lost: Vec<CommandId>,
+}
+
+impl Queued {
+    fn note(&mut self, command: CommandId, age: Duration) {
+        self.waited = self.waited.max(age);
+        if age > RETENTION {
+            self.lost.push(command.clone());
+        }
+        if age > GIVE_UP_AFTER {
+            self.overdue.push(command);
+        }
+    }
+}
+
+/// Sweeps now and then at every interval until it is told to stop.
+pub async fn run(app: Arc<App>, interval: Duration, stop: CancellationToken) {
+    let mut sweeper = Sweeper { interval, ..Sweeper::new(app) };
+    let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -60,7 +87,11 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
 impl Sweeper {
     /// One that has seen nothing yet.
     pub fn new(app: Arc<App>) -> Self {
-        Self { app, watched: HashMap::new() }
+        Self { app, interval: INTERVAL, alarms: Alarms::default(), tidied: None, watched: HashMap::new() }
+    }
+
+    fn grace(&self) -> Duration {
+        GRACE.min(self.interval)
     }
 
     /// Everything once; what fails is logged and comes up again next time.
@@ -69,10 +100,11 @@ impl Sweeper {
             ("open mails", self.finish_open_mails().await),
             ("waiting work", self.rescue_waiting_work().await),
             ("unsent answers", self.send_pending_answers().await),
+            ("dead workers", self.tidy().await),
         ];
         for (what, outcome) in outcomes {
             if let Err(error) = outcome {
-                tracing::warn!(%error, "the sweep could not look after {what}; it tries again in {} s", INTERVAL.as_secs());
+                tracing::warn!(%error, "the sweep could not look after {what}; it tries again in {} s", self.interval.as_secs());
             }
         }
     }
@@ -82,7 +114,7 @@ impl Sweeper {
         let now = self.app.cloud.clock.now();
         let mut open = Vec::new();
         let note = |mail: MailRecord| {
-            if now.since(mail.received_at) >= GRACE {
+            if now.since(mail.received_at) >= self.grace() {
                 open.push(mail.mail_id);
             }
         };
@@ -92,6 +124,15 @@ impl Sweeper {
                 tracing::warn!(%error, mail.id = %id, "a mail without an ending could not be finished yet");
             }
         }
+        Ok(())
+    }
+
+    async fn tidy(&mut self) -> Result<()> {
+        if self.tidied.is_some_and(|at| at.elapsed() < tidy::INTERVAL) {
+            return Ok(());
+        }
+        tidy::dead_workers(&self.app).await?;
+        self.tidied = Some(Instant::now());
         Ok(())
     }
 
@@ -109,8 +150,9 @@ impl Sweeper {
         let waiting = self.waiting().await?;
         self.watched.retain(|key, _| waiting.contains_key(key));
         self.app.announced.keep(|key| waiting.contains_key(key));
-        for (key, overdue) in waiting {
-            if let Err(error) = self.rescue(&key, &overdue).await {
+        self.alarms.keep(|key| waiting.contains_key(key));
+        for (key, queued) in waiting {
+            if let Err(error) = self.rescue(&key, &queued).await {
                 tracing::warn!(%error, project.key = %key, "waiting work could not be looked after; the next sweep tries again");
             }
         }
@@ -122,24 +164,27 @@ impl Sweeper {
         let mut waiting = Waiting::new();
         let note = |job: Job| {
             let age = now.since(job.created_at);
-            if age >= GRACE {
-                let overdue = waiting.entry(job.project_key).or_default();
-                overdue.extend((age > RETENTION).then_some(job.command_id));
+            if age >= self.grace() {
+                waiting.entry(job.project_key).or_default().note(job.command_id, age);
             }
         };
         self.each(Query::index("pending-index", PENDING), note).await?;
         Ok(waiting)
     }
 
-    async fn rescue(&mut self, key: &ProjectUser, overdue: &[CommandId]) -> Result<()> {
+    async fn rescue(&mut self, key: &ProjectUser, queued: &Queued) -> Result<()> {
         if !self.is_ownerless(key).await? {
             return Ok(());
         }
-        if overdue.is_empty() || !self.has_empty_queue(key).await? {
+        self.alarms.raise(key, queued.waited);
+        if !queued.overdue.is_empty() {
+            unclaimed::give_up(&self.app, key, &queued.overdue).await?;
+        }
+        if queued.lost.is_empty() || !self.has_empty_queue(key).await? {
             return self.announce(key).await;
         }
-        for command in overdue {
-            tracing::warn!(command.id = %command, project.key = %key, "work is given up: {LOST}");
+        for command in &queued.lost {
+            tracing::warn!(command.id = %command, project.key = %key, "work that no queue holds any more is closed");
             results::give_up(&self.app, command, LOST).await?;
         }
         Ok(())
@@ -155,7 +200,7 @@ impl Sweeper {
         let now = self.app.cloud.clock.now();
         let mut pending = Vec::new();
         let note = |answer: OutboxRecord| {
-            if now.since(answer.created_at) >= GRACE {
+            if now.since(answer.created_at) >= self.grace() {
                 pending.push(answer.dedup_key);
             }
         };
@@ -220,7 +265,7 @@ impl Sweeper {
 
     /// Announces a key again, unless it was announced only just.
     async fn announce(&self, key: &ProjectUser) -> Result<()> {
-        if !self.app.announced.is_due(key) {
+        if !self.app.announced.is_due(key, self.interval) {
             return Ok(());
         }
         dispatch::announce(&self.app.cloud, key, None, None).await?;

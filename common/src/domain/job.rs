@@ -117,6 +117,9 @@ pub struct Job {
     /// The job whose place it took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preempted: Option<CommandId>,
+    /// The job that it tries again, by an operator's wish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<CommandId>,
     /// When somebody asked for it to be stopped; the worker looks at this before the agent starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_requested: Option<Timestamp>,

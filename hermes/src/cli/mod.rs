@@ -44,7 +44,8 @@ pub enum Command {
     Workers(workers::WorkerArguments),
     /// Who works for whom at present; `claims release` lets a claim be given back.
     Claims(workers::ClaimArguments),
-    /// How full the queues are; `queues send` puts a message on one.
+    /// How full the queues are; `queues dead` shows what was put aside, `queues requeue` lets it be tried again, `queues
+    /// send` puts a message on one.
     Queues(queues::QueueArguments),
     /// Print the OpenAPI document.
     Openapi,

@@ -9,6 +9,7 @@ use common::domain::names::Queue;
 use serde_json::json;
 
 use super::{CliError, Output, Result, read_file};
+use crate::operations::dead_letters::{self, DeadLetter};
 use crate::operations::queues;
 
 /// Which queues; none: how full all of them are.
@@ -35,6 +36,13 @@ pub(super) enum QueueCommand {
         #[arg(default_value = "-")]
         file: PathBuf,
     },
+    /// Messages that were put aside, each with its reason.
+    Dead,
+    /// Let a message that was put aside be tried again; work becomes a new job.
+    Requeue {
+        /// The message's id, as `queues dead` shows it.
+        message: String,
+    },
 }
 
 /// Carries it out.
@@ -46,7 +54,43 @@ pub(super) async fn run(cloud: &Cloud, arguments: &QueueArguments, out: &Output)
             let value = json!({"queue": queue.to_string(), "messageId": id});
             Ok(out.say(&value, || format!("message {id} is on {queue}"))?)
         }
+        Some(QueueCommand::Dead) => dead(cloud, out).await,
+        Some(QueueCommand::Requeue { message }) => {
+            let requeued = dead_letters::requeue(cloud, message).await?;
+            let command = requeued.command.map(|command| command.to_string());
+            let value = json!({"queue": requeued.queue.to_string(), "commandId": command});
+            Ok(out.say(&value, || match &command {
+                Some(command) => format!("it is tried again as job {command}"),
+                None => format!("it is tried again on {}", requeued.queue),
+            })?)
+        }
     }
+}
+
+async fn dead(cloud: &Cloud, out: &Output) -> Result<()> {
+    let letters = dead_letters::list(cloud).await?;
+    let value: Vec<_> = letters
+        .iter()
+        .map(|letter| {
+            json!({
+                "messageId": letter.message_id, "queue": letter.queue.to_string(), "reason": letter.reason,
+                "since": letter.since.to_string(), "projectKey": letter.key, "commandId": letter.command,
+                "body": letter.body,
+            })
+        })
+        .collect();
+    let rows = || letters.iter().map(dead_row).collect();
+    Ok(out.list(&value, &["since", "message", "queue", "for", "reason"], rows)?)
+}
+
+fn dead_row(letter: &DeadLetter) -> Vec<String> {
+    vec![
+        letter.since.to_string(),
+        letter.message_id.clone(),
+        letter.queue.to_string(),
+        letter.key.as_ref().map_or_else(String::new, ToString::to_string),
+        letter.reason.clone().unwrap_or_default(),
+    ]
 }
 
 fn message(file: &PathBuf) -> Result<String> {

@@ -65,6 +65,21 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Result<Json<ClaimsView>
     Ok(Json(ClaimsView { claims: claims.into_iter().map(Into::into).collect() }))
 }
 
+/// Who works for somebody.
+#[utoipa::path(get, path = "/v1/claims/{projectId}/{userId}", operation_id = "getClaim", tag = "jobs",
+    params(("projectId" = String, Path), ("userId" = String, Path)),
+    responses(
+        (status = 200, description = "The claim", body = ClaimView),
+        (status = 401, description = "The token is missing or wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "Nobody holds it", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn get(
+    State(api): State<Arc<Api>>,
+    Path((project, user)): Path<(String, String)>,
+) -> Result<Json<ClaimView>, Problem> {
+    let key = ProjectUser::new(ProjectId::parse(&project)?, UserId::parse(&user)?);
+    Ok(Json(workers::claim(&api.app.cloud, &key).await?.into()))
+}
+
 /// Lets a claim be given back as soon as no job runs under it.
 #[utoipa::path(delete, path = "/v1/claims/{projectId}/{userId}", operation_id = "releaseClaim", tag = "jobs",
     params(("projectId" = String, Path), ("userId" = String, Path)),

@@ -94,6 +94,9 @@ pub(super) struct JobView {
     attempts: u32,
     /// How often newer work took its place.
     interruptions: u32,
+    /// The job that it tries again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay_of: Option<String>,
     /// RFC 3339; when somebody asked for it to be stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     stop_requested: Option<String>,
@@ -147,6 +150,7 @@ impl From<Job> for JobView {
             state: job.state,
             attempts: job.attempts,
             interruptions: job.interruptions,
+            replay_of: job.replay_of.map(|id| id.to_string()),
             stop_requested: job.stop_requested.map(|at| at.to_string()),
             worker_id: job.worker_id.map(|id| id.to_string()),
             steps: job.steps.into_iter().map(Into::into).collect(),

@@ -4,6 +4,7 @@
 mod auth;
 mod body;
 mod claims;
+mod dead_letters;
 mod docs;
 mod health;
 mod inbound;
@@ -100,7 +101,9 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(jobs::get))
         .routes(routes!(jobs::stop))
         .routes(routes!(claims::list))
-        .routes(routes!(claims::release))
+        .routes(routes!(claims::get, claims::release))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::requeue))
         .routes(routes!(workers::list))
         .routes(routes!(workers::drain))
         .route("/openapi.json", axum::routing::get(docs::json))

@@ -30,6 +30,8 @@ pub(super) struct WorkerView {
     capacity: u16,
     /// How many it works for.
     claims: usize,
+    /// Which: `project#user`.
+    works_for: Vec<String>,
     /// RFC 3339.
     started_at: String,
     /// RFC 3339.
@@ -38,13 +40,14 @@ pub(super) struct WorkerView {
 
 impl From<Worker> for WorkerView {
     fn from(worker: Worker) -> Self {
-        let Worker { container, alive, claims } = worker;
+        let Worker { container, alive, claims, works_for } = worker;
         Self {
             worker_id: container.container_id.to_string(),
             status: container.status,
             alive,
             capacity: container.capacity,
             claims,
+            works_for: works_for.iter().map(ToString::to_string).collect(),
             started_at: container.started_at.to_string(),
             last_activity: container.last_activity.to_string(),
         }

@@ -1,6 +1,7 @@
 //! What an operator may do and see. HTTP and the command line call these functions and nothing else, so that both can do
 //! the same and check the same.
 
+pub mod dead_letters;
 pub mod jobs;
 pub mod mails;
 mod pages;

@@ -25,6 +25,8 @@ pub struct Worker {
     pub alive: bool,
     /// How many project+users it works for.
     pub claims: usize,
+    /// Which.
+    pub works_for: Vec<ProjectUser>,
 }
 
 /// The workers, those that started last first.
@@ -33,8 +35,14 @@ pub async fn list(cloud: &Cloud) -> Result<Vec<Worker>> {
     let (rows, _) = cloud.store.list::<Container>(MAX_PAGE, None).await?;
     let mut workers = Vec::new();
     for container in rows {
-        let claims = cloud.claims.held_by(&container.container_id).await?.len();
-        workers.push(Worker { alive: container.is_alive(now), claims, container });
+        let held = cloud.claims.held_by(&container.container_id).await?;
+        let works_for: Vec<ProjectUser> = held.into_iter().map(|claim| claim.project_key).collect();
+        workers.push(Worker {
+            alive: container.is_alive(now),
+            claims: works_for.len(),
+            works_for,
+            container,
+        });
     }
     workers.sort_by_key(|worker| std::cmp::Reverse(worker.container.started_at));
     Ok(workers)
@@ -72,11 +80,19 @@ pub async fn claims(cloud: &Cloud) -> Result<Vec<ClaimRecord>> {
     Ok(cloud.claims.held(MAX_PAGE).await?)
 }
 
+/// Who works for somebody.
+pub async fn claim(cloud: &Cloud, key: &ProjectUser) -> Result<ClaimRecord> {
+    let held = cloud.claims.get(key).await?.filter(|claim| claim.owner.is_some());
+    held.ok_or_else(|| nobody(key))
+}
+
+fn nobody(key: &ProjectUser) -> OperationError {
+    OperationError::NotFound(format!("nobody works for {key}; `hermes claims` shows who works for whom"))
+}
+
 /// Orders the owner of a claim to give it back as soon as no job runs under it. The claim itself is never written here.
 pub async fn release(cloud: &Cloud, key: &ProjectUser) -> Result<()> {
-    let owner = cloud.claims.get(key).await?.and_then(|claim| claim.owner).ok_or_else(|| {
-        OperationError::NotFound(format!("nobody works for {key}; `hermes claims` shows who works for whom"))
-    })?;
+    let owner = claim(cloud, key).await?.owner.ok_or_else(|| nobody(key))?;
     let order = Control {
         action: ControlAction::Release,
         project_key: Some(key.clone()),

@@ -4,6 +4,7 @@
 
 mod command_line;
 mod crashes;
+mod dead_letters;
 mod http;
 mod ingest;
 mod interrupts;
@@ -17,4 +18,5 @@ mod stops;
 mod strace;
 mod support;
 mod sweep;
+mod unclaimed;
 mod workers;

@@ -38,7 +38,8 @@ async fn waiting_work_without_an_owner_is_announced_again_with_pauses_that_doubl
         said.push(world.announcements().await);
         pass(Duration::from_secs(15)).await;
     }
-    assert_eq!(said, [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0], "the first was that of the mail");
+    let expected = [0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0];
+    assert_eq!(said, expected, "the mail's own, the next sweep's, then a minute, two, ...");
 }
 
 #[tokio::test]
@@ -87,10 +88,11 @@ const RETENTION: Duration = common::cloud::queue::RETENTION;
 #[tokio::test]
 async fn work_that_no_queue_holds_any_more_is_given_up_with_one_answer() {
     let (world, command) = waiting().await;
+    world.works("amelia#scott").await;
     let mut sweeper = Sweeper::new(world.app.clone());
     world.clock.advance(RETENTION);
     sweeper.rescue_waiting_work().await.unwrap();
-    assert!(world.job(&command).await.is_open(), "a queue may still hold it");
+    assert!(world.job(&command).await.is_open(), "somebody may still be at it");
     world.clock.advance(Duration::from_secs(1));
     for _ in 0..2 {
         sweeper.rescue_waiting_work().await.unwrap();
@@ -188,4 +190,67 @@ async fn work_that_is_done_is_not_announced() {
     world.clock.advance(Duration::from_secs(11));
     Sweeper::new(world.app.clone()).sweep().await;
     assert_eq!(world.announcements().await, 0);
+}
+
+/// Rows of users who had work once: a job that ended, a claim that was given back.
+async fn idle_users(world: &World, like: &common::domain::job::Job, count: usize) {
+    let mut writes = tokio::task::JoinSet::new();
+    for number in 0..count {
+        let (cloud, like) = (world.cloud().clone(), like.clone());
+        writes.spawn(async move {
+            let key = ProjectUser::parse(&format!("amelia#idle-{number}")).unwrap();
+            let command_id = format!("idle-{number}").parse().unwrap();
+            let ended = common::domain::job::Job {
+                command_id,
+                project_key: key.clone(),
+                state: JobState::Done,
+                pending: None,
+                ..like
+            };
+            cloud.store.insert(&ended).await.unwrap();
+            let version = common::domain::claim::ClaimVersion::from_stored(format!("v{number}"));
+            let owner = common::domain::ids::Owner {
+                worker: "worker-1".parse().unwrap(),
+                nonce: common::domain::ids::Nonce::parse("0a1b2c3d").unwrap(),
+            };
+            let take = common::domain::claim::Take {
+                owner,
+                version: version.clone(),
+                lapsed: None,
+                lease_secs: 45,
+                control_queue: None,
+                now: cloud.clock.now(),
+            };
+            let taken = cloud.claims.take(&key, &take).await.unwrap();
+            let common::cloud::claims::TakeAnswer::Taken(fence) = taken else { panic!("{taken:?}") };
+            cloud.claims.release(&fence, &version, cloud.clock.now()).await.unwrap();
+        });
+        if writes.len() >= 128 {
+            writes.join_next().await.unwrap().unwrap();
+        }
+    }
+    while let Some(written) = writes.join_next().await {
+        written.unwrap();
+    }
+}
+
+/// The calls of one sweep, counted.
+async fn calls_of_a_sweep(idle: usize) -> u64 {
+    let (world, command) = waiting().await;
+    idle_users(&world, &world.job(&command).await, idle).await;
+    world.clock.advance(Duration::from_secs(11));
+    pass(Duration::from_secs(61)).await;
+    let before = world.plan.count_all(Fate::Pass);
+    Sweeper::new(world.app.clone()).sweep().await;
+    let calls = world.plan.count_all(Fate::Pass) - before;
+    assert_eq!(world.announcements().await, 1, "the sweep did its work");
+    calls
+}
+
+#[tokio::test]
+async fn a_sweep_costs_the_same_calls_with_ten_thousand_idle_users() {
+    let (alone, among_many) = (calls_of_a_sweep(0).await, calls_of_a_sweep(10_000).await);
+    println!("calls of a sweep: {alone} without idle users, {among_many} with 10,000");
+    assert_eq!(alone, among_many);
+    assert!(among_many <= 6, "{among_many}");
 }

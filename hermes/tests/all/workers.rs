@@ -75,6 +75,9 @@ async fn s86_who_works_for_somebody_is_found_until_the_claim_is_given_back() {
     let (_, list) = world.call("GET", "/v1/workers", None).await;
     let worker = &list["workers"][0];
     assert_eq!((text(worker, "workerId"), &worker["claims"]), ("worker-1", &1.into()));
+    assert_eq!(worker["worksFor"], serde_json::json!([KEY]));
+    let (_, one) = world.call("GET", "/v1/claims/amelia/scott", None).await;
+    assert_eq!(text(&one, "workerId"), "worker-1");
 
     let path = "/v1/claims/amelia/scott";
     assert_eq!(world.call("DELETE", path, None).await.0, StatusCode::ACCEPTED);
@@ -91,4 +94,5 @@ async fn s86_who_works_for_somebody_is_found_until_the_claim_is_given_back() {
     let (_, list) = world.call("GET", "/v1/workers", None).await;
     assert_eq!(list["workers"][0]["claims"], 0);
     assert_eq!(world.call("DELETE", path, None).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(world.call("GET", path, None).await.0, StatusCode::NOT_FOUND);
 }

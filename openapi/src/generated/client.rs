@@ -135,6 +135,26 @@ impl HermesClient {
         let response = req_builder.send().await?;
         Ok(ListClaimsRequest::parse_response(response).await?)
     }
+    /// Who works for somebody.
+    ///
+    /// * Path: `GET /v1/claims/{projectId}/{userId}`
+    pub async fn get_claim(
+        &self,
+        request: GetClaimRequest,
+    ) -> anyhow::Result<ApiResponse<Claim, Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("claims")
+            .push(&request.path.project_id.to_string())
+            .push(&request.path.user_id.to_string());
+        let mut req_builder = self.client.get(url);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(GetClaimRequest::parse_response(response).await?)
+    }
     /// Lets a claim be given back as soon as no job runs under it.
     ///
     /// * Path: `DELETE /v1/claims/{projectId}/{userId}`
@@ -154,6 +174,44 @@ impl HermesClient {
         req_builder = self.set_security(req_builder, &[Security::Token]);
         let response = req_builder.send().await?;
         Ok(ReleaseClaimRequest::parse_response(response).await?)
+    }
+    /// Messages that were put aside, each with its reason.
+    ///
+    /// * Path: `GET /v1/dead-letters`
+    pub async fn list_dead_letters(
+        &self,
+        request: ListDeadLettersRequest,
+    ) -> anyhow::Result<ApiResponse<DeadLetters, Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("dead-letters");
+        let mut req_builder = self.client.get(url);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(ListDeadLettersRequest::parse_response(response).await?)
+    }
+    /// Lets a dead letter be tried again; work becomes a new job that names the old one.
+    ///
+    /// * Path: `POST /v1/dead-letters/{messageId}/requeue`
+    pub async fn requeue_dead_letter(
+        &self,
+        request: RequeueDeadLetterRequest,
+    ) -> anyhow::Result<ApiResponse<Requeued, Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("dead-letters")
+            .push(&request.path.message_id.to_string())
+            .push("requeue");
+        let mut req_builder = self.client.post(url);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(RequeueDeadLetterRequest::parse_response(response).await?)
     }
     /// Takes a raw mail (RFC 5322). 202 comes when it is durable and has its ending, whatever that is: a mail of an unknown
     /// sender and bytes that are no mail are recorded too. The same mail again gets the same answer and changes nothing.

@@ -62,6 +62,34 @@ pub struct Claims {
     /// By key.
     pub claims: Vec<Claim>,
 }
+/// A message that was put aside.
+#[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
+pub struct DeadLetter {
+    /// The message as it is.
+    pub body: String,
+    /// The job, for work.
+    #[serde(rename = "commandId")]
+    pub command_id: Option<String>,
+    /// The queue's id of it.
+    #[serde(rename = "messageId")]
+    pub message_id: String,
+    /// `project#user`, for work.
+    #[serde(rename = "projectKey")]
+    pub project_key: Option<String>,
+    /// `dead`, `email-dead`, `unclaimed-dead` or `output-dead`.
+    pub queue: String,
+    /// Why it was put aside.
+    pub reason: Option<String>,
+    /// RFC 3339; when it was put there.
+    pub since: String,
+}
+/// The messages that were put aside.
+#[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
+pub struct DeadLetters {
+    /// Oldest first within a queue, of one project+user ten at most.
+    #[serde(rename = "deadLetters")]
+    pub dead_letters: Vec<DeadLetter>,
+}
 /// How it fares.
 #[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
 pub struct Health {
@@ -110,6 +138,9 @@ pub struct Job {
     /// `project#user`.
     #[serde(rename = "projectKey")]
     pub project_key: String,
+    /// The job that it tries again.
+    #[serde(rename = "replayOf")]
+    pub replay_of: Option<String>,
     /// Who gets the answer.
     #[serde(rename = "requestedBy")]
     pub requested_by: Option<String>,
@@ -289,6 +320,15 @@ pub struct Projects {
     /// In no order.
     pub projects: Vec<Project>,
 }
+/// Where a message went that is tried again.
+#[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
+pub struct Requeued {
+    /// The new job, for work.
+    #[serde(rename = "commandId")]
+    pub command_id: Option<String>,
+    /// The queue.
+    pub queue: String,
+}
 /// An address that stands for a user of a project.
 #[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
 pub struct Sender {
@@ -394,6 +434,9 @@ pub struct Worker {
     /// Its id.
     #[serde(rename = "workerId")]
     pub worker_id: String,
+    /// Which: `project#user`.
+    #[serde(rename = "worksFor")]
+    pub works_for: Vec<String>,
 }
 /// The workers.
 #[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
@@ -522,6 +565,86 @@ impl ListClaimsRequest {
     }
 }
 #[derive(Debug, Clone, PartialEq, validator::Validate, oas3_gen_support::Default)]
+pub struct GetClaimRequestPath {
+    #[validate(length(min = 1u64))]
+    pub project_id: String,
+    #[validate(length(min = 1u64))]
+    pub user_id: String,
+}
+/// Who works for somebody.
+#[derive(Debug, Clone, validator::Validate, oas3_gen_support::Default)]
+pub struct GetClaimRequest {
+    #[validate(nested)]
+    pub path: GetClaimRequestPath,
+}
+impl GetClaimRequest {
+    /// Parse the HTTP response into the response enum.
+    pub async fn parse_response(
+        req: reqwest::Response,
+    ) -> anyhow::Result<ApiResponse<Claim, Problem>> {
+        let status = req.status();
+        let content_type = req
+            .headers()
+            .get(reqwest::header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        if status == http::StatusCode::OK {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Claim,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Ok(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::BAD_REQUEST {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::BadRequest(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::UNAUTHORIZED {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Unauthorized(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::NOT_FOUND {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::NotFound(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        Ok(ApiResponse::Other(Box::new(req)))
+    }
+}
+#[derive(Debug, Clone, PartialEq, validator::Validate, oas3_gen_support::Default)]
 pub struct ReleaseClaimRequestPath {
     #[validate(length(min = 1u64))]
     pub project_id: String,
@@ -579,6 +702,144 @@ impl ReleaseClaimRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::NotFound(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        Ok(ApiResponse::Other(Box::new(req)))
+    }
+}
+/// Messages that were put aside, each with its reason.
+#[derive(Debug, Clone, validator::Validate, oas3_gen_support::Default)]
+pub struct ListDeadLettersRequest {}
+impl ListDeadLettersRequest {
+    /// Parse the HTTP response into the response enum.
+    pub async fn parse_response(
+        req: reqwest::Response,
+    ) -> anyhow::Result<ApiResponse<DeadLetters, Problem>> {
+        let status = req.status();
+        let content_type = req
+            .headers()
+            .get(reqwest::header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        if status == http::StatusCode::OK {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    DeadLetters,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Ok(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::UNAUTHORIZED {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Unauthorized(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        Ok(ApiResponse::Other(Box::new(req)))
+    }
+}
+#[derive(Debug, Clone, PartialEq, validator::Validate, oas3_gen_support::Default)]
+pub struct RequeueDeadLetterRequestPath {
+    #[validate(length(min = 1u64))]
+    pub message_id: String,
+}
+/// Lets a dead letter be tried again; work becomes a new job that names the old one.
+#[derive(Debug, Clone, validator::Validate, oas3_gen_support::Default)]
+pub struct RequeueDeadLetterRequest {
+    #[validate(nested)]
+    pub path: RequeueDeadLetterRequestPath,
+}
+impl RequeueDeadLetterRequest {
+    /// Parse the HTTP response into the response enum.
+    pub async fn parse_response(
+        req: reqwest::Response,
+    ) -> anyhow::Result<ApiResponse<Requeued, Problem>> {
+        let status = req.status();
+        let content_type = req
+            .headers()
+            .get(reqwest::header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        if status == http::StatusCode::ACCEPTED {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Requeued,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Accepted(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::BAD_REQUEST {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::BadRequest(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::UNAUTHORIZED {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Unauthorized(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::NOT_FOUND {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::NotFound(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::UNPROCESSABLE_ENTITY {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::UnprocessableEntity(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }

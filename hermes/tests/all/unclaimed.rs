@@ -1,0 +1,93 @@
+//! Work that nobody claims, and what dead workers leave behind.
+
+use std::time::Duration;
+
+use common::domain::container::{Container, ContainerStatus};
+use common::domain::ids::{Nonce, Owner, ProjectUser, WorkerId};
+use common::domain::job::JobState;
+use common::domain::names::Queue;
+use common::domain::outcome::JobOutcome;
+use hermes::sweep::Sweeper;
+use hermes::tidy;
+use hermes::unclaimed::{GIVE_UP_AFTER, NOBODY};
+
+use crate::support::{World, mail, text};
+
+const A_MINUTE: Duration = Duration::from_mins(1);
+
+#[tokio::test]
+async fn s64_work_that_is_never_claimed_goes_to_the_dead_letters_and_its_sender_is_told_once() {
+    let world = World::with_scott().await;
+    let old = world.accepted(mail("1", "change 7 to 8")).await;
+    world.clock.advance(GIVE_UP_AFTER);
+    let new = world.accepted(mail("2", "change 8 to 9")).await;
+    let mut sweeper = Sweeper::new(world.app.clone());
+    sweeper.rescue_waiting_work().await.unwrap();
+    assert!(world.job(text(&old, "commandId")).await.is_open(), "its time is not over");
+    world.clock.advance(A_MINUTE);
+    for _ in 0..2 {
+        sweeper.rescue_waiting_work().await.unwrap();
+    }
+    let job = world.job(text(&old, "commandId")).await;
+    assert_eq!((job.state, job.outcome), (JobState::Done, Some(JobOutcome::Failed)));
+    assert_eq!(job.error.as_deref(), Some(NOBODY));
+    assert_eq!(world.outbox().len(), 1);
+    let dead = world.drain(&Queue::Dead).await;
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0].attributes["reason"], NOBODY);
+    assert!(dead[0].body.contains(text(&old, "commandId")));
+
+    let works = world.works("amelia#scott").await;
+    assert_eq!(works.len(), 1, "what is younger waits on");
+    assert_eq!(works[0]["commandId"], new["commandId"]);
+    let key = ProjectUser::parse("amelia#scott").unwrap();
+    let claim = world.cloud().claims.get(&key).await.unwrap().unwrap();
+    assert!(claim.owner.is_none(), "hermes gives the claim back");
+}
+
+#[tokio::test]
+async fn s64_work_whose_owner_lives_is_never_given_up() {
+    let world = World::with_scott().await;
+    let accepted = world.accepted(mail("1", "change 7 to 8")).await;
+    world.clock.advance(GIVE_UP_AFTER + A_MINUTE);
+    world.claimed("amelia#scott").await;
+    Sweeper::new(world.app.clone()).rescue_waiting_work().await.unwrap();
+    assert!(world.job(text(&accepted, "commandId")).await.is_open());
+    assert!(world.drain(&Queue::Dead).await.is_empty());
+    assert_eq!(world.works("amelia#scott").await.len(), 1);
+}
+
+fn container(nonce: &str, world: &World) -> Container {
+    Container {
+        container_id: WorkerId::parse(&format!("worker-{nonce}")).unwrap(),
+        nonce: Nonce::parse(nonce).unwrap(),
+        started_at: world.cloud().clock.now(),
+        last_activity: world.cloud().clock.now(),
+        status: ContainerStatus::Running,
+        capacity: 1,
+    }
+}
+
+async fn orders(world: &World, owner: &Owner) -> u64 {
+    world.cloud().queues.depth(&Queue::Control(owner.clone())).await.unwrap().visible
+}
+
+#[tokio::test]
+async fn the_control_queue_of_a_dead_worker_is_removed_and_in_the_end_its_row() {
+    let world = World::empty("all");
+    let dead = container("aaaa", &world);
+    world.cloud().store.save(&dead).await.unwrap();
+    let order = common::cloud::queue::Outgoing::standard("{}");
+    world.cloud().queues.send(&Queue::Control(dead.owner()), order.clone()).await.unwrap();
+    world.clock.advance(Duration::from_mins(11));
+    let alive = container("bbbb", &world);
+    world.cloud().store.save(&alive).await.unwrap();
+    world.cloud().queues.send(&Queue::Control(alive.owner()), order).await.unwrap();
+
+    tidy::dead_workers(&world.app).await.unwrap();
+    assert_eq!((orders(&world, &dead.owner()).await, orders(&world, &alive.owner()).await), (0, 1));
+    assert!(world.cloud().store.load::<Container>(&dead.container_id).await.unwrap().is_some());
+    world.clock.advance(Duration::from_hours(24));
+    tidy::dead_workers(&world.app).await.unwrap();
+    assert!(world.cloud().store.load::<Container>(&dead.container_id).await.unwrap().is_none());
+}
