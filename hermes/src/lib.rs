@@ -2,6 +2,7 @@
 //! `http` and `cli` are two ways to the same [`operations`].
 
 pub mod announced;
+pub mod answers;
 pub mod app;
 pub mod cli;
 pub mod config;

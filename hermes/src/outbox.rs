@@ -25,12 +25,36 @@ pub enum OutboxState {
     Failed,
 }
 
+/// What a mail is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// The one answer to a mail that became work.
+    #[default]
+    Answer,
+    /// A question back.
+    Question,
+}
+
+impl Purpose {
+    /// The first word of the keys of such mails.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Question => "question",
+        }
+    }
+}
+
 /// A row of the outbox table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutboxRecord {
     /// One per mail we ever mean to send.
     pub dedup_key: String,
+    /// What it is for.
+    #[serde(default)]
+    pub purpose: Purpose,
     /// How far it has come.
     pub state: OutboxState,
     /// To whom.

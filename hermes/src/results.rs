@@ -4,9 +4,9 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use common::cloud::Result;
 use common::cloud::queue::Delivery;
-use common::cloud::{CloudError, Result};
-use common::domain::ids::{CommandId, EmailAddress};
+use common::domain::ids::CommandId;
 use common::domain::job::{Job, JobState};
 use common::domain::names::{Queue, SiteTarget};
 use common::domain::outcome::JobOutcome;
@@ -16,14 +16,11 @@ use common::messages::JobResult;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::answers;
 use crate::app::App;
 use crate::config::PublicUrl;
 use crate::feed::{Feed, set_aside};
 use crate::ingest::record::MailRecord;
-use crate::outbox::{Conversation, OutboxRecord, OutboxState, post};
-use crate::reply::message::{Envelope, compose};
-use crate::reply::{self, Letter};
-use crate::route::Question;
 
 /// Works the output queue off until it is told to stop.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
@@ -163,67 +160,5 @@ async fn answer(app: &App, job: &Job) -> Result<()> {
         tracing::warn!(command.id = %job.command_id, "the mail that ordered a job is no longer kept; nobody is answered");
         return Ok(());
     };
-    let letter = reply::answer(job, &mail.subject).map_err(|e| CloudError::Invalid(e.to_string()))?;
-    let tag = app.secret.of_thread(&job.thread_id);
-    let message_id = format!("{tag}.{}@{}", job.command_id, app.mail_from.domain());
-    let conversation =
-        Conversation { project_key: job.project_key.clone(), thread_id: job.thread_id.clone() };
-    let key = format!("answer-{}", job.command_id);
-    send(app, &mail, to, key, message_id, &letter, Some(conversation)).await
-}
-
-/// Asks the author of a mail something.
-pub async fn ask(app: &App, mail: &MailRecord, question: &Question) -> Result<()> {
-    let Some(to) = &mail.sender else { return Ok(()) };
-    let domain = app.mail_from.domain();
-    let question = match question {
-        Question::WhatToDo => reply::Question::WhatToDo,
-        Question::WhichSite(sites) => reply::Question::WhichSite(
-            sites.iter().map(|site| (site.clone(), format!("{site}@{domain}"))).collect(),
-        ),
-    };
-    let letter = reply::question(&question, &mail.subject).map_err(|e| CloudError::Invalid(e.to_string()))?;
-    let message_id = format!("question.{}@{domain}", mail.mail_id);
-    send(app, mail, to, format!("question-{}", mail.mail_id), message_id, &letter, None).await
-}
-
-async fn send(
-    app: &App,
-    mail: &MailRecord,
-    to: &EmailAddress,
-    dedup_key: String,
-    message_id: String,
-    letter: &Letter,
-    conversation: Option<Conversation>,
-) -> Result<()> {
-    let created_at = app.cloud.clock.now();
-    let envelope = Envelope {
-        from: &app.mail_from.mailbox,
-        to,
-        message_id: &message_id,
-        in_reply_to: mail.message_id.as_deref(),
-        references: &mail.references,
-        at: created_at,
-    };
-    let (state, message, note) = match compose(letter, &envelope) {
-        Ok(message) => (OutboxState::Pending, message, None),
-        Err(error) => {
-            tracing::error!(%error, mail.id = %mail.mail_id, "an answer cannot be written; it is kept as failed");
-            (OutboxState::Failed, letter.text.clone(), Some(error.to_string()))
-        }
-    };
-    let record = OutboxRecord {
-        dedup_key,
-        state,
-        to: to.clone(),
-        message,
-        message_id,
-        mail_id: mail.mail_id.clone(),
-        conversation,
-        attempts: 0,
-        note,
-        created_at,
-        sent_at: None,
-    };
-    post(app, record).await
+    answers::job_ended(app, job, &mail, to).await
 }

@@ -6,6 +6,7 @@ pub mod claim;
 pub mod container;
 pub mod ids;
 pub mod job;
+pub mod language;
 pub mod names;
 pub mod outcome;
 pub mod project;

@@ -14,6 +14,7 @@ use common::cloud::files::{At, IfMatch};
 use common::cloud::store::Stored;
 use common::cloud::{CloudError, Result};
 use common::domain::ids::{CommandId, ThreadId};
+use common::domain::language::Language;
 use common::domain::outcome::MailEnding;
 use common::domain::timestamp::Timestamp;
 use uuid::Uuid;
@@ -22,7 +23,7 @@ use crate::app::App;
 use crate::mail::trace::{Stage, Trace};
 use crate::mail::{self, ParsedMail, Unreadable};
 use crate::route::{Ids, Rejection, Routed, ThreadChoice, route};
-use crate::{dispatch, results};
+use crate::{answers, dispatch, results};
 use record::{MailRecord, Origin};
 
 /// Larger mails are parsed on a thread of their own.
@@ -31,6 +32,7 @@ const PARSE_INLINE_BYTES: usize = 256 * 1024;
 /// What was decided about a mail, and why.
 struct Decision {
     verdict: std::result::Result<Routed, Rejection>,
+    language: Option<Language>,
     trace: Trace,
 }
 
@@ -71,6 +73,7 @@ pub async fn accept(app: &App, raw: Bytes, origin: Origin) -> Result<Accepted> {
     let keep = app.cloud.files.put(&key, raw.clone(), IfMatch::Any);
     let (_, (read, decision)) = tokio::try_join!(keep, decide)?;
     let mut record = MailRecord::open(read.as_ref().ok(), key.key, &raw, origin, at);
+    record.language = decision.language;
     match &decision.verdict {
         Ok(routed) => {
             record.command_id = Some(routed.work.command_id.clone());
@@ -128,7 +131,9 @@ async fn decide(
     at: Timestamp,
 ) -> Result<Decision> {
     let mut trace = Trace::default();
-    let reject = |ending, trace| Ok(Decision { verdict: Err(Rejection { ending, question: None }), trace });
+    let reject = |ending, trace| {
+        Ok(Decision { verdict: Err(Rejection { ending, question: None }), language: None, trace })
+    };
     let parsed = match read {
         Ok(parsed) => parsed,
         Err(unreadable) => {
@@ -141,9 +146,11 @@ async fn decide(
         Ok(request) => request,
         Err(ending) => return reject(ending, trace),
     };
+    let quoted = request.quoted.as_deref();
+    let language = mail::language::language(parsed, &request.instruction, quoted, &mut trace);
     let facts = facts::gather(&app.cloud, &request).await?;
     let verdict = route(&request, &facts, &ids(earlier, at), at, &mut trace);
-    Ok(Decision { verdict, trace })
+    Ok(Decision { verdict, language, trace })
 }
 
 fn ending_of(unreadable: &Unreadable) -> MailEnding {
@@ -177,7 +184,7 @@ async fn finish(app: &App, mut stored: Stored<MailRecord>, decision: Decision) -
         log_ending(&stored.value);
         return Ok(stored.value);
     }
-    let Decision { verdict, mut trace } = decision;
+    let Decision { verdict, mut trace, .. } = decision;
     let acted = match &verdict {
         Ok(routed) => {
             let work = &routed.work;
@@ -187,7 +194,7 @@ async fn finish(app: &App, mut stored: Stored<MailRecord>, decision: Decision) -
             dispatch::dispatch(app, routed, &stored.value, &mut trace).await.map(|()| MailEnding::Routed)
         }
         Err(Rejection { ending, question: Some(question) }) => {
-            results::ask(app, &stored.value, question).await.map(|()| *ending)
+            answers::ask(app, &stored.value, question).await.map(|()| *ending)
         }
         Err(Rejection { ending, question: None }) => Ok(*ending),
     };

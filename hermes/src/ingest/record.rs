@@ -2,6 +2,7 @@
 
 use common::cloud::store::{Key, Record, Table};
 use common::domain::ids::{CommandId, EmailAddress, MailId, ProjectUser, ThreadId};
+use common::domain::language::Language;
 use common::domain::names::ContentHash;
 use common::domain::outcome::{JobOutcome, MailEnding};
 use common::domain::timestamp::Timestamp;
@@ -74,6 +75,9 @@ pub struct MailRecord {
     pub project_key: Option<ProjectUser>,
     /// Which rule said what.
     pub trace: Trace,
+    /// What its author reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<Language>,
     /// How its job ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<JobOutcome>,
@@ -121,6 +125,7 @@ impl MailRecord {
             thread_id: None,
             project_key: None,
             trace: Trace::default(),
+            language: None,
             outcome: None,
             reply_message_id: None,
         }

@@ -4,6 +4,7 @@
 pub mod attachment;
 mod header;
 pub mod instruction;
+pub mod language;
 pub mod parse;
 pub mod screen;
 pub mod sender;

@@ -1,17 +1,22 @@
-//! What we write to owners: an outcome or a question in, text and HTML out. Pure; templates lie beside the code.
+//! What we write to owners: what there is to say in, subject, text and HTML in the owner's language out. Pure; the
+//! sentences lie in `words`, the form in `templates` (MJML, compiled and committed: see `tests/all/templates.rs`).
 
 pub mod message;
+pub mod page;
+mod subject;
+mod touched;
 mod words;
 
 use std::sync::LazyLock;
 
+use common::domain::ids::{ProjectId, ThreadId};
 use common::domain::job::Job;
-use minijinja::{Environment, UndefinedBehavior, context};
+use common::domain::language::Language;
+use minijinja::value::{Serde, Value};
+use minijinja::{Environment, UndefinedBehavior};
+use serde::Serialize;
 
-pub use words::Question;
-
-/// The most file names that one answer lists.
-const MAX_FILES: usize = 30;
+use words::{Said, Words};
 
 /// A mail as far as its words go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,64 +34,170 @@ pub struct Letter {
 #[error("the reply could not be written: {0}")]
 pub struct BadTemplate(#[from] minijinja::Error);
 
-/// The answer to the mail with this subject, whose job has ended.
-pub fn answer(job: &Job, subject: &str) -> Result<Letter, BadTemplate> {
-    let words = words::of_outcome(job.outcome);
-    let files: Vec<String> = job.files_changed.iter().take(MAX_FILES).cloned().collect();
-    let summary = job.summary.as_deref().map(str::trim).filter(|text| !text.is_empty());
-    let view = context! {
-        headline => words.headline,
-        next => words.next,
-        summary => summary.map(str::to_owned),
-        preview => job.preview_url.clone(),
-        more_files => job.files_changed.len() - files.len(),
-        files => files,
-        thread => job.thread_id.to_string(),
-    };
-    write("answer", &view, subject)
+/// The mail that is answered, as far as the answer takes something from it.
+#[derive(Debug, Clone, Copy)]
+pub struct Answered<'a> {
+    /// Its subject.
+    pub subject: &'a str,
+    /// What its author reads.
+    pub language: Language,
+    /// The conversation it belongs to; none when it became none.
+    pub thread: Option<&'a ThreadId>,
 }
 
-/// A question back about the mail with this subject.
-pub fn question(question: &Question, subject: &str) -> Result<Letter, BadTemplate> {
-    let words = words::of_question(question);
-    let view = context! {
-        headline => words.headline,
-        next => words.next,
-        choices => question.choices(),
-        thread => "",
-    };
-    write("question", &view, subject)
+/// What there is to say.
+#[derive(Debug, Clone)]
+pub enum Topic<'a> {
+    /// A job ended.
+    Ended(&'a Job),
+    /// The work takes longer than a few minutes.
+    Late,
+    /// They stand for these sites; the address that names each.
+    WhichSite(Vec<(ProjectId, String)>),
+    /// Their mail says nothing.
+    WhatToDo,
+    /// A mail became no work.
+    Refused(Refusal),
+    /// They asked to stop, and nothing ran.
+    NothingToStop,
+    /// They asked to stop, and everything was done before.
+    DoneBeforeStopped,
+    /// They asked what is being done.
+    Status(Vec<Activity>),
+    /// They asked what they can do.
+    Help,
+    /// They asked to publish or undo, which cannot be done by mail here.
+    NoPublishing,
+    /// They are asked whether they wrote their mail; where they can look and say so.
+    Confirm(String),
 }
 
-fn write(kind: &str, view: &minijinja::Value, subject: &str) -> Result<Letter, BadTemplate> {
-    let templates = &*TEMPLATES;
-    let answered = replied(subject);
+/// Why a mail became no work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nobody is registered under its address.
+    UnknownSender,
+    /// Its author may not do this.
+    NotPermitted,
+    /// Too many came in too short a time.
+    RateLimited,
+    /// Its author's site is not set up.
+    NoSite,
+}
+
+/// One piece of work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activity {
+    /// The subject of its conversation; may be empty.
+    pub subject: String,
+    /// For how many minutes it has been running; none while it waits.
+    pub running_minutes: Option<u64>,
+}
+
+/// A letter before it has its form.
+#[derive(Default, Serialize)]
+struct View {
+    language: &'static str,
+    preheader: String,
+    headline: &'static str,
+    said: Option<String>,
+    button: Option<Button>,
+    list_title: &'static str,
+    list: Vec<String>,
+    more: Option<String>,
+    next: &'static str,
+    thread: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Button {
+    label: &'static str,
+    address: String,
+}
+
+/// Writes to the author of a mail.
+pub fn write(topic: &Topic<'_>, answered: &Answered<'_>) -> Result<Letter, BadTemplate> {
+    let words = words::of(answered.language);
+    let view = view(topic, words);
+    let view = View {
+        language: answered.language.as_str(),
+        thread: answered.thread.map(ToString::to_string),
+        preheader: view.said.as_deref().map_or(view.next, first_line).to_owned(),
+        ..view
+    };
+    let (templates, view) = (&*TEMPLATES, Value::from(Serde(view)));
     Ok(Letter {
-        subject: templates.get_template("subject.txt")?.render(context! { answered })?,
-        text: templates.get_template(&format!("{kind}.txt"))?.render(view)?,
-        html: templates.get_template(&format!("{kind}.html"))?.render(view)?,
+        subject: subject::replied(answered.subject, words.your_request),
+        text: templates.get_template("letter.txt")?.render(view.clone())?,
+        html: templates.get_template("letter.html")?.render(view)?,
     })
 }
 
-/// `Re: ` once, whatever stood there; nothing for nothing.
-fn replied(subject: &str) -> String {
-    let subject = subject.trim();
-    let already = subject.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("re:"));
-    match subject {
-        "" => String::new(),
-        _ if already => subject.to_owned(),
-        _ => format!("Re: {subject}"),
+fn view(topic: &Topic<'_>, words: &'static Words) -> View {
+    match topic {
+        Topic::Ended(job) => ended(job, words),
+        Topic::Late => plain(words.acknowledged),
+        Topic::WhichSite(sites) => {
+            let list = sites.iter().map(|(site, address)| (words.write_to)(site.as_str(), address)).collect();
+            View { list, ..plain(words.which_site) }
+        }
+        Topic::WhatToDo => plain(words.what_to_do),
+        Topic::Refused(Refusal::UnknownSender) => plain(words.unknown_sender),
+        Topic::Refused(Refusal::NotPermitted) => plain(words.not_permitted),
+        Topic::Refused(Refusal::RateLimited) => plain(words.rate_limited),
+        Topic::Refused(Refusal::NoSite) => plain(words.no_site),
+        Topic::NothingToStop => plain(words.nothing_to_stop),
+        Topic::DoneBeforeStopped => plain(words.done_before_stopped),
+        Topic::Status(work) if work.is_empty() => plain(words.status_idle),
+        Topic::Status(work) => {
+            View { list: work.iter().map(|one| activity(one, words)).collect(), ..plain(words.status_busy) }
+        }
+        Topic::Help => {
+            let list = words.help_lines.iter().map(|line| (*line).to_owned()).collect();
+            View { list, ..plain(words.help) }
+        }
+        Topic::NoPublishing => plain(words.no_publishing),
+        Topic::Confirm(address) => {
+            let button = Button { label: words.confirm.open, address: address.clone() };
+            View { button: Some(button), ..plain(words.confirm.mail) }
+        }
     }
+}
+
+fn plain(said: Said) -> View {
+    View { headline: said.headline, next: said.next, ..View::default() }
+}
+
+fn ended(job: &Job, words: &'static Words) -> View {
+    let summary = job.summary.as_deref().map(str::trim).filter(|text| !text.is_empty());
+    let (list, left) = touched::listed(&job.files_changed);
+    View {
+        said: summary.map(str::to_owned),
+        button: job.preview_url.clone().map(|address| Button { label: words.look, address }),
+        list_title: words.touched,
+        list,
+        more: (left > 0).then(|| (words.and_more)(left)),
+        ..plain((words.outcome)(job.outcome))
+    }
+}
+
+fn activity(work: &Activity, words: &'static Words) -> String {
+    let subject = if work.subject.is_empty() { words.your_request } else { &work.subject };
+    match work.running_minutes {
+        Some(minutes) => (words.running)(subject, minutes),
+        None => (words.waiting)(subject),
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }
 
 static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let sources = [
-        ("subject.txt", include_str!("templates/subject.txt")),
-        ("answer.txt", include_str!("templates/answer.txt")),
-        ("answer.html", include_str!("templates/answer.html")),
-        ("question.txt", include_str!("templates/question.txt")),
-        ("question.html", include_str!("templates/question.html")),
-        ("layout.html", include_str!("templates/layout.html")),
+        ("letter.txt", include_str!("templates/letter.txt")),
+        ("letter.html", include_str!("templates/letter.html")),
+        ("page.html", include_str!("templates/page.html")),
     ];
     let mut templates = Environment::new();
     templates.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -99,89 +210,4 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
 });
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use common::domain::ids::ProjectId;
-    use common::domain::outcome::JobOutcome;
-
-    fn job(outcome: JobOutcome) -> Job {
-        serde_json::from_value(serde_json::json!({
-            "commandId": "c1", "projectKey": "amelia#scott", "projectId": "amelia", "userId": "scott",
-            "threadId": "abcdef", "branch": "thread-abcdef", "instruction": "x", "state": "done", "attempts": 1,
-            "outcome": outcome, "summary": "Now <b>open</b> at 9 & 10.", "filesChanged": ["src/index.astro"],
-            "previewUrl": "http://k.amelia.localhost:8025/", "createdAt": 0, "day": "1970-01-01"
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn an_answer_says_what_changed_where_to_look_and_which_conversation_it_is() {
-        let letter = answer(&job(JobOutcome::Changed), "Opening hours").unwrap();
-        assert_eq!(letter.subject, "Re: Opening hours");
-        for part in
-            ["open</b> at 9", "src/index.astro", "http://k.amelia.localhost:8025/", "Conversation ID: abcdef"]
-        {
-            assert!(letter.text.contains(part), "{part} in {}", letter.text);
-        }
-        assert!(
-            letter.html.contains("Conversation ID: abcdef") && letter.html.contains("prefers-color-scheme")
-        );
-    }
-
-    #[test]
-    fn what_the_agent_wrote_is_text_in_html_too() {
-        let html = answer(&job(JobOutcome::Changed), "x").unwrap().html;
-        assert!(html.contains("&lt;b&gt;open") && !html.contains("<b>open"), "{html}");
-        assert!(!html.contains("<img") && !html.contains("<script"));
-    }
-
-    #[test]
-    fn every_outcome_has_words_of_its_own_and_says_what_to_do() {
-        let all = [
-            JobOutcome::Changed,
-            JobOutcome::Answered,
-            JobOutcome::Question,
-            JobOutcome::Stopped,
-            JobOutcome::Interrupted,
-            JobOutcome::BudgetExhausted,
-            JobOutcome::BuildFailed,
-            JobOutcome::PublishFailed,
-            JobOutcome::PushConflict,
-            JobOutcome::Refused,
-            JobOutcome::AgentFailed,
-            JobOutcome::Failed,
-        ];
-        let mut seen = std::collections::BTreeSet::new();
-        for outcome in all {
-            let letter = answer(&job(outcome), "x").unwrap();
-            assert!(seen.insert(letter.text.lines().next().unwrap().to_owned()), "{outcome}");
-            assert!(!letter.text.contains("{{") && !letter.text.contains("none"), "{}", letter.text);
-        }
-    }
-
-    #[test]
-    fn a_subject_gets_re_once() {
-        assert_eq!(replied("Hours"), "Re: Hours");
-        assert_eq!(replied(" RE: Hours"), "RE: Hours");
-        assert_eq!(answer(&job(JobOutcome::Changed), "").unwrap().subject, "Re: your request");
-    }
-
-    #[test]
-    fn a_question_lists_the_choices() {
-        let sites = Question::WhichSite(vec![
-            (ProjectId::parse("amelia").unwrap(), "amelia@localhost".into()),
-            (ProjectId::parse("bob").unwrap(), "bob@localhost".into()),
-        ]);
-        let letter = question(&sites, "Hours").unwrap();
-        assert!(letter.text.contains("- amelia: write to amelia@localhost\n- bob: write to bob@localhost\n"));
-        assert!(letter.html.contains("<li>bob: write to bob@localhost</li>"));
-        assert!(!question(&Question::WhatToDo, "").unwrap().html.contains("Conversation"));
-    }
-
-    #[test]
-    fn a_long_list_of_files_is_cut() {
-        let mut many = job(JobOutcome::Changed);
-        many.files_changed = (0..50).map(|n| format!("f{n}")).collect();
-        assert!(answer(&many, "x").unwrap().text.contains("- and 20 more"));
-    }
-}
+mod tests;

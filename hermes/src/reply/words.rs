@@ -1,96 +1,80 @@
-//! The sentences of our mails, for people who know their site and nothing of branches, builds and agents.
+//! The sentences of our mails, for people who know their site and nothing of branches, builds and agents. Each language
+//! is one value of [`Words`]: the compiler sees to it that none lacks a sentence.
 
-use common::domain::ids::ProjectId;
+mod de;
+mod en;
+mod es;
+mod fr;
+
+use common::domain::language::Language;
 use common::domain::outcome::JobOutcome;
 
-/// What an owner is asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Question {
-    /// Which of these sites, and the address that names each.
-    WhichSite(Vec<(ProjectId, String)>),
-    /// What should be done.
-    WhatToDo,
-}
-
-impl Question {
-    /// One line each.
-    pub(super) fn choices(&self) -> Vec<String> {
-        match self {
-            Self::WhichSite(sites) => {
-                sites.iter().map(|(site, address)| format!("{site}: write to {address}")).collect()
-            }
-            Self::WhatToDo => Vec::new(),
-        }
-    }
-}
-
 /// What happened, and what the owner may do now.
-pub(super) struct Words {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Said {
     pub(super) headline: &'static str,
     pub(super) next: &'static str,
 }
 
-const fn say(headline: &'static str, next: &'static str) -> Words {
-    Words { headline, next }
+const fn say(headline: &'static str, next: &'static str) -> Said {
+    Said { headline, next }
 }
 
-pub(super) fn of_outcome(outcome: Option<JobOutcome>) -> Words {
-    match outcome {
-        Some(JobOutcome::Changed) => {
-            say("Your site was changed.", "Something is not right yet? Just reply to this mail.")
-        }
-        Some(JobOutcome::Answered) => {
-            say("Nothing had to be changed.", "If you meant something else, reply to this mail and say what.")
-        }
-        Some(JobOutcome::Question) => {
-            say("One question before your site is changed.", "Please reply to this mail with the answer.")
-        }
-        Some(JobOutcome::Stopped) => say(
-            "The work was stopped.",
-            "What was done so far is kept. Reply to this mail to go on from there.",
-        ),
-        Some(JobOutcome::Interrupted) => {
-            say("Your newer mail goes first.", "This one is taken up again right after it.")
-        }
-        Some(JobOutcome::BudgetExhausted) => say(
-            "This was more work than one run may take.",
-            "What was done so far is kept. Reply to this mail to go on, best with one thing at a time.",
-        ),
-        Some(JobOutcome::BuildFailed) => say(
-            "The change was made, but the site cannot be built with it.",
-            "What visitors see is unchanged. Reply to this mail with what should be different, or ask whoever looks after your site.",
-        ),
-        Some(JobOutcome::PublishFailed) => say(
-            "The change was made, but the preview could not be put up.",
-            "What visitors see is unchanged and your change is kept. Reply to this mail to try again.",
-        ),
-        Some(JobOutcome::PushConflict) => say(
-            "Somebody else changed the same place meanwhile.",
-            "Both versions are kept. Ask whoever looks after your site which one should stay.",
-        ),
-        Some(JobOutcome::Refused) => say(
-            "This could not be done.",
-            "Your site is unchanged. Ask whoever looks after it; they find the reason under the conversation ID below.",
-        ),
-        Some(JobOutcome::AgentFailed) => say(
-            "The change could not be made.",
-            "Your site is unchanged. Reply to this mail to try again, perhaps in other words.",
-        ),
-        Some(JobOutcome::Failed) | None => say(
-            "Something went wrong on our side.",
-            "Your site is unchanged. Reply to this mail to try again; if it happens twice, ask whoever looks after your site.",
-        ),
-    }
+/// Everything we say in one language.
+pub(super) struct Words {
+    /// The subject of an answer to a mail without one.
+    pub(super) your_request: &'static str,
+    /// On the button that leads to the preview.
+    pub(super) look: &'static str,
+    /// Above the list of pages and files.
+    pub(super) touched: &'static str,
+    pub(super) and_more: fn(usize) -> String,
+    pub(super) outcome: fn(Option<JobOutcome>) -> Said,
+    pub(super) acknowledged: Said,
+    pub(super) which_site: Said,
+    /// A site, and the address that names it.
+    pub(super) write_to: fn(&str, &str) -> String,
+    pub(super) what_to_do: Said,
+    pub(super) unknown_sender: Said,
+    pub(super) not_permitted: Said,
+    pub(super) rate_limited: Said,
+    pub(super) no_site: Said,
+    pub(super) nothing_to_stop: Said,
+    pub(super) done_before_stopped: Said,
+    pub(super) status_idle: Said,
+    pub(super) status_busy: Said,
+    /// A job's subject and the minutes since it began.
+    pub(super) running: fn(&str, u64) -> String,
+    /// A job's subject.
+    pub(super) waiting: fn(&str) -> String,
+    pub(super) help: Said,
+    /// What may be written, one line each.
+    pub(super) help_lines: &'static [&'static str],
+    pub(super) no_publishing: Said,
+    pub(super) confirm: Confirmation,
 }
 
-pub(super) fn of_question(question: &Question) -> Words {
-    match question {
-        Question::WhichSite(_) => say(
-            "Which of your sites do you mean?",
-            "Please send your mail once more, to the address of the site.",
-        ),
-        Question::WhatToDo => {
-            say("Your mail arrived without words.", "Please write what should change on your site.")
-        }
+/// The sentences around a confirmation: the mail, and the page that its link opens.
+pub(super) struct Confirmation {
+    pub(super) mail: Said,
+    pub(super) open: &'static str,
+    pub(super) page_title: &'static str,
+    pub(super) page_site: &'static str,
+    pub(super) page_from: &'static str,
+    pub(super) page_subject: &'static str,
+    pub(super) page_instruction: &'static str,
+    pub(super) page_button: &'static str,
+    pub(super) page_hint: &'static str,
+    pub(super) done: Said,
+    pub(super) gone: Said,
+}
+
+/// The words of a language.
+pub(super) fn of(language: Language) -> &'static Words {
+    match language {
+        Language::En => &en::WORDS,
+        Language::De => &de::WORDS,
+        Language::Fr => &fr::WORDS,
+        Language::Es => &es::WORDS,
     }
 }

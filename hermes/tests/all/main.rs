@@ -18,5 +18,6 @@ mod stops;
 mod strace;
 mod support;
 mod sweep;
+mod templates;
 mod unclaimed;
 mod workers;

@@ -1,0 +1,105 @@
+//! The mails that owners get: written by the pure [`reply`] room and put into the outbox, each under a key of its own, so
+//! that whatever is done twice is said once.
+
+use common::cloud::{CloudError, Result};
+use common::domain::ids::{EmailAddress, ThreadId};
+use common::domain::job::Job;
+
+use crate::app::App;
+use crate::ingest::record::MailRecord;
+use crate::outbox::{Conversation, OutboxRecord, OutboxState, Purpose, post};
+use crate::reply::message::{Envelope, compose};
+use crate::reply::{self, Answered, Topic};
+use crate::route::Question;
+
+/// One mail that we mean to send.
+struct Plan<'a> {
+    purpose: Purpose,
+    /// What makes it one of its purpose.
+    about: &'a str,
+    /// The mail it answers.
+    mail: &'a MailRecord,
+    to: &'a EmailAddress,
+    topic: Topic<'a>,
+    conversation: Option<Conversation>,
+}
+
+/// The answer to the mail that ordered a job, which has ended.
+pub async fn job_ended(app: &App, job: &Job, mail: &MailRecord, to: &EmailAddress) -> Result<()> {
+    let plan = Plan {
+        purpose: Purpose::Answer,
+        about: job.command_id.as_str(),
+        mail,
+        to,
+        topic: Topic::Ended(job),
+        conversation: Some(conversation(job)),
+    };
+    send(app, plan).await
+}
+
+/// Asks the author of a mail something.
+pub async fn ask(app: &App, mail: &MailRecord, question: &Question) -> Result<()> {
+    let Some(to) = &mail.sender else { return Ok(()) };
+    let domain = app.mail_from.domain();
+    let topic = match question {
+        Question::WhatToDo => Topic::WhatToDo,
+        Question::WhichSite(sites) => {
+            Topic::WhichSite(sites.iter().map(|site| (site.clone(), format!("{site}@{domain}"))).collect())
+        }
+    };
+    let about = mail.mail_id.as_str();
+    send(app, Plan { purpose: Purpose::Question, about, mail, to, topic, conversation: None }).await
+}
+
+fn conversation(job: &Job) -> Conversation {
+    Conversation { project_key: job.project_key.clone(), thread_id: job.thread_id.clone() }
+}
+
+async fn send(app: &App, plan: Plan<'_>) -> Result<()> {
+    let thread = plan.conversation.as_ref().map(|known| &known.thread_id);
+    let answered =
+        Answered { subject: &plan.mail.subject, language: plan.mail.language.unwrap_or_default(), thread };
+    let letter = reply::write(&plan.topic, &answered).map_err(|e| CloudError::Invalid(e.to_string()))?;
+    let (message_id, created_at) = (message_id(app, &plan, thread), app.cloud.clock.now());
+    let envelope = Envelope {
+        from: &app.mail_from.mailbox,
+        to: plan.to,
+        message_id: &message_id,
+        in_reply_to: plan.mail.message_id.as_deref(),
+        references: &plan.mail.references,
+        at: created_at,
+    };
+    let (state, message, note) = match compose(&letter, &envelope) {
+        Ok(message) => (OutboxState::Pending, message, None),
+        Err(error) => {
+            tracing::error!(%error, mail.id = %plan.mail.mail_id, "an answer cannot be written; it is kept as failed");
+            (OutboxState::Failed, letter.text, Some(error.to_string()))
+        }
+    };
+    let record = OutboxRecord {
+        dedup_key: format!("{}-{}", plan.purpose.as_str(), plan.about),
+        purpose: plan.purpose,
+        state,
+        to: plan.to.clone(),
+        message,
+        message_id,
+        mail_id: plan.mail.mail_id.clone(),
+        conversation: plan.conversation,
+        attempts: 0,
+        note,
+        created_at,
+        sent_at: None,
+    };
+    post(app, record).await
+}
+
+/// Chosen once, before the mail is written down. In a conversation it carries a tag that only we can make.
+fn message_id(app: &App, plan: &Plan<'_>, thread: Option<&ThreadId>) -> String {
+    let domain = app.mail_from.domain();
+    let tag = thread.map(|thread| app.secret.of_thread(thread));
+    match (plan.purpose, tag) {
+        (Purpose::Answer, Some(tag)) => format!("{tag}.{}@{domain}", plan.about),
+        (purpose, Some(tag)) => format!("{tag}.{}-{}@{domain}", purpose.as_str(), plan.about),
+        (purpose, None) => format!("{}.{}@{domain}", purpose.as_str(), plan.about),
+    }
+}

@@ -1,0 +1,133 @@
+use super::*;
+use common::domain::outcome::JobOutcome;
+
+const OUTCOMES: [JobOutcome; 12] = [
+    JobOutcome::Changed,
+    JobOutcome::Answered,
+    JobOutcome::Question,
+    JobOutcome::Stopped,
+    JobOutcome::Interrupted,
+    JobOutcome::BudgetExhausted,
+    JobOutcome::BuildFailed,
+    JobOutcome::PublishFailed,
+    JobOutcome::PushConflict,
+    JobOutcome::Refused,
+    JobOutcome::AgentFailed,
+    JobOutcome::Failed,
+];
+
+fn job(outcome: JobOutcome) -> Job {
+    serde_json::from_value(serde_json::json!({
+        "commandId": "c1", "projectKey": "amelia#scott", "projectId": "amelia", "userId": "scott",
+        "threadId": "abcdef", "branch": "thread-abcdef", "instruction": "x", "state": "done", "attempts": 1,
+        "outcome": outcome, "summary": "Now <b>open</b> at 9 & 10.", "filesChanged": ["src/pages/index.astro"],
+        "previewUrl": "http://k.amelia.localhost:8025/?a=1&b=2", "createdAt": 0, "day": "1970-01-01"
+    }))
+    .unwrap()
+}
+
+fn written(topic: &Topic<'_>, language: Language) -> Letter {
+    let thread = ThreadId::parse("abcdef").unwrap();
+    write(topic, &Answered { subject: "Opening hours", language, thread: Some(&thread) }).unwrap()
+}
+
+fn topics() -> Vec<Topic<'static>> {
+    let site = |id: &str| (ProjectId::parse(id).unwrap(), format!("{id}@localhost"));
+    vec![
+        Topic::Late,
+        Topic::WhichSite(vec![site("amelia"), site("bob")]),
+        Topic::WhatToDo,
+        Topic::Refused(Refusal::UnknownSender),
+        Topic::Refused(Refusal::NotPermitted),
+        Topic::Refused(Refusal::RateLimited),
+        Topic::Refused(Refusal::NoSite),
+        Topic::NothingToStop,
+        Topic::DoneBeforeStopped,
+        Topic::Status(Vec::new()),
+        Topic::Status(vec![Activity { subject: "Hours".into(), running_minutes: Some(3) }]),
+        Topic::Help,
+        Topic::NoPublishing,
+        Topic::Confirm("http://localhost:8025/confirm/abc".into()),
+    ]
+}
+
+#[test]
+fn an_answer_says_what_changed_where_to_look_and_which_conversation_it_is() {
+    let letter = written(&Topic::Ended(&job(JobOutcome::Changed)), Language::En);
+    assert_eq!(letter.subject, "Re: Opening hours");
+    for part in [
+        "Your site was changed.",
+        "open</b> at 9 & 10",
+        "- / (src/pages/index.astro)",
+        "http://k.amelia.localhost:8025/?a=1&b=2",
+        "\n--\nConversation ID: abcdef\n",
+    ] {
+        assert!(letter.text.contains(part), "{part} in {}", letter.text);
+    }
+    assert!(
+        letter.html.contains("Conversation ID: abcdef") && letter.html.contains("prefers-color-scheme: dark")
+    );
+}
+
+#[test]
+fn what_the_agent_wrote_is_text_in_html_too() {
+    let html = written(&Topic::Ended(&job(JobOutcome::Changed)), Language::En).html;
+    assert!(html.contains("&lt;b&gt;open") && !html.contains("<b>open"), "{html}");
+}
+
+#[test]
+fn nothing_is_fetched_from_anywhere_when_a_letter_is_opened() {
+    for topic in topics() {
+        let html = written(&topic, Language::En).html;
+        for remote in ["<img", "<script", "<link", "@import", "url(", "<iframe", "fonts.googleapis"] {
+            assert!(!html.contains(remote), "{remote} in {html}");
+        }
+    }
+}
+
+#[test]
+fn every_language_has_words_of_its_own_for_everything() {
+    let jobs = OUTCOMES.map(job);
+    let all = || jobs.iter().map(Topic::Ended).chain(topics());
+    for language in Language::ALL {
+        let mut seen = std::collections::BTreeSet::new();
+        for topic in all() {
+            let letter = written(&topic, language);
+            let headline = letter.text.lines().next().unwrap().to_owned();
+            assert!(seen.insert(headline), "{topic:?} in {language}");
+            for broken in ["{{", "{%", "none", "\n\n\n"] {
+                assert!(!letter.text.contains(broken), "{broken:?} in {}", letter.text);
+            }
+            assert!(letter.html.contains(&format!("lang=\"{language}\"")), "{}", letter.html);
+        }
+        let english: Vec<String> = all().map(|topic| written(&topic, Language::En).text).collect();
+        let here: Vec<String> = all().map(|topic| written(&topic, language).text).collect();
+        let same = english.iter().zip(&here).filter(|(one, other)| one == other).count();
+        assert_eq!(same == 0, language != Language::En, "{language}");
+    }
+}
+
+#[test]
+fn a_question_lists_the_choices() {
+    let letter = written(&topics()[1], Language::En);
+    assert!(letter.text.contains("- amelia: write to amelia@localhost\n- bob: write to bob@localhost\n"));
+    assert!(letter.html.contains("<li>bob: write to bob@localhost</li>"));
+}
+
+#[test]
+fn a_letter_without_a_conversation_names_none() {
+    let answered = Answered { subject: "", language: Language::De, thread: None };
+    let letter = write(&Topic::WhatToDo, &answered).unwrap();
+    assert_eq!(letter.subject, "Re: Ihr Auftrag");
+    assert!(!letter.text.contains("Conversation") && !letter.html.contains("Conversation"));
+}
+
+#[test]
+fn work_without_a_subject_is_shown_too() {
+    let work = vec![
+        Activity { subject: String::new(), running_minutes: Some(0) },
+        Activity { subject: "Shop".into(), running_minutes: None },
+    ];
+    let text = written(&Topic::Status(work), Language::En).text;
+    assert!(text.contains("- “your request”, begun just now\n- “Shop”, waits for its turn\n"), "{text}");
+}

@@ -1,0 +1,152 @@
+//! German.
+
+use common::domain::outcome::JobOutcome;
+
+use super::{Confirmation, Said, Words, say};
+
+pub(super) static WORDS: Words = Words {
+    your_request: "Ihr Auftrag",
+    look: "Vorschau ansehen",
+    touched: "Betroffene Seiten und Dateien:",
+    and_more: |count| format!("und {count} weitere"),
+    outcome,
+    acknowledged: say(
+        "Ihre Mail ist angekommen und wird bearbeitet.",
+        "Es dauert etwas länger als sonst; die Antwort folgt, sobald alles fertig ist. Zum Anhalten antworten Sie mit dem einen Wort „stopp“.",
+    ),
+    which_site: say(
+        "Welche Ihrer Websites meinen Sie?",
+        "Bitte schicken Sie Ihre Mail noch einmal, an die Adresse der Website.",
+    ),
+    write_to: |site, address| format!("{site}: schreiben Sie an {address}"),
+    what_to_do: say(
+        "Ihre Mail kam ohne Text an.",
+        "Bitte schreiben Sie, was auf Ihrer Website geändert werden soll.",
+    ),
+    unknown_sender: say(
+        "Diese Adresse kennen wir nicht.",
+        "Unter ihr ist niemand eingetragen, deshalb wurde nichts getan. Schreiben Sie von der Adresse, die für Ihre Website eingetragen ist, oder bitten Sie den Betreuer der Website, diese hinzuzufügen.",
+    ),
+    not_permitted: say(
+        "Von Ihrer Adresse aus ist das nicht erlaubt.",
+        "Es wurde nichts geändert. Bitten Sie den Betreuer der Website um das Recht dazu.",
+    ),
+    rate_limited: say(
+        "Das waren sehr viele Mails in kurzer Zeit.",
+        "Diese Mail und weitere innerhalb der nächsten Stunde werden nicht bearbeitet. Bitte schicken Sie sie später noch einmal.",
+    ),
+    no_site: say(
+        "Ihre Website ist zurzeit nicht eingerichtet.",
+        "Es wurde nichts geändert. Bitte wenden Sie sich an den Betreuer der Website.",
+    ),
+    nothing_to_stop: say(
+        "Es gab nichts anzuhalten.",
+        "In dieser Unterhaltung lief und wartete keine Arbeit. Antworten Sie auf diese Mail, um etwas in Auftrag zu geben.",
+    ),
+    done_before_stopped: say(
+        "Die Arbeit war fertig, bevor sie angehalten werden konnte.",
+        "Was daraus wurde, steht in der Mail dazu. Antworten Sie auf jene Mail, wenn etwas anders sein soll.",
+    ),
+    status_idle: say(
+        "Zurzeit wird nichts bearbeitet.",
+        "Antworten Sie auf diese Mail mit dem, was auf Ihrer Website geändert werden soll.",
+    ),
+    status_busy: say(
+        "Das wird gerade für Sie bearbeitet:",
+        "Zum Anhalten antworten Sie auf die Mail dazu mit dem einen Wort „stopp“.",
+    ),
+    running: |subject, minutes| match minutes {
+        0 => format!("„{subject}“, gerade begonnen"),
+        1 => format!("„{subject}“, seit einer Minute"),
+        _ => format!("„{subject}“, seit {minutes} Minuten"),
+    },
+    waiting: |subject| format!("„{subject}“, wartet, bis es an der Reihe ist"),
+    help: say(
+        "So ändern Sie Ihre Website per Mail",
+        "Bilder und Dokumente können Sie anhängen. Mails einer Unterhaltung bauen aufeinander auf; eine neue Mail beginnt eine neue.",
+    ),
+    help_lines: &[
+        "Schreiben Sie mit Ihren eigenen Worten, was sich ändern soll. Die Antwort zeigt eine Vorschau.",
+        "Antworten Sie auf die Antwort, um von dort aus weiterzumachen.",
+        "„stopp“ als einziges Wort hält an, was in der Unterhaltung bearbeitet wird.",
+        "„status“ sagt, was gerade bearbeitet wird.",
+        "„hilfe“ zeigt diese Liste.",
+    ],
+    no_publishing: say(
+        "Veröffentlichen per Mail ist hier nicht eingerichtet.",
+        "Es wurde nichts geändert. Bitten Sie den Betreuer der Website, sie zu veröffentlichen.",
+    ),
+    confirm: Confirmation {
+        mail: say(
+            "Haben Sie diese Mail geschrieben?",
+            "Ihr Mailanbieter bestätigt nicht sicher, dass sie von Ihnen ist; deshalb wurde noch nichts getan. Öffnen Sie den Link, um zu sehen, was getan würde, und bestätigen Sie es dort. Wenn Sie die Mail nicht geschrieben haben, müssen Sie nichts tun.",
+        ),
+        open: "Ansehen und bestätigen",
+        page_title: "Ist diese Mail von Ihnen?",
+        page_site: "Website",
+        page_from: "Von",
+        page_subject: "Betreff",
+        page_instruction: "Was getan würde",
+        page_button: "Ja, bitte ausführen",
+        page_hint: "Es geschieht nichts, bevor Sie auf den Knopf drücken. Wenn Sie diese Mail nicht geschrieben haben, schließen Sie einfach die Seite.",
+        done: say(
+            "Danke. Es wird bearbeitet.",
+            "Die Antwort kommt per Mail. Sie können diese Seite schließen.",
+        ),
+        gone: say(
+            "Dieser Link gilt nicht mehr.",
+            "Er wurde schon benutzt oder ist zu alt. Bitte schicken Sie Ihre Mail noch einmal.",
+        ),
+    },
+};
+
+fn outcome(outcome: Option<JobOutcome>) -> Said {
+    match outcome {
+        Some(JobOutcome::Changed) => say(
+            "Ihre Website wurde geändert.",
+            "Stimmt etwas noch nicht? Antworten Sie einfach auf diese Mail.",
+        ),
+        Some(JobOutcome::Answered) => say(
+            "Es musste nichts geändert werden.",
+            "Wenn Sie etwas anderes gemeint haben, antworten Sie auf diese Mail und schreiben Sie, was.",
+        ),
+        Some(JobOutcome::Question) => {
+            say("Eine Frage, bevor Ihre Website geändert wird.", "Bitte antworten Sie auf diese Mail.")
+        }
+        Some(JobOutcome::Stopped) => say(
+            "Die Arbeit wurde angehalten.",
+            "Was bis dahin getan war, ist aufgehoben. Antworten Sie auf diese Mail, um dort weiterzumachen.",
+        ),
+        Some(JobOutcome::Interrupted) => {
+            say("Ihre neuere Mail geht vor.", "Diese wird gleich danach wieder aufgenommen.")
+        }
+        Some(JobOutcome::BudgetExhausted) => say(
+            "Das war mehr Arbeit, als ein Durchgang leisten darf.",
+            "Was bis dahin getan war, ist aufgehoben. Antworten Sie auf diese Mail, um weiterzumachen, am besten mit einer Sache nach der anderen.",
+        ),
+        Some(JobOutcome::BuildFailed) => say(
+            "Die Änderung wurde gemacht, aber die Website lässt sich damit nicht erzeugen.",
+            "Was Besucher sehen, ist unverändert. Antworten Sie auf diese Mail, was anders sein soll, oder fragen Sie den Betreuer Ihrer Website.",
+        ),
+        Some(JobOutcome::PublishFailed) => say(
+            "Die Änderung wurde gemacht, aber die Vorschau konnte nicht bereitgestellt werden.",
+            "Was Besucher sehen, ist unverändert, und Ihre Änderung ist aufgehoben. Antworten Sie auf diese Mail, um es noch einmal zu versuchen.",
+        ),
+        Some(JobOutcome::PushConflict) => say(
+            "Jemand anders hat inzwischen dieselbe Stelle geändert.",
+            "Beide Fassungen sind aufgehoben. Fragen Sie den Betreuer Ihrer Website, welche bleiben soll.",
+        ),
+        Some(JobOutcome::Refused) => say(
+            "Das konnte nicht ausgeführt werden.",
+            "Ihre Website ist unverändert. Fragen Sie ihren Betreuer; er findet den Grund unter der Nummer am Ende dieser Mail.",
+        ),
+        Some(JobOutcome::AgentFailed) => say(
+            "Die Änderung konnte nicht gemacht werden.",
+            "Ihre Website ist unverändert. Antworten Sie auf diese Mail, um es noch einmal zu versuchen, vielleicht mit anderen Worten.",
+        ),
+        Some(JobOutcome::Failed) | None => say(
+            "Bei uns ist etwas schiefgegangen.",
+            "Ihre Website ist unverändert. Antworten Sie auf diese Mail, um es noch einmal zu versuchen; geschieht es wieder, fragen Sie den Betreuer Ihrer Website.",
+        ),
+    }
+}

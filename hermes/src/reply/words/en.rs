@@ -1,0 +1,144 @@
+//! English.
+
+use common::domain::outcome::JobOutcome;
+
+use super::{Confirmation, Said, Words, say};
+
+pub(super) static WORDS: Words = Words {
+    your_request: "your request",
+    look: "Look at the preview",
+    touched: "Pages and files touched:",
+    and_more: |count| format!("and {count} more"),
+    outcome,
+    acknowledged: say(
+        "Your mail has arrived and is being worked on.",
+        "It takes a little longer than usual; the answer follows as soon as it is done. To stop it, reply with the one word “stop”.",
+    ),
+    which_site: say(
+        "Which of your sites do you mean?",
+        "Please send your mail once more, to the address of the site.",
+    ),
+    write_to: |site, address| format!("{site}: write to {address}"),
+    what_to_do: say("Your mail arrived without words.", "Please write what should change on your site."),
+    unknown_sender: say(
+        "We do not know this address.",
+        "Nobody is registered under it, so nothing was done. Write from the address that was registered for your site, or ask whoever looks after it to add this one.",
+    ),
+    not_permitted: say(
+        "This may not be done from your address.",
+        "Nothing was changed. Ask whoever looks after the site to give you the right to do it.",
+    ),
+    rate_limited: say(
+        "That was a lot of mail in a short time.",
+        "This mail, and those that follow within the hour, are not worked on. Please send it once more later.",
+    ),
+    no_site: say(
+        "Your site is not set up at present.",
+        "Nothing was changed. Please ask whoever looks after it.",
+    ),
+    nothing_to_stop: say(
+        "There was nothing to stop.",
+        "No work was running or waiting in this conversation. Reply to this mail to order some.",
+    ),
+    done_before_stopped: say(
+        "It was finished before it could be stopped.",
+        "What became of it is in the mail that came with it. Reply to that mail if something should be different.",
+    ),
+    status_idle: say(
+        "Nothing is being worked on.",
+        "Reply to this mail with what should change on your site.",
+    ),
+    status_busy: say(
+        "This is being worked on for you:",
+        "To stop it, reply to its mail with the one word “stop”.",
+    ),
+    running: |subject, minutes| match minutes {
+        0 => format!("“{subject}”, begun just now"),
+        1 => format!("“{subject}”, for a minute"),
+        _ => format!("“{subject}”, for {minutes} minutes"),
+    },
+    waiting: |subject| format!("“{subject}”, waits for its turn"),
+    help: say(
+        "How to change your site by mail",
+        "Pictures and documents may be attached. Mails of one conversation build on each other; a new mail begins a new one.",
+    ),
+    help_lines: &[
+        "Write what should change, in your own words. The answer shows a preview.",
+        "Reply to the answer to go on from there.",
+        "“stop” as the only word stops what is being worked on in the conversation.",
+        "“status” says what is being worked on.",
+        "“help” shows this list.",
+    ],
+    no_publishing: say(
+        "Publishing by mail is not set up here.",
+        "Nothing was changed. Ask whoever looks after your site to publish it.",
+    ),
+    confirm: Confirmation {
+        mail: say(
+            "Did you write this mail?",
+            "Your mail provider does not say for sure that it was you, so nothing was done yet. Open the link to see what would be done, and confirm it there. If you did not write it, you need not do anything.",
+        ),
+        open: "See and confirm",
+        page_title: "Is this mail from you?",
+        page_site: "Site",
+        page_from: "From",
+        page_subject: "Subject",
+        page_instruction: "What would be done",
+        page_button: "Yes, do it",
+        page_hint: "Nothing happens until you press the button. If you did not write this mail, just close this page.",
+        done: say("Thank you. It is being worked on.", "The answer comes by mail. You can close this page."),
+        gone: say(
+            "This link is no longer valid.",
+            "It was used already, or it is too old. Please send your mail once more.",
+        ),
+    },
+};
+
+fn outcome(outcome: Option<JobOutcome>) -> Said {
+    match outcome {
+        Some(JobOutcome::Changed) => {
+            say("Your site was changed.", "Something is not right yet? Just reply to this mail.")
+        }
+        Some(JobOutcome::Answered) => {
+            say("Nothing had to be changed.", "If you meant something else, reply to this mail and say what.")
+        }
+        Some(JobOutcome::Question) => {
+            say("One question before your site is changed.", "Please reply to this mail with the answer.")
+        }
+        Some(JobOutcome::Stopped) => say(
+            "The work was stopped.",
+            "What was done so far is kept. Reply to this mail to go on from there.",
+        ),
+        Some(JobOutcome::Interrupted) => {
+            say("Your newer mail goes first.", "This one is taken up again right after it.")
+        }
+        Some(JobOutcome::BudgetExhausted) => say(
+            "This was more work than one run may take.",
+            "What was done so far is kept. Reply to this mail to go on, best with one thing at a time.",
+        ),
+        Some(JobOutcome::BuildFailed) => say(
+            "The change was made, but the site cannot be built with it.",
+            "What visitors see is unchanged. Reply to this mail with what should be different, or ask whoever looks after your site.",
+        ),
+        Some(JobOutcome::PublishFailed) => say(
+            "The change was made, but the preview could not be put up.",
+            "What visitors see is unchanged and your change is kept. Reply to this mail to try again.",
+        ),
+        Some(JobOutcome::PushConflict) => say(
+            "Somebody else changed the same place meanwhile.",
+            "Both versions are kept. Ask whoever looks after your site which one should stay.",
+        ),
+        Some(JobOutcome::Refused) => say(
+            "This could not be done.",
+            "Your site is unchanged. Ask whoever looks after it; they find the reason under the conversation ID below.",
+        ),
+        Some(JobOutcome::AgentFailed) => say(
+            "The change could not be made.",
+            "Your site is unchanged. Reply to this mail to try again, perhaps in other words.",
+        ),
+        Some(JobOutcome::Failed) | None => say(
+            "Something went wrong on our side.",
+            "Your site is unchanged. Reply to this mail to try again; if it happens twice, ask whoever looks after your site.",
+        ),
+    }
+}

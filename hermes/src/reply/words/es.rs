@@ -1,0 +1,145 @@
+//! Spanish.
+
+use common::domain::outcome::JobOutcome;
+
+use super::{Confirmation, Said, Words, say};
+
+pub(super) static WORDS: Words = Words {
+    your_request: "su solicitud",
+    look: "Ver la vista previa",
+    touched: "Páginas y archivos afectados:",
+    and_more: |count| format!("y {count} más"),
+    outcome,
+    acknowledged: say(
+        "Su correo ha llegado y se está trabajando en él.",
+        "Tarda un poco más de lo habitual; la respuesta llegará en cuanto esté listo. Para detenerlo, responda con la única palabra «parar».",
+    ),
+    which_site: say(
+        "¿A cuál de sus sitios se refiere?",
+        "Por favor, envíe de nuevo su correo a la dirección del sitio.",
+    ),
+    write_to: |site, address| format!("{site}: escriba a {address}"),
+    what_to_do: say("Su correo llegó sin texto.", "Por favor, escriba qué debe cambiar en su sitio."),
+    unknown_sender: say(
+        "No conocemos esta dirección.",
+        "Nadie está registrado con ella, así que no se ha hecho nada. Escriba desde la dirección registrada para su sitio o pida a quien lo cuida que añada esta.",
+    ),
+    not_permitted: say(
+        "Esto no está permitido desde su dirección.",
+        "No se ha cambiado nada. Pida el permiso a quien cuida el sitio.",
+    ),
+    rate_limited: say(
+        "Han sido muchos correos en poco tiempo.",
+        "Este correo y los que sigan durante una hora no se atienden. Por favor, envíelo de nuevo más tarde.",
+    ),
+    no_site: say(
+        "Su sitio no está configurado en este momento.",
+        "No se ha cambiado nada. Por favor, consulte a quien lo cuida.",
+    ),
+    nothing_to_stop: say(
+        "No había nada que detener.",
+        "Ningún trabajo estaba en marcha ni en espera en esta conversación. Responda a este correo para encargar uno.",
+    ),
+    done_before_stopped: say(
+        "El trabajo terminó antes de poder detenerlo.",
+        "El resultado está en el correo correspondiente. Responda a aquel si algo debe ser distinto.",
+    ),
+    status_idle: say("No hay nada en marcha.", "Responda a este correo con lo que debe cambiar en su sitio."),
+    status_busy: say(
+        "Esto está en marcha para usted:",
+        "Para detenerlo, responda a su correo con la única palabra «parar».",
+    ),
+    running: |subject, minutes| match minutes {
+        0 => format!("«{subject}», recién empezado"),
+        1 => format!("«{subject}», desde hace un minuto"),
+        _ => format!("«{subject}», desde hace {minutes} minutos"),
+    },
+    waiting: |subject| format!("«{subject}», espera su turno"),
+    help: say(
+        "Cómo cambiar su sitio por correo",
+        "Puede adjuntar imágenes y documentos. Los correos de una conversación se apoyan unos en otros; un correo nuevo empieza otra.",
+    ),
+    help_lines: &[
+        "Escriba con sus propias palabras qué debe cambiar. La respuesta muestra una vista previa.",
+        "Responda a la respuesta para seguir desde ahí.",
+        "«parar» como única palabra detiene lo que está en marcha en la conversación.",
+        "«estado» dice qué está en marcha.",
+        "«ayuda» muestra esta lista.",
+    ],
+    no_publishing: say(
+        "Publicar por correo no está configurado aquí.",
+        "No se ha cambiado nada. Pida a quien cuida su sitio que lo publique.",
+    ),
+    confirm: Confirmation {
+        mail: say(
+            "¿Ha escrito usted este correo?",
+            "Su proveedor de correo no confirma con seguridad que sea suyo, así que todavía no se ha hecho nada. Abra el enlace para ver qué se haría y confírmelo allí. Si no lo ha escrito usted, no tiene que hacer nada.",
+        ),
+        open: "Ver y confirmar",
+        page_title: "¿Es suyo este correo?",
+        page_site: "Sitio",
+        page_from: "De",
+        page_subject: "Asunto",
+        page_instruction: "Qué se haría",
+        page_button: "Sí, adelante",
+        page_hint: "No ocurre nada hasta que pulse el botón. Si no ha escrito este correo, cierre simplemente esta página.",
+        done: say(
+            "Gracias. Se está trabajando en ello.",
+            "La respuesta llegará por correo. Puede cerrar esta página.",
+        ),
+        gone: say(
+            "Este enlace ya no es válido.",
+            "Ya se usó o es demasiado antiguo. Por favor, envíe de nuevo su correo.",
+        ),
+    },
+};
+
+fn outcome(outcome: Option<JobOutcome>) -> Said {
+    match outcome {
+        Some(JobOutcome::Changed) => {
+            say("Su sitio se ha cambiado.", "¿Algo no está bien todavía? Responda a este correo.")
+        }
+        Some(JobOutcome::Answered) => say(
+            "No había nada que cambiar.",
+            "Si se refería a otra cosa, responda a este correo y diga cuál.",
+        ),
+        Some(JobOutcome::Question) => {
+            say("Una pregunta antes de cambiar su sitio.", "Por favor, responda a este correo.")
+        }
+        Some(JobOutcome::Stopped) => say(
+            "El trabajo se ha detenido.",
+            "Lo hecho hasta ahora se conserva. Responda a este correo para seguir desde ahí.",
+        ),
+        Some(JobOutcome::Interrupted) => {
+            say("Su correo más reciente va primero.", "Este se retoma justo después.")
+        }
+        Some(JobOutcome::BudgetExhausted) => say(
+            "Era más trabajo del que cabe en una vez.",
+            "Lo hecho hasta ahora se conserva. Responda a este correo para seguir, mejor con una cosa cada vez.",
+        ),
+        Some(JobOutcome::BuildFailed) => say(
+            "El cambio se hizo, pero el sitio no se puede generar con él.",
+            "Lo que ven los visitantes no ha cambiado. Responda a este correo con lo que debe ser distinto o consulte a quien cuida su sitio.",
+        ),
+        Some(JobOutcome::PublishFailed) => say(
+            "El cambio se hizo, pero no se pudo mostrar la vista previa.",
+            "Lo que ven los visitantes no ha cambiado y su cambio se conserva. Responda a este correo para intentarlo de nuevo.",
+        ),
+        Some(JobOutcome::PushConflict) => say(
+            "Otra persona cambió el mismo lugar mientras tanto.",
+            "Se conservan las dos versiones. Pregunte a quien cuida su sitio cuál debe quedar.",
+        ),
+        Some(JobOutcome::Refused) => say(
+            "Esto no se pudo hacer.",
+            "Su sitio no ha cambiado. Consulte a quien lo cuida; encontrará el motivo con el identificador al pie de este correo.",
+        ),
+        Some(JobOutcome::AgentFailed) => say(
+            "El cambio no se pudo hacer.",
+            "Su sitio no ha cambiado. Responda a este correo para intentarlo de nuevo, quizá con otras palabras.",
+        ),
+        Some(JobOutcome::Failed) | None => say(
+            "Algo falló por nuestra parte.",
+            "Su sitio no ha cambiado. Responda a este correo para intentarlo de nuevo; si vuelve a ocurrir, consulte a quien cuida su sitio.",
+        ),
+    }
+}

@@ -1,0 +1,152 @@
+//! French.
+
+use common::domain::outcome::JobOutcome;
+
+use super::{Confirmation, Said, Words, say};
+
+pub(super) static WORDS: Words = Words {
+    your_request: "votre demande",
+    look: "Voir l’aperçu",
+    touched: "Pages et fichiers concernés :",
+    and_more: |count| format!("et {count} de plus"),
+    outcome,
+    acknowledged: say(
+        "Votre message est arrivé et il est en cours de traitement.",
+        "Cela prend un peu plus de temps que d’habitude ; la réponse suivra dès que ce sera prêt. Pour arrêter, répondez avec le seul mot « stop ».",
+    ),
+    which_site: say(
+        "De quel site parlez-vous ?",
+        "Merci de renvoyer votre message à l’adresse du site concerné.",
+    ),
+    write_to: |site, address| format!("{site} : écrivez à {address}"),
+    what_to_do: say(
+        "Votre message est arrivé sans texte.",
+        "Merci d’écrire ce qui doit changer sur votre site.",
+    ),
+    unknown_sender: say(
+        "Nous ne connaissons pas cette adresse.",
+        "Personne n’y est enregistré, rien n’a donc été fait. Écrivez depuis l’adresse enregistrée pour votre site, ou demandez à la personne qui s’en occupe d’ajouter celle-ci.",
+    ),
+    not_permitted: say(
+        "Cela n’est pas permis depuis votre adresse.",
+        "Rien n’a été modifié. Demandez ce droit à la personne qui s’occupe du site.",
+    ),
+    rate_limited: say(
+        "Cela fait beaucoup de messages en peu de temps.",
+        "Ce message et les suivants pendant une heure ne sont pas traités. Merci de le renvoyer plus tard.",
+    ),
+    no_site: say(
+        "Votre site n’est pas configuré pour le moment.",
+        "Rien n’a été modifié. Merci de vous adresser à la personne qui s’en occupe.",
+    ),
+    nothing_to_stop: say(
+        "Il n’y avait rien à arrêter.",
+        "Aucun travail n’était en cours ni en attente dans cette conversation. Répondez à ce message pour en demander un.",
+    ),
+    done_before_stopped: say(
+        "Le travail était terminé avant de pouvoir être arrêté.",
+        "Le résultat se trouve dans le message correspondant. Répondez à celui-là si quelque chose doit être différent.",
+    ),
+    status_idle: say(
+        "Rien n’est en cours.",
+        "Répondez à ce message en disant ce qui doit changer sur votre site.",
+    ),
+    status_busy: say(
+        "Voici ce qui est en cours pour vous :",
+        "Pour arrêter, répondez au message concerné avec le seul mot « stop ».",
+    ),
+    running: |subject, minutes| match minutes {
+        0 => format!("« {subject} », commencé à l’instant"),
+        1 => format!("« {subject} », depuis une minute"),
+        _ => format!("« {subject} », depuis {minutes} minutes"),
+    },
+    waiting: |subject| format!("« {subject} », attend son tour"),
+    help: say(
+        "Comment modifier votre site par e-mail",
+        "Vous pouvez joindre des images et des documents. Les messages d’une conversation s’appuient les uns sur les autres ; un nouveau message en commence une nouvelle.",
+    ),
+    help_lines: &[
+        "Écrivez avec vos propres mots ce qui doit changer. La réponse montre un aperçu.",
+        "Répondez à la réponse pour continuer à partir de là.",
+        "« stop » comme seul mot arrête ce qui est en cours dans la conversation.",
+        "« statut » dit ce qui est en cours.",
+        "« aide » affiche cette liste.",
+    ],
+    no_publishing: say(
+        "La publication par e-mail n’est pas configurée ici.",
+        "Rien n’a été modifié. Demandez à la personne qui s’occupe de votre site de le publier.",
+    ),
+    confirm: Confirmation {
+        mail: say(
+            "Avez-vous écrit ce message ?",
+            "Votre fournisseur de messagerie ne garantit pas qu’il vient de vous ; rien n’a donc encore été fait. Ouvrez le lien pour voir ce qui serait fait et confirmez-le là. Si vous ne l’avez pas écrit, vous n’avez rien à faire.",
+        ),
+        open: "Voir et confirmer",
+        page_title: "Ce message vient-il de vous ?",
+        page_site: "Site",
+        page_from: "De",
+        page_subject: "Objet",
+        page_instruction: "Ce qui serait fait",
+        page_button: "Oui, allez-y",
+        page_hint: "Rien ne se passe avant que vous n’appuyiez sur le bouton. Si vous n’avez pas écrit ce message, fermez simplement cette page.",
+        done: say(
+            "Merci. Le travail commence.",
+            "La réponse arrivera par e-mail. Vous pouvez fermer cette page.",
+        ),
+        gone: say(
+            "Ce lien n’est plus valable.",
+            "Il a déjà servi ou il est trop ancien. Merci de renvoyer votre message.",
+        ),
+    },
+};
+
+fn outcome(outcome: Option<JobOutcome>) -> Said {
+    match outcome {
+        Some(JobOutcome::Changed) => say(
+            "Votre site a été modifié.",
+            "Quelque chose ne va pas encore ? Répondez simplement à ce message.",
+        ),
+        Some(JobOutcome::Answered) => say(
+            "Il n’y avait rien à modifier.",
+            "Si vous pensiez à autre chose, répondez à ce message en précisant quoi.",
+        ),
+        Some(JobOutcome::Question) => {
+            say("Une question avant de modifier votre site.", "Merci de répondre à ce message.")
+        }
+        Some(JobOutcome::Stopped) => say(
+            "Le travail a été arrêté.",
+            "Ce qui était fait est conservé. Répondez à ce message pour continuer à partir de là.",
+        ),
+        Some(JobOutcome::Interrupted) => {
+            say("Votre message plus récent passe d’abord.", "Celui-ci est repris juste après.")
+        }
+        Some(JobOutcome::BudgetExhausted) => say(
+            "C’était plus de travail qu’un passage ne le permet.",
+            "Ce qui était fait est conservé. Répondez à ce message pour continuer, de préférence une chose à la fois.",
+        ),
+        Some(JobOutcome::BuildFailed) => say(
+            "La modification a été faite, mais le site ne peut pas être généré avec elle.",
+            "Ce que voient les visiteurs est inchangé. Répondez à ce message en disant ce qui doit être différent, ou demandez à la personne qui s’occupe de votre site.",
+        ),
+        Some(JobOutcome::PublishFailed) => say(
+            "La modification a été faite, mais l’aperçu n’a pas pu être mis en ligne.",
+            "Ce que voient les visiteurs est inchangé et votre modification est conservée. Répondez à ce message pour réessayer.",
+        ),
+        Some(JobOutcome::PushConflict) => say(
+            "Quelqu’un d’autre a modifié le même endroit entre-temps.",
+            "Les deux versions sont conservées. Demandez à la personne qui s’occupe de votre site laquelle doit rester.",
+        ),
+        Some(JobOutcome::Refused) => say(
+            "Cela n’a pas pu être fait.",
+            "Votre site est inchangé. Demandez à la personne qui s’en occupe ; elle trouvera la raison sous l’identifiant au bas de ce message.",
+        ),
+        Some(JobOutcome::AgentFailed) => say(
+            "La modification n’a pas pu être faite.",
+            "Votre site est inchangé. Répondez à ce message pour réessayer, peut-être en d’autres termes.",
+        ),
+        Some(JobOutcome::Failed) | None => say(
+            "Quelque chose s’est mal passé de notre côté.",
+            "Votre site est inchangé. Répondez à ce message pour réessayer ; si cela se reproduit, demandez à la personne qui s’occupe de votre site.",
+        ),
+    }
+}
