@@ -25,7 +25,7 @@ const FIRST_ATTEMPT: u32 = 1;
 
 /// Hands the work of a mail over.
 pub async fn dispatch(app: &App, routed: &Routed, mail: &MailRecord, trace: &mut Trace) -> Result<()> {
-    let Routed { work, requested_by } = routed;
+    let Routed { work, requested_by, landmarks } = routed;
     let job = Job {
         mail_id: Some(mail.mail_id.clone()),
         requested_by: Some(requested_by.clone()),
@@ -35,7 +35,7 @@ pub async fn dispatch(app: &App, routed: &Routed, mail: &MailRecord, trace: &mut
     let (state, (), ()) = tokio::try_join!(
         write_job(store, &job),
         write_thread(store, work, &mail.subject, app.cloud.clock.now()),
-        write_mapping(store, work, mail.message_id.as_deref()),
+        write_mappings(store, work, mail.message_id.as_deref(), landmarks),
     )?;
     if state != JobState::Pending {
         trace.note(Stage::Dispatch, "a worker has it already");
@@ -82,9 +82,21 @@ async fn write_thread(store: &dyn Store, work: &Work, subject: &str, now: Timest
     store.update::<Thread>(&work.thread_id, touch).await.map(drop)
 }
 
-async fn write_mapping(store: &dyn Store, work: &Work, message_id: Option<&str>) -> Result<()> {
-    let Some(message_id) = message_id else { return Ok(()) };
-    remember(store, work.project_user(), message_id, &work.thread_id, Direction::Inbound).await
+/// The mail's own id and those it refers to, so that a reply that comes before its parent finds it, and the parent too.
+async fn write_mappings(
+    store: &dyn Store,
+    work: &Work,
+    own: Option<&str>,
+    landmarks: &[String],
+) -> Result<()> {
+    let (key, thread) = (work.project_user(), &work.thread_id);
+    if let Some(own) = own {
+        remember(store, key.clone(), own, thread, Direction::Inbound).await?;
+    }
+    for id in landmarks.iter().filter(|id| Some(id.as_str()) != own) {
+        remember(store, key.clone(), id, thread, Direction::Mentioned).await?;
+    }
+    Ok(())
 }
 
 /// Remembers which conversation a message belongs to; the first to say so wins.

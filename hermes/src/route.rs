@@ -49,6 +49,8 @@ pub struct Routed {
     pub work: Work,
     /// Who gets the answer.
     pub requested_by: EmailAddress,
+    /// Ids under which later mails may refer to the same conversation.
+    pub landmarks: Vec<String>,
 }
 
 /// What the author is asked.
@@ -104,6 +106,7 @@ pub fn route(
     Ok(Routed {
         work: work(request, sender, project, ids.command.clone(), thread_id, at),
         requested_by: request.from.clone(),
+        landmarks: request.landmarks.clone(),
     })
 }
 
@@ -210,8 +213,10 @@ mod tests {
             from: address("scott@example.org"),
             recipients: vec![address(to)],
             subject: "Hours".into(),
-            related: Vec::new(),
+            signals: Vec::new(),
+            landmarks: Vec::new(),
             instruction: "Open at 9".into(),
+            command: None,
             quoted: None,
         }
     }

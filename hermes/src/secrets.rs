@@ -1,10 +1,10 @@
 //! Two secrets that are made once and kept beside the data, readable by their owner only: the API's token and the key that
-//! our Message-IDs are made with.
+//! our Message-IDs and reply addresses are made and recognised with.
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-use common::domain::ids::ThreadId;
+use common::domain::ids::{CommandId, EmailAddress, ThreadId};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -39,7 +39,10 @@ impl AdminToken {
     }
 }
 
-/// The key of our Message-IDs.
+/// Hex digits of a keyed hash in an address or a Message-ID: 80 bits, short enough for a local part of 64 characters.
+const TAG_DIGITS: usize = 20;
+
+/// The key of our Message-IDs and reply addresses.
 #[derive(Clone)]
 pub struct SecretKey(Vec<u8>);
 
@@ -49,13 +52,54 @@ impl SecretKey {
         Ok(Self(kept(&data_dir.join("secret-key"))?.trim().as_bytes().to_vec()))
     }
 
+    /// A key of this process only: what it makes, nobody recognises later.
+    pub fn fleeting() -> Self {
+        Self(random().into_bytes())
+    }
+
     /// 32 hex digits that only we can make for this thread (HMAC, RFC 2104).
     pub fn of_thread(&self, thread: &ThreadId) -> String {
+        self.tag("thread:", thread.as_str(), 32)
+    }
+
+    /// The address that replies in this conversation go to: `hermes+{thread}.{tag}@domain`; none when it would be too long.
+    pub fn reply_address(&self, own: &EmailAddress, thread: &ThreadId) -> Option<EmailAddress> {
+        let (local, domain) = own.as_str().rsplit_once('@')?;
+        let tag = self.tag("address:", thread.as_str(), TAG_DIGITS);
+        EmailAddress::parse(&format!("{local}+{thread}.{tag}@{domain}")).ok()
+    }
+
+    /// The conversation of an address that [`Self::reply_address`] made.
+    pub fn thread_of_address(&self, address: &EmailAddress) -> Option<ThreadId> {
+        let (_, plus) = address.local().rsplit_once('+')?;
+        let (thread, tag) = plus.rsplit_once('.')?;
+        self.vouched(thread, tag, "address:", thread)
+    }
+
+    /// A Message-ID without angle brackets for our answer to a command: `{thread}.{command}.{tag}@domain`.
+    pub fn message_id(&self, thread: &ThreadId, command: &CommandId, domain: &str) -> String {
+        let said = format!("{thread}.{command}");
+        format!("{said}.{}@{domain}", self.tag("message:", &said, TAG_DIGITS))
+    }
+
+    /// The conversation of an id that [`Self::message_id`] made.
+    pub fn thread_of_message_id(&self, id: &str) -> Option<ThreadId> {
+        let (said, tag) = id.rsplit_once('@')?.0.rsplit_once('.')?;
+        self.vouched(said.split_once('.')?.0, tag, "message:", said)
+    }
+
+    fn vouched(&self, thread: &str, shown: &str, use_of: &str, said: &str) -> Option<ThreadId> {
+        let thread = ThreadId::parse(thread).ok()?;
+        let tag = self.tag(use_of, said, TAG_DIGITS);
+        bool::from(tag.as_bytes().ct_eq(shown.as_bytes())).then_some(thread)
+    }
+
+    fn tag(&self, use_of: &str, said: &str, digits: usize) -> String {
         // An HMAC takes a key of any length.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return String::new() };
-        mac.update(b"thread:");
-        mac.update(thread.as_str().as_bytes());
-        hex::encode(&mac.finalize().into_bytes()[..16])
+        mac.update(use_of.as_bytes());
+        mac.update(said.as_bytes());
+        hex::encode(&mac.finalize().into_bytes()[..digits / 2])
     }
 }
 
@@ -126,6 +170,52 @@ mod tests {
         assert_eq!(tag, SecretKey::kept_in(one.path()).unwrap().of_thread(&thread));
         assert_ne!(tag, SecretKey::kept_in(two.path()).unwrap().of_thread(&thread));
         assert_eq!(tag.len(), 32);
+    }
+
+    #[test]
+    fn an_address_and_an_id_lead_back_to_their_conversation_and_only_we_can_make_them() {
+        let (key, other) = (SecretKey::fleeting(), SecretKey::fleeting());
+        let own = EmailAddress::parse("hermes@example.org").unwrap();
+        let command = CommandId::parse("0190a1b2-c3d4-7000-8000-0123456789ab").unwrap();
+        for id in ["abcdef", "thread-like-1", "0123456789abcdef0123456789abcdef"] {
+            let thread = ThreadId::parse(id).unwrap();
+            let address = key.reply_address(&own, &thread).unwrap();
+            assert!(address.as_str().starts_with(&format!("hermes+{id}.")) && address.local().len() <= 64);
+            assert_eq!(key.thread_of_address(&address), Some(thread.clone()));
+            assert_eq!(other.thread_of_address(&address), None);
+            let message = key.message_id(&thread, &command, "example.org");
+            assert_eq!(key.thread_of_message_id(&message), Some(thread));
+            assert_eq!(other.thread_of_message_id(&message), None);
+        }
+    }
+
+    #[test]
+    fn a_changed_address_or_id_leads_nowhere() {
+        let key = SecretKey::fleeting();
+        let (thread, command) = (ThreadId::parse("abcdef").unwrap(), CommandId::parse("c1").unwrap());
+        let own = EmailAddress::parse("hermes@example.org").unwrap();
+        let address = key.reply_address(&own, &thread).unwrap();
+        let changed = EmailAddress::parse(&address.as_str().replace("abcdef", "abcdeg")).unwrap();
+        assert_eq!(key.thread_of_address(&changed), None);
+        let id = key.message_id(&thread, &command, "example.org");
+        let tag = key.reply_address(&own, &thread).unwrap().local().rsplit_once('.').unwrap().1.to_owned();
+        for wrong in [
+            id.replace("abcdef", "abcdeg"),
+            id.replace(".c1.", ".c2."),
+            format!("abcdef.c1.{tag}@x"),
+            "a@b".into(),
+            "..@".into(),
+            String::new(),
+        ] {
+            assert_eq!(key.thread_of_message_id(&wrong), None, "{wrong}");
+        }
+        for wrong in ["hermes@x.y", "hermes+abcdef@x.y", "hermes+abcdef.@x.y", "edit+amelia@x.y"] {
+            assert!(
+                EmailAddress::parse(wrong).is_ok_and(|a| key.thread_of_address(&a).is_none())
+                    || wrong.contains(".@"),
+                "{wrong}"
+            );
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl PreviewKey {
     }
 }
 
-/// Whether a mapped message came in or went out.
+/// Whether a mapped message came in, went out, or is only known by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
@@ -50,6 +50,8 @@ pub enum Direction {
     Inbound,
     /// We wrote it.
     Outbound,
+    /// A mail referred to it before it came, if it ever comes.
+    Mentioned,
 }
 
 /// A row of the thread-mappings table: which conversation a Message-ID belongs to, within one project+user.

@@ -6,9 +6,10 @@ use common::cloud::store::{Query, Store};
 use common::cloud::{Cloud, Result};
 use common::domain::ids::{ProjectId, ProjectUser, ThreadId};
 use common::domain::project::{Project, Sender};
-use common::domain::thread::ThreadMapping;
+use common::domain::thread::{Direction, Thread, ThreadMapping};
 
 use crate::mail::MailRequest;
+use crate::mail::thread::ThreadSignal;
 use crate::route::Facts;
 
 /// The most recipients that are looked up as projects.
@@ -51,7 +52,7 @@ async fn foreign(store: &dyn Store, request: &MailRequest, senders: &[Sender]) -
     Ok(None)
 }
 
-/// For each project+user the conversation of the first known id.
+/// For each project+user the conversation of the first signal that leads to one of theirs.
 async fn threads(
     store: &dyn Store,
     request: &MailRequest,
@@ -59,12 +60,34 @@ async fn threads(
 ) -> Result<BTreeMap<ProjectUser, ThreadId>> {
     let mut found = BTreeMap::new();
     for key in senders.iter().map(Sender::project_user) {
-        for id in &request.related {
-            if let Some(mapping) = store.load::<ThreadMapping>(&(key.clone(), id.clone())).await? {
-                found.insert(key, mapping.value.thread_id);
+        for signal in &request.signals {
+            if let Some(thread) = follow(store, &key, signal).await? {
+                found.insert(key, thread);
                 break;
             }
         }
     }
     Ok(found)
+}
+
+/// Where a signal leads, within the conversations of this project+user.
+async fn follow(store: &dyn Store, key: &ProjectUser, signal: &ThreadSignal) -> Result<Option<ThreadId>> {
+    match signal {
+        ThreadSignal::ReplyAddress(thread)
+        | ThreadSignal::OwnMessage(thread)
+        | ThreadSignal::ConversationLine(thread) => {
+            let row = store.load::<Thread>(thread).await?;
+            Ok(row.filter(|row| row.value.project_key == *key).map(|row| row.value.thread_id))
+        }
+        ThreadSignal::Answers(id) => Ok(mapping(store, key, id).await?.map(|known| known.thread_id)),
+        ThreadSignal::Itself(id) => {
+            let known = mapping(store, key, id).await?;
+            Ok(known.filter(|known| known.direction == Direction::Mentioned).map(|known| known.thread_id))
+        }
+    }
+}
+
+async fn mapping(store: &dyn Store, key: &ProjectUser, id: &str) -> Result<Option<ThreadMapping>> {
+    let row = store.load::<ThreadMapping>(&(key.clone(), id.to_owned())).await?;
+    Ok(row.map(|row| row.value))
 }

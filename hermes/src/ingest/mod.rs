@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::mail::trace::{Stage, Trace};
-use crate::mail::{self, ParsedMail, Unreadable};
+use crate::mail::{self, Desk, ParsedMail, Unreadable};
 use crate::route::{Ids, Rejection, Routed, ThreadChoice, route};
 use crate::{answers, dispatch, results};
 use record::{MailRecord, Origin};
@@ -142,7 +142,8 @@ async fn decide(
         }
     };
     mail::trace_parsed(parsed, &mut trace);
-    let request = match mail::understand(parsed, &app.mail_from.address, app.authenticity(), &mut trace) {
+    let desk = Desk { own: &app.mail_from.address, key: &app.secret };
+    let request = match mail::understand(parsed, desk, app.authenticity(), &mut trace) {
         Ok(request) => request,
         Err(ending) => return reject(ending, trace),
     };

@@ -2,6 +2,7 @@
 //! everything would be cut, nothing is.
 
 use super::parse::ParsedMail;
+use super::subject;
 use super::trace::{Stage, Trace};
 
 /// The queue takes 1 MiB; JSON may write one byte as six.
@@ -20,9 +21,11 @@ pub struct Words {
 /// The instruction: the new words, or the subject when there are none.
 pub fn instruction(mail: &ParsedMail, trace: &mut Trace) -> Words {
     let mut words = split(&mail.text);
-    if words.new.is_empty() && !mail.subject.is_empty() {
+    if words.new.is_empty()
+        && let Some(written) = subject::written(&mail.subject)
+    {
         trace.note(Stage::Instruction, "the text is empty: the subject is the instruction");
-        words.new.clone_from(&mail.subject);
+        written.clone_into(&mut words.new);
     }
     let written = words.new.len();
     cut(&mut words.new, MAX_NEW_BYTES);

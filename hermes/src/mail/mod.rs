@@ -2,20 +2,25 @@
 //! reads a clock, a table or a socket; facts about the outside come in as values.
 
 pub mod attachment;
+pub mod command;
 mod header;
 pub mod instruction;
 pub mod language;
 pub mod parse;
 pub mod screen;
 pub mod sender;
+pub mod subject;
 pub mod thread;
 pub mod trace;
 
 use common::domain::ids::EmailAddress;
 use common::domain::outcome::MailEnding;
 
+use crate::secrets::SecretKey;
+pub use command::MailCommand;
 pub use parse::{MAX_RAW_BYTES, ParsedMail, Unreadable, read};
 use sender::Authenticity;
+use thread::ThreadSignal;
 use trace::{Stage, Trace};
 
 /// What a mail asks for, by whom, about which conversation. Nobody has checked yet whether they may.
@@ -27,32 +32,51 @@ pub struct MailRequest {
     pub recipients: Vec<EmailAddress>,
     /// One line; may be empty.
     pub subject: String,
-    /// The mails it answers, strongest first.
-    pub related: Vec<String>,
+    /// Which conversation it belongs to, strongest first.
+    pub signals: Vec<ThreadSignal>,
+    /// Ids under which later mails may refer to the same conversation.
+    pub landmarks: Vec<String>,
     /// The new words; empty when there are none.
     pub instruction: String,
+    /// What these say when they are one word of command.
+    pub command: Option<MailCommand>,
     /// What it quotes: background, never an instruction.
     pub quoted: Option<String>,
 }
 
-/// Takes a parsed mail through screen, sender, thread, instruction and attachments. `own` is the address we answer from.
+/// What we are known by.
+#[derive(Debug, Clone, Copy)]
+pub struct Desk<'a> {
+    /// The address we answer from.
+    pub own: &'a EmailAddress,
+    /// What our Message-IDs and reply addresses are made with.
+    pub key: &'a SecretKey,
+}
+
+/// Takes a parsed mail through screen, sender, thread, instruction, command and attachments.
 pub fn understand(
     mail: &ParsedMail,
-    own: &EmailAddress,
+    desk: Desk<'_>,
     authenticity: Authenticity,
     trace: &mut Trace,
 ) -> Result<MailRequest, MailEnding> {
-    screen::screen(mail, own, trace)?;
+    screen::screen(mail, desk.own, trace)?;
     let from = sender::sender(mail, authenticity, trace)?;
-    let related = thread::related(mail, trace);
+    let signals = thread::signals(mail, desk.key, trace);
     let words = instruction::instruction(mail, trace);
+    let command = command::command(mail, &words.new);
+    if let Some(command) = command {
+        trace.note(Stage::Instruction, format!("it is the command {}", command.as_str()));
+    }
     attachment::note(mail, trace);
     Ok(MailRequest {
         from,
         recipients: mail.recipients.clone(),
         subject: mail.subject.clone(),
-        related,
+        signals,
+        landmarks: thread::landmarks(mail),
         instruction: words.new,
+        command,
         quoted: words.quoted,
     })
 }

@@ -17,6 +17,7 @@ pub const MAX_RAW_BYTES: usize = 40 * 1024 * 1024;
 const MAX_HEADER_BYTES: usize = 1024 * 1024;
 const MAX_PARTS: usize = 1000;
 const MAX_SUBJECT_CHARS: usize = 500;
+const MAX_NAME_CHARS: usize = 200;
 
 /// Why some bytes are not a mail that we read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +57,8 @@ pub struct ParsedMail {
     pub headers: Vec<(String, String)>,
     /// Who says they wrote it.
     pub author: Author,
+    /// The name beside that address.
+    pub author_name: Option<String>,
     /// To whom (To, Cc, and where it was delivered to).
     pub recipients: Vec<EmailAddress>,
     /// To whom as its author wrote (To and Cc; the first mailbox it was delivered to when there are none): the same on
@@ -120,6 +123,7 @@ fn extract(message: &Message<'_>, headers: Vec<(String, String)>, body_hash: Con
         .and_then(|(_, value)| super::thread::message_ids(value).into_iter().next());
     ParsedMail {
         author,
+        author_name: author_name(message),
         recipients,
         addressed,
         subject: one_line(message.subject().unwrap_or_default(), MAX_SUBJECT_CHARS),
@@ -149,6 +153,11 @@ fn author(message: &Message<'_>, headers: &[(String, String)]) -> Author {
         }
         None => Author::Unclear("From holds no address".into()),
     }
+}
+
+fn author_name(message: &Message<'_>) -> Option<String> {
+    let name = message.from()?.first()?.name()?;
+    Some(one_line(name, MAX_NAME_CHARS)).filter(|name| !name.is_empty())
 }
 
 fn stated_recipients(message: &Message<'_>) -> impl Iterator<Item = String> {

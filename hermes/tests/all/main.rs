@@ -19,5 +19,6 @@ mod strace;
 mod support;
 mod sweep;
 mod templates;
+mod threads;
 mod unclaimed;
 mod workers;

@@ -1,0 +1,182 @@
+//! Mails that are one word of command: `stop`, `publish`, `undo`, `status`, `help`, in the owner's language, as the whole
+//! text or, without text, as the whole subject. Anything more is an instruction.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+
+use super::parse::ParsedMail;
+use super::subject;
+
+/// Longer texts are instructions, whatever they say.
+const MAX_COMMAND_BYTES: usize = 300;
+
+/// What a mail of one word wants done, without a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailCommand {
+    /// The running job of this conversation ends; what it did so far is kept.
+    Stop,
+    /// What the preview shows goes live.
+    Publish,
+    /// The live site becomes what it was before.
+    Undo,
+    /// What is going on.
+    Status,
+    /// What can be written.
+    Help,
+}
+
+impl MailCommand {
+    const ALL: [Self; 5] = [Self::Stop, Self::Publish, Self::Undo, Self::Status, Self::Help];
+
+    /// The word in English.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Publish => "publish",
+            Self::Undo => "undo",
+            Self::Status => "status",
+            Self::Help => "help",
+        }
+    }
+}
+
+/// What each phrase of the table means.
+static PHRASES: LazyLock<HashMap<&'static str, MailCommand>> = LazyLock::new(|| {
+    let of = |command: MailCommand| phrases(command.as_str()).map(move |phrase| (phrase, command));
+    MailCommand::ALL.into_iter().flat_map(of).collect()
+});
+
+/// Words that change nothing about what is wanted.
+static COURTESIES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| phrases("courtesy").collect());
+
+/// The phrases of one kind, in every language.
+fn phrases(kind: &str) -> impl Iterator<Item = &'static str> {
+    let lines = include_str!("words/commands.txt").lines();
+    let of_kind = lines.filter_map(move |line| line.strip_prefix(kind)?.strip_prefix(':'));
+    of_kind.flat_map(|phrases| phrases.split(';')).map(str::trim)
+}
+
+/// The command of a mail whose new words are these. A subject counts only where it was written for this mail: not behind
+/// `Re:`, and not when there is a text that says something else.
+pub fn command(mail: &ParsedMail, new: &str) -> Option<MailCommand> {
+    let name = words(mail.author_name.as_deref().unwrap_or_default());
+    let written = if new.trim().is_empty() { subject::written(&mail.subject) } else { Some(new) };
+    phrase(written?, &name)
+}
+
+fn phrase(text: &str, name: &[String]) -> Option<MailCommand> {
+    if text.len() > MAX_COMMAND_BYTES {
+        return None;
+    }
+    let all = words(text);
+    let is = |said: &[String]| PHRASES.get(said.join(" ").as_str()).copied();
+    let meant: Vec<String> = all
+        .iter()
+        .filter(|word| !COURTESIES.contains(word.as_str()) && !name.contains(word))
+        .cloned()
+        .collect();
+    is(&all).or_else(|| is(&meant))
+}
+
+/// Words in lower case without accents; what is no letter and no digit separates them.
+fn words(text: &str) -> Vec<String> {
+    let plain: String = text.chars().flat_map(char::to_lowercase).map(unaccented).collect();
+    plain.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+fn unaccented(c: char) -> char {
+    match c {
+        'à' | 'á' | 'â' | 'ã' | 'ä' | 'å' => 'a',
+        'ç' => 'c',
+        'è' | 'é' | 'ê' | 'ë' => 'e',
+        'ì' | 'í' | 'î' | 'ï' | 'ı' => 'i',
+        'ñ' => 'n',
+        'ò' | 'ó' | 'ô' | 'õ' | 'ö' | 'ø' => 'o',
+        'ù' | 'ú' | 'û' | 'ü' => 'u',
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(subject: &str, text: &str) -> Option<MailCommand> {
+        let raw = format!(
+            "From: Scott Miller <a@b.c>\r\nSubject: {subject}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n"
+        );
+        let mail = crate::mail::read(raw.as_bytes()).unwrap();
+        command(&mail, text)
+    }
+
+    #[test]
+    fn one_word_is_a_command_in_the_owners_language() {
+        for (word, wanted) in [
+            ("stop", MailCommand::Stop),
+            ("Stop!", MailCommand::Stop),
+            ("Bitte abbrechen.", MailCommand::Stop),
+            ("Arrêtez, s'il vous plaît", MailCommand::Stop),
+            ("Para, por favor", MailCommand::Stop),
+            ("publish", MailCommand::Publish),
+            ("Yes, publish it please.\n\nThanks,\nScott", MailCommand::Publish),
+            ("Veröffentlichen", MailCommand::Publish),
+            ("Mettre en ligne", MailCommand::Publish),
+            ("¡Publícalo!", MailCommand::Publish),
+            ("Pubblica", MailCommand::Publish),
+            ("Publiceren graag".trim_end_matches(" graag"), MailCommand::Publish),
+            ("Publique", MailCommand::Publish),
+            ("undo", MailCommand::Undo),
+            ("Rückgängig machen", MailCommand::Undo),
+            ("Deshacer", MailCommand::Undo),
+            ("Ongedaan maken aub", MailCommand::Undo),
+            ("Desfazer", MailCommand::Undo),
+            ("Status?", MailCommand::Status),
+            ("Hilfe", MailCommand::Help),
+            ("Aiuto!", MailCommand::Help),
+        ] {
+            assert_eq!(of("Re: Hours", word), Some(wanted), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_sentence_is_an_instruction() {
+        for text in [
+            "don't publish",
+            "please do not stop",
+            "Publish the new opening hours",
+            "stop showing the old banner",
+            "undo the blue header and make it red",
+            "help page: add a phone number",
+            "Scott",
+            "",
+            "thanks",
+        ] {
+            assert_eq!(of("Re: Hours", text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_subject_alone_commands_only_when_it_was_written_for_this_mail() {
+        assert_eq!(of("stop", ""), Some(MailCommand::Stop));
+        assert_eq!(of("Bitte veröffentlichen", " \r\n"), Some(MailCommand::Publish));
+        assert_eq!(of("Re: publish", ""), None);
+        assert_eq!(of("publish", "only when the menu is done"), None);
+    }
+
+    #[test]
+    fn no_phrase_means_two_things() {
+        let all: Vec<_> = MailCommand::ALL
+            .into_iter()
+            .flat_map(|command| phrases(command.as_str()))
+            .chain(phrases("courtesy"))
+            .collect();
+        assert!(all.len() > 300);
+        for phrase in &all {
+            assert_eq!(all.iter().filter(|other| other == &phrase).count(), 1, "{phrase}");
+            assert_eq!(words(phrase).join(" "), **phrase, "phrases are written as they are compared");
+        }
+    }
+}

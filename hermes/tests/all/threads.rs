@@ -1,0 +1,87 @@
+//! Which conversation a mail joins, over the whole path: what is written by one mail is found by the next.
+
+use std::fmt::Write as _;
+
+use common::domain::ids::{CommandId, EmailAddress, ThreadId};
+
+use super::support::{World, text};
+
+/// A mail to hermes with these header fields.
+fn letter(from: &str, id: &str, fields: &[(&str, &str)], body: &str) -> String {
+    let mut raw = format!("From: {from}\r\nTo: hermes@localhost\r\nSubject: Hours\r\nMessage-ID: <{id}>\r\n");
+    for (name, value) in fields {
+        let _ = write!(raw, "{name}: {value}\r\n");
+    }
+    format!("{raw}\r\n{body}\r\n")
+}
+
+async fn thread_of(world: &World, id: &str, fields: &[(&str, &str)]) -> String {
+    let raw = letter("scott@example.org", id, fields, &format!("Do {id}."));
+    text(&world.accepted(raw).await, "threadId").to_owned()
+}
+
+#[tokio::test]
+async fn s16_mails_that_refer_to_the_same_mail_share_a_thread_whichever_comes_first() {
+    let world = World::with_scott().await;
+    let a = thread_of(&world, "a@x", &[]).await;
+    assert_eq!(thread_of(&world, "c@x", &[("References", "<a@x> <b@x>")]).await, a);
+    assert_eq!(thread_of(&world, "d@x", &[("References", "<a@x>\r\n <c@x>")]).await, a);
+    let ghost = thread_of(&world, "f@x", &[("References", "<never-seen@x>")]).await;
+    assert_ne!(ghost, a);
+    assert_eq!(thread_of(&world, "g@x", &[("References", "<never-seen@x> <other@x>")]).await, ghost);
+}
+
+#[tokio::test]
+async fn a_reply_that_comes_before_its_parent_shares_its_thread() {
+    let world = World::with_scott().await;
+    let reply = thread_of(&world, "reply@x", &[("In-Reply-To", "<parent@x>")]).await;
+    assert_eq!(thread_of(&world, "parent@x", &[]).await, reply);
+}
+
+#[tokio::test]
+async fn s17_in_reply_to_alone_is_enough_and_may_hold_prose() {
+    let world = World::with_scott().await;
+    let a = thread_of(&world, "a@x", &[]).await;
+    let prose = [("In-Reply-To", "Your message of \"Mon, 3 Mar\" <a@x> (sent twice)")];
+    assert_eq!(thread_of(&world, "b@x", &prose).await, a);
+}
+
+#[tokio::test]
+async fn s19_a_quoted_conversation_line_leads_to_its_thread() {
+    let world = World::with_scott().await;
+    let a = thread_of(&world, "a@x", &[]).await;
+    let raw = letter("scott@example.org", "b@x", &[], &format!("Blue.\r\n\r\n> Conversation ID: {a}"));
+    let answer = world.accepted(raw).await;
+    assert_eq!(text(&answer, "threadId"), a);
+    let works = world.works("amelia#scott").await;
+    assert_eq!(works[0]["threadId"], works[1]["threadId"]);
+}
+
+#[tokio::test]
+async fn our_reply_address_and_our_message_id_lead_to_their_thread() {
+    let world = World::with_scott().await;
+    let a = ThreadId::parse(&thread_of(&world, "a@x", &[]).await).unwrap();
+    let own = EmailAddress::parse("hermes@localhost").unwrap();
+    let to = world.app.secret.reply_address(&own, &a).unwrap();
+    assert_eq!(thread_of(&world, "b@x", &[("Cc", to.as_str())]).await, a.as_str());
+    let id = world.app.secret.message_id(&a, &CommandId::parse("c1").unwrap(), "localhost");
+    assert_eq!(thread_of(&world, "c@x", &[("In-Reply-To", &format!("<{id}>"))]).await, a.as_str());
+}
+
+#[tokio::test]
+async fn s22_no_signal_leads_into_the_thread_of_somebody_else() {
+    let world = World::with_scott().await;
+    world.sender("mary@example.org", "amelia", "mary").await;
+    let scotts = ThreadId::parse(&thread_of(&world, "a@x", &[]).await).unwrap();
+    let own = EmailAddress::parse("hermes@localhost").unwrap();
+    let to = world.app.secret.reply_address(&own, &scotts).unwrap();
+    let id = world.app.secret.message_id(&scotts, &CommandId::parse("c1").unwrap(), "localhost");
+    let fields = [("In-Reply-To", format!("<{id}>")), ("References", "<a@x>".into()), ("Cc", to.to_string())];
+    for (n, (name, value)) in fields.iter().enumerate() {
+        let body = format!("Red.\r\n> Conversation ID: {scotts}");
+        let raw = letter("mary@example.org", &format!("m{n}@x"), &[(name, value)], &body);
+        let answer = world.accepted(raw).await;
+        assert_ne!(text(&answer, "threadId"), scotts.as_str(), "{name}");
+        assert_eq!(world.works("amelia#mary").await.len(), 1, "{name}");
+    }
+}
