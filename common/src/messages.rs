@@ -10,7 +10,7 @@ use crate::domain::claim::Epoch;
 use crate::domain::ids::{
     CommandId, EmailAddress, ProjectId, ProjectUser, SessionId, ThreadId, UserId, WorkerId,
 };
-use crate::domain::job::{Job, JobState, PENDING};
+use crate::domain::job::{Job, JobState, PENDING, WorkAction};
 use crate::domain::names::{self, ContentHash};
 use crate::domain::outcome::JobOutcome;
 use crate::domain::timestamp::{self, Timestamp};
@@ -79,6 +79,12 @@ pub struct Work {
     pub user_id: UserId,
     /// Where the source lives.
     pub repo_url: String,
+    /// Whether the site is edited or one of its versions put up.
+    #[serde(skip_serializing_if = "is_default")]
+    pub action: WorkAction,
+    /// For `undo`: which earlier release; the one before the present one when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<u64>,
     /// What to do.
     pub instruction: String,
     /// The branch, when it is not `thread-{threadId}`.
@@ -121,6 +127,7 @@ impl Work {
             branch: self.branch_name(),
             mail_id: None,
             requested_by: None,
+            action: self.action,
             instruction: self.instruction.clone(),
             state: JobState::Pending,
             pending: Some(PENDING.to_owned()),
@@ -176,6 +183,9 @@ pub struct WorkDraft {
     pub user: UserRef,
     /// Given, or the project's.
     pub repo_url: Option<String>,
+    /// Given, or `edit`.
+    pub action: WorkAction,
+    release: Option<u64>,
     /// What to do.
     pub instruction: String,
     branch: Option<String>,
@@ -191,11 +201,7 @@ impl WorkDraft {
     pub fn parse(body: &str, message_id: &str, now: Timestamp) -> Result<Self, Malformed> {
         const WHAT: &str = "a work message";
         let wire: WireWork = read(WHAT, body, "work", Some("work"))?;
-        let instruction =
-            wire.instruction.ok_or_else(|| Malformed::new(WHAT, "no instruction, text or content"))?;
-        if instruction.trim().is_empty() {
-            return Err(Malformed::new(WHAT, "the instruction is empty"));
-        }
+        let instruction = instruction_of(wire.instruction, wire.action)?;
         let user = if wire.user_id.contains('@') {
             UserRef::Address(EmailAddress::parse(&wire.user_id).map_err(|e| Malformed::new(WHAT, e))?)
         } else {
@@ -211,6 +217,8 @@ impl WorkDraft {
             project_id: wire.project_id,
             user,
             repo_url: wire.repo_url.filter(|url| !url.is_empty()),
+            action: wire.action,
+            release: wire.release,
             instruction,
             branch: wire.branch.filter(|branch| !branch.is_empty()),
             attachments: wire.attachments,
@@ -230,6 +238,8 @@ impl WorkDraft {
             project_id: self.project_id,
             user_id,
             repo_url,
+            action: self.action,
+            release: self.release,
             instruction: self.instruction,
             branch: self.branch,
             attachments: self.attachments,
@@ -241,6 +251,21 @@ impl WorkDraft {
     }
 }
 
+/// An edit has to say what to do; the other actions say it themselves.
+fn instruction_of(given: Option<String>, action: WorkAction) -> Result<String, Malformed> {
+    const WHAT: &str = "a work message";
+    match (given, action) {
+        (Some(text), _) if !text.trim().is_empty() => Ok(text),
+        (_, WorkAction::Publish | WorkAction::Undo) => Ok(action.as_str().to_owned()),
+        (Some(_), WorkAction::Edit) => Err(Malformed::new(WHAT, "the instruction is empty")),
+        (None, WorkAction::Edit) => Err(Malformed::new(WHAT, "no instruction, text or content")),
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireWork {
@@ -250,6 +275,9 @@ struct WireWork {
     project_id: ProjectId,
     user_id: String,
     repo_url: Option<String>,
+    #[serde(default)]
+    action: WorkAction,
+    release: Option<u64>,
     #[serde(alias = "text", alias = "content")]
     instruction: Option<String>,
     branch: Option<String>,

@@ -131,9 +131,9 @@ async fn a_key_cannot_be_a_file_and_a_folder() {
     put("a/b").await.unwrap();
     assert_invalid(put("a/b/c").await, "a beginning of its key is a file");
     assert_invalid(put("a").await, "there are keys below it");
-    cloud.files.delete(&At::object("a/b")).await.unwrap();
+    cloud.files.delete(&At::object("a/b"), IfMatch::Any).await.unwrap();
     put("a").await.unwrap();
-    cloud.files.delete(&At::object("a")).await.unwrap();
+    cloud.files.delete(&At::object("a"), IfMatch::Any).await.unwrap();
     put("a/b").await.unwrap();
     assert_invalid(put(&"x".repeat(256)).await, "255 bytes");
 }
@@ -153,7 +153,7 @@ async fn links_are_not_followed() {
         assert!(cloud.files.get(&at).await.is_err(), "{key}");
         assert!(cloud.files.put(&at, "changed".into(), IfMatch::Any).await.is_err(), "{key}");
         assert!(cloud.files.copy(&at, &At::object("copy"), IfMatch::Any).await.is_err(), "{key}");
-        assert!(cloud.files.delete(&at).await.is_err(), "{key}");
+        assert!(cloud.files.delete(&at, IfMatch::Any).await.is_err(), "{key}");
     }
     assert_eq!(cloud.files.list(&Space::Site(site), "").await.unwrap(), ["index.html"]);
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);

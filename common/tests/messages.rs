@@ -4,6 +4,7 @@
 use common::domain::budget::Usage;
 use common::domain::claim::Epoch;
 use common::domain::ids::{CommandId, ProjectId, ProjectUser, SessionId, ThreadId, UserId, WorkerId};
+use common::domain::job::WorkAction;
 use common::domain::names::{ContentHash, attachment_key};
 use common::domain::outcome::JobOutcome;
 use common::domain::timestamp::Timestamp;
@@ -44,7 +45,11 @@ fn scott() -> UserId {
 
 #[test]
 fn a_work_is_written_and_read_in_its_golden_form() {
-    for text in [include_str!("golden/work.json"), include_str!("golden/work-minimal.json")] {
+    for text in [
+        include_str!("golden/work.json"),
+        include_str!("golden/work-minimal.json"),
+        include_str!("golden/work-undo.json"),
+    ] {
         let draft = WorkDraft::parse(text, "message-1", NOW).unwrap();
         assert_eq!(draft.user, UserRef::Id(scott()));
         let (thread, repo) = (draft.thread_id.clone().unwrap(), draft.repo_url.clone().unwrap());
@@ -69,6 +74,22 @@ fn a_whole_work_has_these_values() {
     assert_eq!(work.attachments, [expected]);
     assert_eq!(work.context.quoted.as_deref(), Some("> earlier words"));
     assert_eq!((work.branch_name(), work.task_token), ("thread-older".into(), Some("token-1".into())));
+}
+
+#[test]
+fn a_work_without_an_action_is_an_edit_and_only_an_edit_needs_an_instruction() {
+    let minimal = WorkDraft::parse(include_str!("golden/work-minimal.json"), "m", NOW).unwrap();
+    assert_eq!(minimal.action, WorkAction::Edit);
+    let parse = |rest: &str| {
+        WorkDraft::parse(&format!("{{\"projectId\":\"amelia\",\"userId\":\"scott\",{rest}}}"), "m", NOW)
+    };
+    let publish = parse("\"action\":\"publish\"").unwrap();
+    assert_eq!((publish.action, publish.instruction.as_str()), (WorkAction::Publish, "publish"));
+    for wrong in
+        ["\"action\":\"edit\"", "\"action\":\"edit\",\"text\":\" \"", "\"action\":\"delete\",\"text\":\"x\""]
+    {
+        assert!(parse(wrong).is_err(), "{wrong}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use common::domain::ids::{CommandId, EmailAddress, ProjectId, ProjectUser, SessionId, ThreadId};
+use common::domain::job::WorkAction;
 use common::domain::outcome::MailEnding;
 use common::domain::project::{Project, Sender};
 use common::domain::timestamp::Timestamp;
@@ -184,6 +185,8 @@ fn work(
         project_id: sender.project_id.clone(),
         user_id: sender.user_id.clone(),
         repo_url: project.repo_url.clone(),
+        action: WorkAction::Edit,
+        release: None,
         instruction: request.instruction.clone(),
         branch: None,
         attachments: Vec::new(),

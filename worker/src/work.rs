@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::cloud::queue::Delivery;
 use common::cloud::{CloudError, Result};
 use common::domain::ids::CommandId;
-use common::domain::job::{Job, MAX_ATTEMPTS};
+use common::domain::job::{Job, MAX_ATTEMPTS, WorkAction};
 use common::domain::names::SiteTarget;
 use common::domain::outcome::{JobOutcome, Retry};
 use common::domain::session::RunEnd;
@@ -81,7 +81,8 @@ impl Message<'_> {
         if row.project_key != *ours || row.thread_id != thread.thread_id {
             return self.bury(&format!("command {} belongs to other work", row.command_id)).await;
         }
-        let target = SiteTarget::Thread(work.project_id.clone(), thread.preview_key);
+        let preview = SiteTarget::Thread(work.project_id.clone(), thread.preview_key);
+        let target = job::live::target(work.action, &preview);
         if let Some(outcome) = row.outcome {
             tracing::info!(command.id = %work.command_id, %outcome, "this work has its outcome already; it is told once more");
             return self.report(work, &row, outcome, &target).await;
@@ -90,7 +91,7 @@ impl Message<'_> {
         if row.stop_requested.is_some() {
             return self.stopped(&mut journal, work, &target, Ending::default()).await;
         }
-        if work.repo_url.is_empty() {
+        if work.repo_url.is_empty() && work.action == WorkAction::Edit {
             let text = "Your site is not set up yet: nobody has told us where its source is.";
             return self
                 .end_badly(&mut journal, work, &target, JobOutcome::Refused, text, intake::NO_REPOSITORY)
@@ -102,7 +103,7 @@ impl Message<'_> {
             return self.end_badly(&mut journal, work, &target, JobOutcome::Failed, text, &reason).await;
         }
         let interrupted = interrupts::unfinished(&*me.cloud.store, work).await?;
-        let run = self.run(intake, interrupted, &row, &mut journal, &target).await;
+        let run = self.run(intake, interrupted, &row, &mut journal, preview).await;
         self.settle(journal, run, target).await
     }
 
@@ -126,7 +127,7 @@ impl Message<'_> {
         interrupted: Vec<Interrupted>,
         row: &Job,
         journal: &mut Journal,
-        target: &SiteTarget,
+        preview: SiteTarget,
     ) -> (Work, Run) {
         let me = &self.tenure.me;
         let stopper = Stopper::default();
@@ -151,7 +152,7 @@ impl Message<'_> {
             project: intake.project,
             interrupted,
             session,
-            target: target.clone(),
+            target: preview,
             settings: Arc::clone(&me.jobs),
             files: Arc::clone(&me.cloud.files),
             clock: me.cloud.clock.clone(),

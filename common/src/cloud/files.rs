@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::Result;
 use crate::domain::names::SiteTarget;
+use crate::domain::site::{cache_control, content_type};
 
 /// Which bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,6 +47,25 @@ impl std::fmt::Display for At {
     }
 }
 
+/// What a page is served with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Headers {
+    /// Its media type (RFC 9110, section 8.3).
+    pub content_type: String,
+    /// How long whoever has it may keep it (RFC 9111, section 5.2).
+    pub cache_control: String,
+}
+
+impl Headers {
+    /// What a write gives the file along: pages by their path, private objects nothing.
+    pub fn of(at: &At) -> Option<Self> {
+        matches!(at.space, Space::Site(_)).then(|| Self {
+            content_type: content_type(&at.key),
+            cache_control: cache_control(&at.key).to_owned(),
+        })
+    }
+}
+
 /// Identifies one content of one key; opaque.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Etag(pub String);
@@ -68,6 +88,8 @@ pub struct FileContent {
     pub bytes: Bytes,
     /// Which content this is.
     pub etag: Etag,
+    /// What it is served with; none for private objects.
+    pub headers: Option<Headers>,
 }
 
 /// Part of a file as it was read.
@@ -82,7 +104,8 @@ pub struct FilePart {
 }
 
 /// The door. A write is durable (synced, its folder too) when it returns, and a reader sees the old bytes or the new
-/// ones, never a mixture. Type and cache headers of pages follow from their path (`domain::site`).
+/// ones, never a mixture. A page is written and copied with the type and cache header of its own path ([`Headers::of`]),
+/// whatever those of a copy's source are.
 #[async_trait]
 pub trait Files: Send + Sync {
     /// Writes; [`super::CloudError::Conflict`] when the condition does not hold.
@@ -102,8 +125,9 @@ pub trait Files: Send + Sync {
     /// source, [`super::CloudError::Conflict`] when the condition does not hold for what is at `to`.
     async fn copy(&self, from: &At, to: &At, condition: IfMatch) -> Result<Etag>;
 
-    /// Deletes; fine when nothing is there.
-    async fn delete(&self, at: &At) -> Result<()>;
+    /// Deletes; fine when nothing is there, whatever the condition. [`super::CloudError::Conflict`] when something is there
+    /// that the condition does not allow.
+    async fn delete(&self, at: &At, condition: IfMatch) -> Result<()>;
 
     /// The keys below a prefix, in order.
     async fn list(&self, space: &Space, prefix: &str) -> Result<Vec<String>>;

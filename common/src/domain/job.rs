@@ -12,6 +12,36 @@ use super::timestamp::Timestamp;
 /// After this many failed attempts a work goes to the dead queue.
 pub const MAX_ATTEMPTS: u32 = 3;
 
+/// What a work asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkAction {
+    /// The site is changed as the instruction says.
+    #[default]
+    Edit,
+    /// The thread's preview becomes the live site, byte for byte; no agent, no build.
+    Publish,
+    /// The live site becomes what it was before it was last switched; no agent, no build.
+    Undo,
+}
+
+impl WorkAction {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Edit => "edit",
+            Self::Publish => "publish",
+            Self::Undo => "undo",
+        }
+    }
+}
+
+impl std::fmt::Display for WorkAction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Where a job is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -102,6 +132,9 @@ pub struct Job {
     /// Who gets the answer; absent for work sent by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_by: Option<EmailAddress>,
+    /// What it is to do.
+    #[serde(default)]
+    pub action: WorkAction,
     /// The new words of the mail.
     pub instruction: String,
     /// Where it is in its life.

@@ -222,10 +222,19 @@ impl SiteTarget {
 
     /// The manifest of what is published there.
     pub fn manifest_key(&self) -> String {
+        format!("{}/manifest.json", self.folder())
+    }
+
+    /// The manifest of an earlier release there.
+    pub fn release_manifest_key(&self, number: u64) -> String {
+        format!("{}/releases/{number:08}.json", self.folder())
+    }
+
+    fn folder(&self) -> String {
         match self {
-            Self::Live(project) => format!("sites/{project}.live/manifest.json"),
-            Self::Preview(project) => format!("sites/{project}.edit/manifest.json"),
-            Self::Thread(project, key) => format!("sites/{project}.{key}/manifest.json"),
+            Self::Live(project) => format!("sites/{project}.live"),
+            Self::Preview(project) => format!("sites/{project}.edit"),
+            Self::Thread(project, key) => format!("sites/{project}.{key}"),
         }
     }
 }
@@ -326,6 +335,11 @@ pub fn attachment_key(hash: &ContentHash) -> String {
 /// A published file by its content.
 pub fn release_key(project: &ProjectId, hash: &ContentHash) -> String {
     format!("releases/{project}/{hash}")
+}
+
+/// Below which all published files of a project lie.
+pub fn releases_prefix(project: &ProjectId) -> String {
+    format!("releases/{project}/")
 }
 
 /// What the agent said and did, line by line.

@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::claim::Epoch;
-use super::ids::CommandId;
+use super::ids::{CommandId, ThreadId, UserId};
+use super::job::WorkAction;
 use super::names::ContentHash;
 use super::timestamp::Timestamp;
+
+/// So many releases of a site are kept beside the present one, each of which can be put up again.
+pub const KEPT_RELEASES: usize = 20;
 
 /// One published file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,25 +33,70 @@ pub enum ManifestState {
     Published,
 }
 
+/// One version of a site as it was put up at a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// Counted from 1 at each target.
+    #[serde(default)]
+    pub number: u64,
+    /// The command that put it up.
+    pub command_id: CommandId,
+    /// The commit it was built from.
+    pub commit_id: String,
+    /// What the command asked for.
+    #[serde(default)]
+    pub action: WorkAction,
+    /// Whose preview it was; absent in manifests of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread_id: Option<ThreadId>,
+    /// Who asked for it; absent in manifests of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<UserId>,
+    /// The earlier release whose files these are, after an undo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restores: Option<u64>,
+    /// When it was published.
+    pub published_at: Timestamp,
+}
+
 /// What is published at a target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Manifest {
-    /// The command whose site this is.
-    pub command_id: CommandId,
-    /// The commit it was built from.
-    pub commit_id: String,
+    /// Which version this is.
+    #[serde(flatten)]
+    pub release: Release,
     /// The fence it was published under.
     pub epoch: Epoch,
     /// Whether every page is in place.
     pub state: ManifestState,
-    /// When it was published.
-    pub published_at: Timestamp,
+    /// The highest fence under which each user's claim has published here: several users share the live site.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fences: BTreeMap<UserId, Epoch>,
+    /// The releases before this one, newest first, at most [`KEPT_RELEASES`]; empty at a thread's preview.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Release>,
     /// Path (with '/', no leading '/') to content.
     pub files: BTreeMap<String, SiteFile>,
+    /// The etag of each page that is known to be in place.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub etags: BTreeMap<String, String>,
     /// Paths of the manifest before that are no longer there; deleted last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<String>,
+}
+
+impl Manifest {
+    /// Whether a newer owner of the same user's claim has published here.
+    pub fn outdates(&self, user: Option<&UserId>, epoch: Epoch) -> bool {
+        let known = match user.and_then(|user| self.fences.get(user)) {
+            Some(known) => *known,
+            None if self.fences.is_empty() => self.epoch,
+            None => return false,
+        };
+        known > epoch
+    }
 }
 
 /// The media type by the file's ending; UTF-8 for text (RFC 9110, section 8.3).
@@ -74,6 +123,25 @@ fn is_hashed_asset(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn manifest(fences: &[(&str, u64)], epoch: u64) -> Manifest {
+        let fence = |(user, epoch): &(&str, u64)| (user.parse().unwrap(), Epoch(*epoch));
+        serde_json::from_value(serde_json::json!({
+            "commandId": "c", "commitId": "", "epoch": epoch, "state": "published", "publishedAt": 0, "files": {},
+            "fences": fences.iter().map(fence).collect::<BTreeMap<UserId, Epoch>>()
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_fence_is_held_against_publications_of_the_same_user_only() {
+        let (scott, amelia) = ("scott".parse().unwrap(), "amelia".parse().unwrap());
+        let live = manifest(&[("scott", 7)], 7);
+        assert!(live.outdates(Some(&scott), Epoch(6)) && !live.outdates(Some(&scott), Epoch(7)));
+        assert!(!live.outdates(Some(&amelia), Epoch(1)), "another user has a claim of their own");
+        let old = manifest(&[], 7);
+        assert!(old.outdates(Some(&scott), Epoch(6)), "a manifest of before was one user's");
+    }
 
     #[test]
     fn pages_are_utf_8_html_and_asked_for_again() {

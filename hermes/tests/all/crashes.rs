@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use common::cloud::failing::{Calls, Fate, Operation, When};
+use common::cloud::files::IfMatch;
 use hermes::sweep::Sweeper;
 
 use crate::support::{World, mail, text};
@@ -93,7 +94,7 @@ async fn a_mail_whose_bytes_are_gone_is_not_tried_for_ever() {
     let (_, mails) = world.call("GET", "/v1/mails", None).await;
     let id = text(&mails["mails"][0], "mailId").to_owned();
     let raw = common::cloud::files::At::object(world.mail(&id).await.raw_key);
-    world.cloud().files.delete(&raw).await.unwrap();
+    world.cloud().files.delete(&raw, IfMatch::Any).await.unwrap();
     world.clock.advance(Duration::from_secs(11));
     Sweeper::new(world.app.clone()).finish_open_mails().await.unwrap();
     assert_eq!(world.mail(&id).await.ending, Some(common::domain::outcome::MailEnding::Failed));

@@ -1,5 +1,5 @@
-//! One job from work to ending: checkout, agent, commit, build, publish, push. The steps do not know each other; this
-//! is where their results are handed on. Nothing here knows who claimed what or which queue the work came from.
+//! One job from work to ending: checkout, agent, commit, build, publish, push; or a version of the site that is there
+//! already put up as the live one. The steps do not know each other; this is where their results are handed on. Nothing here knows who claimed what or which queue the work came from.
 
 pub mod agent;
 pub mod build;
@@ -8,6 +8,7 @@ pub mod commit;
 mod context;
 pub mod handover;
 pub mod journal;
+pub mod live;
 pub mod message;
 mod prompt;
 pub mod publish;
@@ -22,7 +23,7 @@ pub mod workspace;
 use std::time::Duration;
 
 use common::domain::budget::Usage;
-use common::domain::job::StepName;
+use common::domain::job::{StepName, WorkAction};
 use common::domain::outcome::JobOutcome;
 use common::domain::session::Left;
 use common::domain::timestamp::Timestamp;
@@ -76,7 +77,11 @@ const SAVE_LIMIT: Duration = Duration::from_secs(10);
 pub async fn run(context: &JobContext, journal: &mut Journal) -> Run {
     let begun = Instant::now();
     let mut ending = Ending::default();
-    let result = steps(context, journal, &mut ending).await;
+    let result = match context.work.action {
+        WorkAction::Edit => steps(context, journal, &mut ending).await,
+        WorkAction::Publish => live::publish(context, journal, &mut ending).await,
+        WorkAction::Undo => live::undo(context, journal, &mut ending).await,
+    };
     ending.usage.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     match result {
         Ok(outcome) => Run::Ended(outcome, Box::new(ending)),

@@ -1,6 +1,7 @@
 //! The built site at its target, by manifest: contents first (harmless), then the manifest on condition (here a stale
 //! worker fails), then the pages, then the removals. Whoever finds a half-done publication finishes it first.
 
+mod contents;
 mod switch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,42 +10,68 @@ use std::sync::Arc;
 use bytes::Bytes;
 use common::cloud::files::{At, Etag, Files, IfMatch};
 use common::cloud::{CloudError, Result as CloudResult};
-use common::domain::names::{self, ContentHash, SiteTarget};
+use common::domain::claim::Epoch;
+use common::domain::ids::UserId;
+use common::domain::names::SiteTarget;
 use common::domain::outcome::JobOutcome;
-use common::domain::site::{Manifest, ManifestState, SiteFile};
+use common::domain::site::{KEPT_RELEASES, Manifest, ManifestState, Release, SiteFile};
 use common::domain::timestamp::Timestamp;
 use tokio::task::JoinSet;
 
+pub(super) use self::contents::Contents;
+use self::contents::hash_all;
 use self::switch::Before;
 use super::handover::Site;
 use super::{Cut, Failure, JobContext, Trouble};
 
 /// So many files are on their way at once.
-const PARALLEL: usize = 16;
+const PARALLEL: usize = 32;
 /// So often the manifest may be written by somebody else in between.
 const MAX_CONFLICTS: usize = 5;
 
-/// Publishes the site; the time at which it was all in place.
+/// Publishes the site as the thread's preview; the time at which it was all in place.
 pub async fn publish(context: &JobContext, site: &Site, commit_id: &str) -> Result<Timestamp, Trouble> {
-    let publication = Publication { files: context.files.clone(), target: context.target.clone() };
+    let publication = Publication::of(context, context.target.clone());
     let contents = hash_all(site).await.map_err(failed)?;
-    let wanted = Manifest {
+    let wanted = Wanted {
+        release: release(context, commit_id),
+        files: contents.iter().map(|(path, (_, file))| (path.clone(), file.clone())).collect(),
+    };
+    let put = publication.put_up(&contents, |_| Choice::PutUp::<Release>(wanted.clone()));
+    unless_stopped(context, put).await?.map(|release| release.published_at).map_err(failure)
+}
+
+/// A release that this job's command makes.
+pub(super) fn release(context: &JobContext, commit_id: &str) -> Release {
+    Release {
+        number: 0,
         command_id: context.work.command_id.clone(),
         commit_id: commit_id.to_owned(),
-        epoch: context.epoch,
-        state: ManifestState::Publishing,
+        action: context.work.action,
+        thread_id: Some(context.work.thread_id.clone()),
+        user_id: Some(context.work.user_id.clone()),
+        restores: None,
         published_at: context.clock.now(),
-        files: contents.iter().map(|(path, (_, file))| (path.clone(), file.clone())).collect(),
-        removed: Vec::new(),
-    };
+    }
+}
+
+/// Runs to its end unless the job is cut off; what is half done is finished by whoever comes next.
+pub(super) async fn unless_stopped<T>(
+    context: &JobContext,
+    work: impl Future<Output = T>,
+) -> Result<T, Trouble> {
     tokio::select! {
-        published = publication.put_up(wanted, &contents) => published.map_err(|error| match error {
-            CloudError::FenceLost(_) => Trouble::Cut(Cut::FenceLost),
-            error => failed(error).into(),
-        }),
+        done = work => Ok(done),
         () = context.stopper.token().cancelled() => {
             Err(Trouble::Cut(context.stopper.stopped().unwrap_or(Cut::Stopped)))
         }
+    }
+}
+
+fn failure(error: CloudError) -> Trouble {
+    match error {
+        CloudError::FenceLost(_) => Trouble::Cut(Cut::FenceLost),
+        error => failed(error).into(),
     }
 }
 
@@ -53,26 +80,29 @@ fn failed(error: impl ToString) -> Failure {
     Failure::new(JobOutcome::PublishFailed, "publish-failed", text, error)
 }
 
-type Contents = BTreeMap<String, (std::path::PathBuf, SiteFile)>;
+/// What is to be put up.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    /// By whom and from what; it gets its number when it takes its place.
+    pub(super) release: Release,
+    /// Path to content.
+    pub(super) files: BTreeMap<String, SiteFile>,
+}
 
-async fn hash_all(site: &Site) -> Result<Contents, String> {
-    let files = site.files.clone();
-    let hashed = tokio::task::spawn_blocking(move || {
-        let hash = |(path, place): (String, std::path::PathBuf)| {
-            let bytes =
-                std::fs::read(&place).map_err(|error| format!("read {}: {error}", place.display()))?;
-            let file = SiteFile { sha256: ContentHash::of(&bytes), size_bytes: bytes.len() as u64 };
-            Ok((path, (place, file)))
-        };
-        files.into_iter().map(hash).collect()
-    });
-    hashed.await.unwrap_or_else(|error| Err(error.to_string()))
+/// What to do about the manifest that is in place.
+pub(super) enum Choice<L> {
+    /// Put this in its place.
+    PutUp(Wanted),
+    /// Put the files of this earlier release in its place.
+    Restore(u64, Release),
+    /// Leave it.
+    Leave(L),
 }
 
 /// What has to be done to get from one manifest to another.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Difference {
-    /// Pages to write: everything else first, documents last, so that no page names what is not there yet.
+    /// Pages to write.
     changed: Vec<String>,
     /// Pages to delete.
     removed: Vec<String>,
@@ -81,157 +111,223 @@ struct Difference {
 impl Difference {
     fn between(before: Option<&Manifest>, wanted: &BTreeMap<String, SiteFile>) -> Self {
         let old = |path: &String| before.and_then(|manifest| manifest.files.get(path));
-        let changed =
-            wanted.iter().filter(|(path, file)| old(path) != Some(file)).map(|(path, _)| path.clone());
+        let changed = wanted.iter().filter(|(path, file)| old(path) != Some(file)).map(|(path, _)| path);
         let kept = |path: &String| wanted.contains_key(path);
         let removed =
             before.into_iter().flat_map(|manifest| manifest.files.keys()).filter(|path| !kept(path));
-        Self { changed: assets_first(changed), removed: removed.cloned().collect() }
+        Self { changed: changed.cloned().collect(), removed: removed.cloned().collect() }
     }
 }
 
-fn assets_first(paths: impl IntoIterator<Item = String>) -> Vec<String> {
-    let (pages, mut all): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| is_page(path));
-    all.extend(pages);
-    all
-}
-
-fn is_page(path: &str) -> bool {
-    let ending = path.rsplit('.').next().unwrap_or_default();
-    ending.eq_ignore_ascii_case("html") || ending.eq_ignore_ascii_case("htm")
-}
-
+/// One target and the fence under which this job may write to it.
 #[derive(Clone)]
-struct Publication {
+pub(super) struct Publication {
     files: Arc<dyn Files>,
     target: SiteTarget,
+    user: UserId,
+    epoch: Epoch,
 }
 
 type Stored = (Manifest, Etag);
 
 impl Publication {
+    pub(super) fn of(context: &JobContext, target: SiteTarget) -> Self {
+        Self {
+            files: context.files.clone(),
+            target,
+            user: context.work.user_id.clone(),
+            epoch: context.epoch,
+        }
+    }
+
     fn manifest_at(&self) -> At {
         At::object(self.target.manifest_key())
     }
 
-    /// Publishes against whatever is in place; a stale worker fails here.
-    async fn put_up(&self, wanted: Manifest, contents: &Contents) -> CloudResult<Timestamp> {
+    /// Whether releases of before are kept, so that each can be put up again.
+    fn keeps_releases(&self) -> bool {
+        !matches!(self.target, SiteTarget::Thread(..))
+    }
+
+    /// Publishes what is chosen in view of what is in place; a stale worker fails here.
+    pub(super) async fn put_up<L>(
+        &self,
+        contents: &Contents,
+        choose: impl Fn(Option<&Manifest>) -> Choice<L>,
+    ) -> CloudResult<L>
+    where
+        L: From<Release>,
+    {
+        let mut begun = BTreeSet::new();
         for _ in 0..MAX_CONFLICTS {
             let before = match self.settled().await {
                 Err(CloudError::Conflict(_)) => continue,
                 settled => settled?,
             };
-            if before.as_ref().is_some_and(|(manifest, _)| manifest.epoch > wanted.epoch) {
-                return Err(CloudError::FenceLost(self.target.local_host()));
+            if let Some(stored) = &before {
+                self.mend(stored, std::mem::take(&mut begun)).await?;
+                if stored.0.outdates(Some(&self.user), self.epoch) {
+                    return Err(CloudError::FenceLost(self.target.local_host()));
+                }
             }
-            match self.replace(before, wanted.clone(), contents).await {
+            let wanted = match choose(before.as_ref().map(|(manifest, _)| manifest)) {
+                Choice::PutUp(wanted) => wanted,
+                Choice::Restore(number, release) => self.earlier(number, release).await?,
+                Choice::Leave(left) => return Ok(left),
+            };
+            match self.replace(before, wanted, contents, &mut begun).await {
                 Err(CloudError::Conflict(_)) => {}
-                result => return result,
+                result => return result.map(L::from),
             }
         }
         Err(CloudError::Throttled(format!("the manifest of {}", self.target.local_host())))
     }
 
     /// The manifest that is in place, after finishing a publication that was cut off.
-    async fn settled(&self) -> CloudResult<Option<Stored>> {
-        let Some(content) = self.files.get(&self.manifest_at()).await? else { return Ok(None) };
-        let manifest: Manifest = serde_json::from_slice(&content.bytes)
-            .map_err(|error| CloudError::Invalid(format!("{}: {error}", self.manifest_at())))?;
+    pub(super) async fn settled(&self) -> CloudResult<Option<Stored>> {
+        let Some((manifest, etag)) = self.read(&self.manifest_at()).await? else { return Ok(None) };
         if manifest.state == ManifestState::Published {
-            return Ok(Some((manifest, content.etag)));
+            return Ok(Some((manifest, etag)));
         }
         tracing::info!(site = self.target.local_host(), "a publication that was cut off is finished first");
-        let all = assets_first(manifest.files.keys().cloned());
-        self.switch(manifest, content.etag, &all, &Before::Unknown).await.map(Some)
+        self.switch(manifest, etag, &Before::Unknown).await.map(Some)
     }
 
-    /// Puts the wanted site in the place of the one before.
+    /// The files of an earlier release, as a new one.
+    async fn earlier(&self, number: u64, release: Release) -> CloudResult<Wanted> {
+        let at = At::object(self.target.release_manifest_key(number));
+        let gone = || CloudError::Invalid(format!("{at} is not there, although release {number} is kept"));
+        let (old, _) = self.read(&at).await?.ok_or_else(gone)?;
+        let release = Release {
+            commit_id: old.release.commit_id,
+            thread_id: old.release.thread_id,
+            restores: Some(number),
+            ..release
+        };
+        Ok(Wanted { release, files: old.files })
+    }
+
+    async fn read(&self, at: &At) -> CloudResult<Option<Stored>> {
+        let Some(content) = self.files.get(at).await? else { return Ok(None) };
+        let manifest = serde_json::from_slice(&content.bytes)
+            .map_err(|error| CloudError::Invalid(format!("{at}: {error}")))?;
+        Ok(Some((manifest, content.etag)))
+    }
+
+    /// Puts the wanted site in the place of the one before; `begun` gets the pages that were set about.
     async fn replace(
         &self,
         before: Option<Stored>,
-        mut wanted: Manifest,
+        wanted: Wanted,
         contents: &Contents,
-    ) -> CloudResult<Timestamp> {
-        let difference = Difference::between(before.as_ref().map(|(manifest, _)| manifest), &wanted.files);
-        self.store(&difference, contents).await?;
-        wanted.removed = difference.removed;
-        let (condition, before) = match before {
-            None => (IfMatch::Absent, Before::Known(BTreeMap::new())),
-            Some((manifest, etag)) => (IfMatch::Etag(etag), Before::Known(manifest.files)),
-        };
-        let etag = self.write(&wanted, condition).await?;
-        let published = self.switch(wanted, etag, &difference.changed, &before).await?;
+        begun: &mut BTreeSet<String>,
+    ) -> CloudResult<Release> {
+        let before =
+            before.map_or((None, IfMatch::Absent), |(manifest, etag)| (Some(manifest), IfMatch::Etag(etag)));
+        let (before, condition) = before;
+        let difference = Difference::between(before.as_ref(), &wanted.files);
+        self.store(&difference.changed, contents).await?;
+        if let Some(manifest) = before.as_ref().filter(|_| self.keeps_releases()) {
+            self.keep(manifest).await?;
+        }
+        let manifest = self.manifest(before.as_ref(), wanted, difference);
+        let etag = self.write(&self.manifest_at(), &manifest, condition).await?;
+        let changed = manifest.files.keys().filter(|path| !manifest.etags.contains_key(*path));
+        begun.extend(changed.chain(&manifest.removed).cloned());
+        let (published, _) = self.switch(manifest, etag, &Before::of(before.as_ref())).await?;
+        self.forget(published.release.number).await;
         tracing::info!(
             site = self.target.local_host(),
-            files = published.0.files.len(),
-            changed = difference.changed.len(),
+            release = published.release.number,
+            files = published.files.len(),
+            changed = begun.len(),
             "the site was published"
         );
-        Ok(published.0.published_at)
+        Ok(published.release)
     }
 
-    /// Stores changed contents under their hash; what is there already is not sent again.
-    async fn store(&self, difference: &Difference, contents: &Contents) -> CloudResult<()> {
-        let mut seen = BTreeSet::new();
-        let changed = difference.changed.iter().filter_map(|path| contents.get(path));
-        let new = changed.filter(|(_, file)| seen.insert(file.sha256.clone())).cloned().collect::<Vec<_>>();
-        each(new, |(place, file)| {
-            let this = self.clone();
-            async move {
-                let at = At::object(names::release_key(this.target.project(), &file.sha256));
-                if this.files.exists(&at).await? {
-                    return Ok(());
-                }
-                let bytes = tokio::fs::read(&place)
-                    .await
-                    .map_err(|error| CloudError::Invalid(format!("read {}: {error}", place.display())))?;
-                if ContentHash::of(&bytes) != file.sha256 {
-                    return Err(CloudError::Invalid(format!(
-                        "{} changed while it was published",
-                        place.display()
-                    )));
-                }
-                match this.files.put(&at, Bytes::from(bytes), IfMatch::Absent).await {
-                    Ok(_) | Err(CloudError::Conflict(_)) => Ok(()),
-                    Err(error) => Err(error),
-                }
+    /// The next manifest, in state `publishing`: pages that stay as they are have their etags, the others none.
+    fn manifest(&self, before: Option<&Manifest>, wanted: Wanted, difference: Difference) -> Manifest {
+        let mut next = Manifest {
+            release: Release { number: 1, ..wanted.release },
+            epoch: self.epoch,
+            state: ManifestState::Publishing,
+            fences: BTreeMap::new(),
+            earlier: Vec::new(),
+            files: wanted.files,
+            etags: BTreeMap::new(),
+            removed: difference.removed,
+        };
+        if let Some(before) = before {
+            next.release.number = before.release.number + 1;
+            next.fences.clone_from(&before.fences);
+            next.etags.clone_from(&before.etags);
+            next.etags.retain(|path, _| next.files.contains_key(path) && !difference.changed.contains(path));
+            if self.keeps_releases() {
+                let all = std::iter::once(&before.release).chain(&before.earlier);
+                next.earlier = all.take(KEPT_RELEASES).cloned().collect();
             }
-        })
-        .await
+        }
+        next.fences.insert(self.user.clone(), self.epoch);
+        next
     }
 
-    async fn write(&self, manifest: &Manifest, condition: IfMatch) -> CloudResult<Etag> {
-        let text = serde_json::to_vec(manifest)
-            .map_err(|error| CloudError::Invalid(format!("{}: {error}", self.manifest_at())))?;
-        self.files.put(&self.manifest_at(), Bytes::from(text), condition).await
+    /// Keeps a manifest that is about to be replaced; the same bytes whoever does it, so that a stale worker may.
+    async fn keep(&self, manifest: &Manifest) -> CloudResult<()> {
+        let bare = Manifest { earlier: Vec::new(), etags: BTreeMap::new(), ..manifest.clone() };
+        let at = At::object(self.target.release_manifest_key(manifest.release.number));
+        self.write(&at, &bare, IfMatch::Any).await.map(drop)
+    }
+
+    /// Removes the manifest that is one too many; one that stays does no harm.
+    async fn forget(&self, present: u64) {
+        let oldest = present.checked_sub(KEPT_RELEASES as u64 + 1).filter(|_| self.keeps_releases());
+        let Some(oldest) = oldest else { return };
+        let at = At::object(self.target.release_manifest_key(oldest));
+        if let Err(error) = self.files.delete(&at, IfMatch::Any).await {
+            tracing::warn!(%error, "the manifest of an old release could not be removed");
+        }
+    }
+
+    async fn write(&self, at: &At, manifest: &Manifest, condition: IfMatch) -> CloudResult<Etag> {
+        let text =
+            serde_json::to_vec(manifest).map_err(|error| CloudError::Invalid(format!("{at}: {error}")))?;
+        self.files.put(at, Bytes::from(text), condition).await
     }
 }
 
 /// Does it for each, several at a time; the first error ends it.
-async fn each<T, F>(items: Vec<T>, mut work: impl FnMut(T) -> F) -> CloudResult<()>
+async fn each<T, R, F>(items: Vec<T>, mut work: impl FnMut(T) -> F) -> CloudResult<Vec<R>>
 where
-    F: Future<Output = CloudResult<()>> + Send + 'static,
+    R: Send + 'static,
+    F: Future<Output = CloudResult<R>> + Send + 'static,
 {
     let mut running = JoinSet::new();
-    let settled = |done: Option<Result<CloudResult<()>, tokio::task::JoinError>>| match done {
-        Some(Ok(result)) => result,
-        Some(Err(error)) => Err(CloudError::unavailable("publish a file", error)),
-        None => Ok(()),
-    };
+    let mut results = Vec::with_capacity(items.len());
     for item in items {
         if running.len() >= PARALLEL {
-            settled(running.join_next().await)?;
+            results.extend(next(&mut running).await?);
         }
         running.spawn(work(item));
     }
     while !running.is_empty() {
-        settled(running.join_next().await)?;
+        results.extend(next(&mut running).await?);
     }
-    Ok(())
+    Ok(results)
+}
+
+async fn next<R: 'static>(running: &mut JoinSet<CloudResult<R>>) -> CloudResult<Option<R>> {
+    match running.join_next().await {
+        Some(Ok(result)) => result.map(Some),
+        Some(Err(error)) => Err(CloudError::unavailable("publish a file", error)),
+        None => Ok(None),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use common::domain::names::ContentHash;
+
     use super::*;
 
     fn files(list: &[(&str, &str)]) -> BTreeMap<String, SiteFile> {
@@ -241,22 +337,16 @@ mod tests {
     }
 
     fn manifest(list: &[(&str, &str)]) -> Manifest {
-        Manifest {
-            command_id: "c".parse().unwrap(),
-            commit_id: String::new(),
-            epoch: common::domain::claim::Epoch::default(),
-            state: ManifestState::Published,
-            published_at: Timestamp::default(),
-            files: files(list),
-            removed: Vec::new(),
-        }
+        let json = serde_json::json!({"commandId": "c", "commitId": "", "epoch": 1, "state": "published",
+            "publishedAt": 0, "files": files(list)});
+        serde_json::from_value(json).unwrap()
     }
 
     #[test]
-    fn the_first_publication_writes_everything_pages_last() {
+    fn the_first_publication_writes_everything() {
         let wanted = files(&[("a/index.html", "1"), ("index.html", "2"), ("z.css", "3")]);
         let difference = Difference::between(None, &wanted);
-        assert_eq!(difference.changed, ["z.css", "a/index.html", "index.html"]);
+        assert_eq!(difference.changed, ["a/index.html", "index.html", "z.css"]);
         assert_eq!(difference.removed, [""; 0]);
     }
 
@@ -265,7 +355,7 @@ mod tests {
         let before = manifest(&[("index.html", "1"), ("old.html", "1"), ("same.css", "1")]);
         let wanted = files(&[("index.html", "2"), ("new.js", "1"), ("same.css", "1")]);
         let difference = Difference::between(Some(&before), &wanted);
-        assert_eq!(difference.changed, ["new.js", "index.html"]);
+        assert_eq!(difference.changed, ["index.html", "new.js"]);
         assert_eq!(difference.removed, ["old.html"]);
     }
 

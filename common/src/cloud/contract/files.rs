@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Stage;
 use super::queues::{assert_invalid, assert_not_found};
 use crate::cloud::CloudError;
-use crate::cloud::files::{At, Etag, IfMatch, Space};
+use crate::cloud::files::{At, Etag, Headers, IfMatch, Space};
 use crate::domain::names::SiteTarget;
 
 impl Stage {
@@ -156,7 +156,7 @@ pub(super) async fn a_copy_replaces_on_its_etag(stage: Stage) {
     stage.write(&from, "newer").await;
     assert_conflict(stage.cloud.files.copy(&from, &to, IfMatch::Etag(old)).await);
     assert_eq!(stage.content(&to).await.unwrap(), "new");
-    stage.cloud.files.delete(&to).await.unwrap();
+    stage.cloud.files.delete(&to, IfMatch::Any).await.unwrap();
     assert_conflict(stage.cloud.files.copy(&from, &to, IfMatch::Etag(new)).await);
     assert_eq!(stage.content(&to).await, None);
 }
@@ -170,13 +170,50 @@ pub(super) async fn a_copy_of_nothing_is_not_found(stage: Stage) {
 pub(super) async fn a_deleted_file_is_gone(stage: Stage) {
     let at = stage.object("a/b");
     stage.write(&at, "x").await;
-    stage.cloud.files.delete(&at).await.unwrap();
+    stage.cloud.files.delete(&at, IfMatch::Any).await.unwrap();
     assert_eq!(stage.content(&at).await, None);
     assert_eq!(stage.cloud.files.list(&Space::Objects, &stage.id("case")).await.unwrap(), [""; 0]);
 }
 
 pub(super) async fn deleting_nothing_is_fine(stage: Stage) {
-    stage.cloud.files.delete(&stage.object("a/b")).await.unwrap();
+    stage.cloud.files.delete(&stage.object("a/b"), IfMatch::Any).await.unwrap();
+}
+
+pub(super) async fn deleting_nothing_is_fine_on_any_condition(stage: Stage) {
+    let etag = stage.write(&stage.object("other"), "x").await;
+    for condition in [IfMatch::Absent, IfMatch::Etag(etag)] {
+        stage.cloud.files.delete(&stage.object("nothing"), condition).await.unwrap();
+    }
+}
+
+pub(super) async fn a_file_is_deleted_on_its_etag(stage: Stage) {
+    let at = At::page(&stage.site(), "page.html");
+    let old = stage.write(&at, "old").await;
+    let new = stage.write(&at, "new").await;
+    for condition in [IfMatch::Etag(old), IfMatch::Absent] {
+        let refused = stage.cloud.files.delete(&at, condition).await;
+        assert!(matches!(refused, Err(CloudError::Conflict(_))), "{refused:?}");
+        assert_eq!(stage.content(&at).await.unwrap(), "new");
+    }
+    stage.cloud.files.delete(&at, IfMatch::Etag(new)).await.unwrap();
+    assert_eq!(stage.content(&at).await, None);
+}
+
+pub(super) async fn a_page_has_the_type_and_cache_header_of_its_path(stage: Stage) {
+    let blob = stage.object("blob");
+    stage.write(&blob, "x").await;
+    for path in ["index.html", "_astro/index.B1c2d3e4.css", "logo.svg", "feed.xml", "no-ending"] {
+        let (written, copied) =
+            (At::page(&stage.site(), path), At::page(&stage.site(), format!("copied/{path}")));
+        stage.write(&written, "x").await;
+        stage.cloud.files.copy(&blob, &copied, IfMatch::Any).await.unwrap();
+        for at in [written, copied] {
+            let found = stage.cloud.files.get(&at).await.unwrap().unwrap();
+            assert_eq!(found.headers, Headers::of(&at), "{at}");
+            assert!(found.headers.is_some(), "{at}");
+        }
+    }
+    assert_eq!(stage.cloud.files.get(&blob).await.unwrap().unwrap().headers, None);
 }
 
 pub(super) async fn a_list_is_in_order_below_its_prefix(stage: Stage) {
@@ -218,7 +255,7 @@ pub(super) async fn unclean_keys_are_invalid(stage: Stage) {
         assert_invalid(stage.cloud.files.exists(&at).await);
         assert_invalid(stage.cloud.files.copy(&at, &stage.object("a"), IfMatch::Any).await);
         assert_invalid(stage.cloud.files.copy(&stage.object("a"), &at, IfMatch::Any).await);
-        assert_invalid(stage.cloud.files.delete(&at).await);
+        assert_invalid(stage.cloud.files.delete(&at, IfMatch::Any).await);
     }
     for prefix in ["../", "a/../b", "/", "a//", "a\0"] {
         assert_invalid(stage.cloud.files.list(&Space::Objects, prefix).await);

@@ -143,8 +143,8 @@ impl Files for Around<dyn Files> {
         self.plan.around(Operation::CopyFile, self.door.copy(from, to, condition)).await
     }
 
-    async fn delete(&self, at: &At) -> Result<()> {
-        self.plan.around(Operation::DeleteFile, self.door.delete(at)).await
+    async fn delete(&self, at: &At, condition: IfMatch) -> Result<()> {
+        self.plan.around(Operation::DeleteFile, self.door.delete(at, condition)).await
     }
 
     async fn list(&self, space: &Space, prefix: &str) -> Result<Vec<String>> {

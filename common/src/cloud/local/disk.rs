@@ -2,7 +2,9 @@
 //! across processes; then its folder is synced.
 
 use std::collections::HashSet;
-use std::io::{self, ErrorKind};
+use std::fs::{File, Metadata};
+use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +15,7 @@ use super::durable::{self, Unfinished};
 use super::layout::Layout;
 use super::part;
 use super::paths::{self, Found};
-use crate::cloud::files::{At, Etag, FileContent, FilePart, IfMatch, Space};
+use crate::cloud::files::{At, Etag, FileContent, FilePart, Headers, IfMatch, Space};
 use crate::cloud::{CloudError, Result};
 
 /// How long another process may hold the lock of a key.
@@ -54,8 +56,9 @@ impl Disk {
         }
         let fresh = durable::write_unfinished(&self.layout.unfinished(), bytes)
             .map_err(|e| failed("writing", at, &e))?;
+        let about = std::fs::metadata(fresh.path()).map_err(|e| failed("writing", at, &e))?;
         self.place(at, &fresh, condition)?;
-        Ok(etag(bytes))
+        Ok(etag(bytes, &about))
     }
 
     /// A file that is there already. Whoever wrote it may not have come to the sync of its folder yet, and the caller
@@ -64,7 +67,7 @@ impl Disk {
         let path = self.path(at);
         let synced = self
             .make_folder(path.parent().unwrap_or(&path))
-            .and_then(|()| std::fs::File::open(&path)?.sync_all())
+            .and_then(|()| File::open(&path)?.sync_all())
             .and_then(|()| path.parent().map_or(Ok(()), durable::sync_folder));
         match synced {
             Ok(()) => CloudError::Conflict(at.to_string()),
@@ -138,9 +141,9 @@ impl Disk {
         synced.insert(folder.to_owned());
     }
 
-    fn lock(&self, at: &At) -> Result<std::fs::File> {
+    fn lock(&self, at: &At) -> Result<File> {
         let bucket = Sha256::digest(at.to_string().as_bytes())[0] % 64;
-        let locked = || -> io::Result<std::fs::File> {
+        let locked = || -> io::Result<File> {
             let file = durable::open_lock(&self.layout.locks().join(format!("files-{bucket:02}")))?;
             durable::lock_within(&file, LOCK)?;
             Ok(file)
@@ -153,8 +156,10 @@ impl Disk {
         if self.look("reading", at)? != Found::File {
             return Ok(None);
         }
-        match std::fs::read(self.path(at)) {
-            Ok(bytes) => Ok(Some(FileContent { etag: etag(&bytes), bytes: bytes.into() })),
+        match read(&self.path(at)) {
+            Ok((bytes, etag)) => {
+                Ok(Some(FileContent { etag, bytes: bytes.into(), headers: Headers::of(at) }))
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("reading", at, &error)),
         }
@@ -173,7 +178,7 @@ impl Disk {
     }
 
     fn etag_of(&self, at: &At) -> Result<Etag> {
-        std::fs::read(self.path(at)).map(|bytes| etag(&bytes)).map_err(|e| failed("reading", at, &e))
+        read(&self.path(at)).map(|(_, etag)| etag).map_err(|e| failed("reading", at, &e))
     }
 
     /// Copies a file if the condition holds for the place it goes to.
@@ -186,17 +191,21 @@ impl Disk {
             ErrorKind::NotFound => CloudError::NotFound(from.to_string()),
             _ => failed("copying", from, &error),
         })?;
-        let etag =
-            std::fs::read(fresh.path()).map(|bytes| etag(&bytes)).map_err(|e| failed("copying", from, &e))?;
+        let (_, etag) = read(fresh.path()).map_err(|e| failed("copying", from, &e))?;
         self.place(to, &fresh, condition)?;
         Ok(etag)
     }
 
-    /// Deletes a file; fine when there is none.
-    pub(super) fn delete(&self, at: &At) -> Result<()> {
+    /// Deletes a file if the condition holds; fine when there is none.
+    pub(super) fn delete(&self, at: &At, condition: &IfMatch) -> Result<()> {
         let _guard = self.lock(at)?;
         if self.look("deleting", at)? != Found::File {
             return Ok(());
+        }
+        match condition {
+            IfMatch::Any => {}
+            IfMatch::Etag(expected) if self.etag_of(at)? == *expected => {}
+            IfMatch::Etag(_) | IfMatch::Absent => return Err(CloudError::Conflict(at.to_string())),
         }
         let path = self.path(at);
         std::fs::remove_file(&path)
@@ -233,8 +242,20 @@ fn remove_empty(folder: &Path) -> io::Result<()> {
     std::fs::remove_dir(folder)
 }
 
-fn etag(bytes: &[u8]) -> Etag {
-    Etag(hex::encode(Sha256::digest(bytes)))
+fn read(path: &Path) -> io::Result<(Vec<u8>, Etag)> {
+    let mut file = File::open(path)?;
+    let about = file.metadata()?;
+    let mut bytes = Vec::with_capacity(usize::try_from(about.len()).unwrap_or_default());
+    file.read_to_end(&mut bytes)?;
+    let etag = etag(&bytes, &about);
+    Ok((bytes, etag))
+}
+
+/// Of the content and of the file: a file is never written in place, so the same bytes written again are another one.
+/// Whoever holds the etag of the first writing learns that there were others in between.
+fn etag(bytes: &[u8], about: &Metadata) -> Etag {
+    let hash = hex::encode(Sha256::digest(bytes));
+    Etag(format!("{hash}-{:x}-{:x}.{:x}", about.ino(), about.mtime(), about.mtime_nsec()))
 }
 
 fn below_a_file(at: &At) -> CloudError {

@@ -67,10 +67,10 @@ impl Files for LocalFiles {
         self.blocking("copying a file", move |disk| disk.copy(&from, &to, &condition)).await
     }
 
-    async fn delete(&self, at: &At) -> Result<()> {
+    async fn delete(&self, at: &At, condition: IfMatch) -> Result<()> {
         paths::check_key(at)?;
         let at = at.clone();
-        self.blocking("deleting a file", move |disk| disk.delete(&at)).await
+        self.blocking("deleting a file", move |disk| disk.delete(&at, &condition)).await
     }
 
     async fn list(&self, space: &Space, prefix: &str) -> Result<Vec<String>> {

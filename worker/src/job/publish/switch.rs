@@ -1,95 +1,135 @@
 //! From a written manifest to its pages. Every page is written on condition of what lay there before, and only while
-//! the manifest is still the one that was written: a worker that slept through a take-over changes nothing.
+//! the manifest is still the one that was written: a worker that slept through a take-over changes nothing, and where a
+//! store cannot tell bytes from the same bytes written again, it puts right what it changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use common::cloud::files::{At, Etag, IfMatch};
 use common::cloud::{CloudError, Result as CloudResult};
-use common::domain::names;
-use common::domain::site::{Manifest, ManifestState, SiteFile};
+use common::domain::site::{Manifest, ManifestState};
+use tokio::time::Instant;
 
-use super::{Publication, Stored, each, is_page};
+use super::{Publication, Stored, each};
 
 /// So often a page may turn out to be another than expected.
 const MAX_TRIES: usize = 4;
+/// A look at the manifest holds for so long, for pages whose etag was known before it.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// What is known about the pages that are in place.
 pub(super) enum Before {
-    /// These contents, and no others.
-    Known(BTreeMap<String, SiteFile>),
+    /// These and no others, with their etags as far as they are known.
+    Known(BTreeMap<String, Option<Etag>>),
     /// Some of the old ones and some of the new ones.
     Unknown,
 }
 
-/// One page to be written.
+impl Before {
+    /// The pages of a settled manifest.
+    pub(super) fn of(manifest: Option<&Manifest>) -> Self {
+        let pages = manifest.into_iter().flat_map(|manifest| {
+            let etag = |path| manifest.etags.get(path).cloned().map(Etag);
+            manifest.files.keys().map(move |path| (path.clone(), etag(path)))
+        });
+        Self::Known(pages.collect())
+    }
+
+    /// The condition under which a page is written; none where it has to be looked up.
+    fn condition(&self, path: &str) -> Option<IfMatch> {
+        match self {
+            Self::Known(pages) => match pages.get(path) {
+                Some(etag) => etag.clone().map(IfMatch::Etag),
+                None => Some(IfMatch::Absent),
+            },
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// The manifest that we go by, and when we last knew that it is in place.
+pub(super) struct Watch {
+    etag: Etag,
+    seen: Mutex<Instant>,
+}
+
+impl Watch {
+    fn new(etag: Etag) -> Self {
+        Self { etag, seen: Mutex::new(Instant::now()) }
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < FRESH
+    }
+
+    fn see(&self, asked: Instant) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+    }
+}
+
+/// One page to be written, or deleted.
 struct Turn {
-    from: At,
-    to: At,
+    /// Its content; none to delete it.
+    from: Option<At>,
+    path: String,
     /// The condition, where it need not be looked up.
     expected: Option<IfMatch>,
 }
 
 impl Publication {
-    /// Copies contents to pages, deletes what is gone and marks the manifest as published.
+    /// Copies contents to the pages that have no etag yet, deletes what is gone and marks the manifest as published.
     pub(super) async fn switch(
         &self,
         mut manifest: Manifest,
         etag: Etag,
-        paths: &[String],
         before: &Before,
     ) -> CloudResult<Stored> {
-        let (pages, assets): (Vec<_>, Vec<_>) = paths.iter().cloned().partition(|path| is_page(path));
-        for group in [assets, pages] {
-            let turns = group.into_iter().filter_map(|path| self.turn(&manifest, path, before));
-            each(turns.collect(), |turn| {
-                let (this, ours) = (self.clone(), etag.clone());
-                async move { this.write_page(turn, &ours).await }
-            })
-            .await?;
+        let ours = std::sync::Arc::new(Watch::new(etag.clone()));
+        let open = manifest.files.keys().filter(|path| !manifest.etags.contains_key(*path));
+        let (pages, assets): (Vec<_>, Vec<_>) = open.cloned().partition(|path| is_page(path));
+        for group in [assets, pages, std::mem::take(&mut manifest.removed)] {
+            let turns = group.into_iter().map(|path| self.turn(&manifest, path, before)).collect();
+            let written = each(turns, |turn| {
+                let (this, ours) = (self.clone(), ours.clone());
+                async move { this.take(turn, &ours).await }
+            });
+            manifest.etags.extend(written.await?.into_iter().flatten());
         }
-        each(std::mem::take(&mut manifest.removed), |path| {
-            let (this, ours) = (self.clone(), etag.clone());
-            async move {
-                this.still(&ours).await?;
-                this.files.delete(&At::page(&this.target, path)).await
-            }
-        })
-        .await?;
         manifest.state = ManifestState::Published;
-        let etag = self.write(&manifest, IfMatch::Etag(etag)).await?;
+        let etag = self.write(&self.manifest_at(), &manifest, IfMatch::Etag(etag)).await?;
         Ok((manifest, etag))
     }
 
-    fn turn(&self, manifest: &Manifest, path: String, before: &Before) -> Option<Turn> {
-        let file = manifest.files.get(&path)?;
-        let from = At::object(names::release_key(self.target.project(), &file.sha256));
-        let expected = match before {
-            // Right where an etag is the hash of the content; elsewhere the page is looked at after the conflict.
-            Before::Known(files) => Some(
-                files
-                    .get(&path)
-                    .map_or(IfMatch::Absent, |old| IfMatch::Etag(Etag(old.sha256.as_str().to_owned()))),
-            ),
-            Before::Unknown => None,
-        };
-        Some(Turn { from, to: At::page(&self.target, path), expected })
+    fn turn(&self, manifest: &Manifest, path: String, before: &Before) -> Turn {
+        let from = manifest.files.get(&path).map(|file| At::object(self.blob(&file.sha256)));
+        Turn { from, expected: before.condition(&path), path }
     }
 
-    /// The page is looked at first and the manifest second: whoever comes after that changes the page, too.
-    async fn write_page(&self, turn: Turn, ours: &Etag) -> CloudResult<()> {
+    /// A page that has to be looked up is looked at first and the manifest second: whoever comes after that changes the
+    /// page, too. The answer is the page's new etag.
+    async fn take(&self, turn: Turn, ours: &Watch) -> CloudResult<Option<(String, String)>> {
+        let to = At::page(&self.target, &turn.path);
         let mut expected = turn.expected;
         for _ in 0..MAX_TRIES {
             let condition = match expected.take() {
-                Some(condition) => condition,
-                None => self.present(&turn.to).await?,
+                Some(known) if ours.is_fresh() => known,
+                Some(known) => self.still(ours).await.map(|()| known)?,
+                None => {
+                    let present = self.present(&to).await?;
+                    self.still(ours).await.map(|()| present)?
+                }
             };
-            self.still(ours).await?;
-            match self.files.copy(&turn.from, &turn.to, condition).await {
+            let done = match &turn.from {
+                Some(from) => self.files.copy(from, &to, condition).await.map(Some),
+                None => self.files.delete(&to, condition).await.map(|()| None),
+            };
+            match done {
                 Err(CloudError::Conflict(_)) => {}
-                written => return written.map(drop),
+                done => return Ok(done?.map(|Etag(etag)| (turn.path, etag))),
             }
         }
-        Err(CloudError::Throttled(format!("{} is changed by somebody else all the time", turn.to)))
+        Err(CloudError::Throttled(format!("{to} is changed by somebody else all the time")))
     }
 
     async fn present(&self, at: &At) -> CloudResult<IfMatch> {
@@ -98,13 +138,39 @@ impl Publication {
     }
 
     /// Fails with a conflict when the manifest is no longer the one that we go by.
-    async fn still(&self, ours: &Etag) -> CloudResult<()> {
-        let at = self.manifest_at();
+    async fn still(&self, ours: &Watch) -> CloudResult<()> {
+        let (at, asked) = (self.manifest_at(), Instant::now());
         match self.files.get(&at).await? {
-            Some(content) if content.etag == *ours => Ok(()),
+            Some(content) if content.etag == ours.etag => {
+                ours.see(asked);
+                Ok(())
+            }
             _ => Err(CloudError::Conflict(at.to_string())),
         }
     }
+
+    /// Makes these pages what the manifest in place says: we may have written one after we were overtaken.
+    pub(super) async fn mend(&self, stored: &Stored, paths: BTreeSet<String>) -> CloudResult<()> {
+        let (manifest, etag) = stored;
+        let ours = Watch::new(etag.clone());
+        for path in paths {
+            let present = self.present(&At::page(&self.target, &path)).await?;
+            let right = match manifest.etags.get(&path) {
+                Some(etag) => present == IfMatch::Etag(Etag(etag.clone())),
+                None => !manifest.files.contains_key(&path) && present == IfMatch::Absent,
+            };
+            if !right {
+                tracing::warn!(path, site = self.target.local_host(), "a page is put right again");
+                self.take(self.turn(manifest, path, &Before::Unknown), &ours).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_page(path: &str) -> bool {
+    let ending = path.rsplit('.').next().unwrap_or_default();
+    ending.eq_ignore_ascii_case("html") || ending.eq_ignore_ascii_case("htm")
 }
 
 #[cfg(test)]

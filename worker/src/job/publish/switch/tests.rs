@@ -1,6 +1,7 @@
 //! A stale publication against a newer one, on real files.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,24 +9,27 @@ use bytes::Bytes;
 use common::clock::Clock;
 use common::cloud::files::{FileContent, FilePart, Files, Space};
 use common::domain::claim::Epoch;
+use common::domain::job::WorkAction;
 use common::domain::names::{ContentHash, SiteTarget};
+use common::domain::site::{Release, SiteFile};
 use common::domain::timestamp::Timestamp;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::job::publish::Contents;
+use crate::job::publish::{Choice, Contents, Wanted};
 
-/// Stops before a call on one page until it is told to go on.
+/// Stops once, before a call on one page, until it is told to go on.
 struct Pausing {
     files: Arc<dyn Files>,
     page: &'static str,
+    paused: AtomicBool,
     reached: Arc<Notify>,
     go: Arc<Notify>,
 }
 
 impl Pausing {
     async fn pause(&self, at: &At) {
-        if at.key == self.page {
+        if at.key == self.page && !self.paused.swap(true, Ordering::SeqCst) {
             self.reached.notify_one();
             self.go.notified().await;
         }
@@ -50,11 +54,64 @@ impl Files for Pausing {
         self.pause(to).await;
         self.files.copy(from, to, condition).await
     }
-    async fn delete(&self, at: &At) -> CloudResult<()> {
-        self.files.delete(at).await
+    async fn delete(&self, at: &At, condition: IfMatch) -> CloudResult<()> {
+        self.pause(at).await;
+        self.files.delete(at, condition).await
     }
     async fn list(&self, space: &Space, prefix: &str) -> CloudResult<Vec<String>> {
         self.files.list(space, prefix).await
+    }
+}
+
+/// A store whose etags tell contents apart, but not the same bytes written again: as S3 has it.
+struct ByContent(Arc<dyn Files>);
+
+fn by_content(bytes: &Bytes) -> Etag {
+    Etag(ContentHash::of(bytes).as_str().to_owned())
+}
+
+impl ByContent {
+    /// The condition as the store below states it.
+    async fn below(&self, at: &At, condition: IfMatch) -> CloudResult<IfMatch> {
+        let IfMatch::Etag(wanted) = condition else { return Ok(condition) };
+        let found = self.0.get(at).await?.filter(|content| by_content(&content.bytes) == wanted);
+        Ok(IfMatch::Etag(found.map_or(Etag("another".into()), |content| content.etag)))
+    }
+
+    async fn above(&self, at: &At) -> CloudResult<Etag> {
+        let content = self.0.get(at).await?;
+        Ok(content.map_or(Etag(String::new()), |content| by_content(&content.bytes)))
+    }
+}
+
+#[async_trait]
+impl Files for ByContent {
+    async fn put(&self, at: &At, bytes: Bytes, condition: IfMatch) -> CloudResult<Etag> {
+        let condition = self.below(at, condition).await?;
+        let etag = by_content(&bytes);
+        self.0.put(at, bytes, condition).await.map(|_| etag)
+    }
+    async fn get(&self, at: &At) -> CloudResult<Option<FileContent>> {
+        let found = self.0.get(at).await?;
+        Ok(found.map(|content| FileContent { etag: by_content(&content.bytes), ..content }))
+    }
+    async fn read_range(&self, at: &At, offset: u64, len: usize) -> CloudResult<Option<FilePart>> {
+        self.0.read_range(at, offset, len).await
+    }
+    async fn exists(&self, at: &At) -> CloudResult<bool> {
+        self.0.exists(at).await
+    }
+    async fn copy(&self, from: &At, to: &At, condition: IfMatch) -> CloudResult<Etag> {
+        let condition = self.below(to, condition).await?;
+        self.0.copy(from, to, condition).await?;
+        self.above(to).await
+    }
+    async fn delete(&self, at: &At, condition: IfMatch) -> CloudResult<()> {
+        let condition = self.below(at, condition).await?;
+        self.0.delete(at, condition).await
+    }
+    async fn list(&self, space: &Space, prefix: &str) -> CloudResult<Vec<String>> {
+        self.0.list(space, prefix).await
     }
 }
 
@@ -66,17 +123,26 @@ struct Stand {
 
 impl Stand {
     fn new() -> Self {
+        Self::over(|files| files)
+    }
+
+    fn over(wrap: impl FnOnce(Arc<dyn Files>) -> Arc<dyn Files>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let prefix = "webordinary".parse().unwrap();
         let cloud = common::cloud::local::open(&dir.path().join("data"), prefix, Clock::System).unwrap();
-        Self { files: cloud.files, target: SiteTarget::Live("bakery".parse().unwrap()), dir }
+        Self { files: wrap(cloud.files), target: SiteTarget::Live("bakery".parse().unwrap()), dir }
     }
 
-    fn publication(&self) -> Publication {
-        Publication { files: self.files.clone(), target: self.target.clone() }
+    fn publication(&self, epoch: u64, files: Arc<dyn Files>) -> Publication {
+        Publication {
+            files,
+            target: self.target.clone(),
+            user: "amelia".parse().unwrap(),
+            epoch: Epoch(epoch),
+        }
     }
 
-    fn site(&self, epoch: u64, pages: &[(&str, &str)]) -> (Manifest, Contents) {
+    fn site(&self, epoch: u64, pages: &[(&str, &str)]) -> (Wanted, Contents) {
         let content = |(path, text): &(&str, &str)| {
             let sha256 = ContentHash::of(text.as_bytes());
             let place = self.dir.path().join(sha256.as_str());
@@ -84,21 +150,23 @@ impl Stand {
             ((*path).to_owned(), (place, SiteFile { sha256, size_bytes: text.len() as u64 }))
         };
         let contents: Contents = pages.iter().map(content).collect();
-        let manifest = Manifest {
+        let release = Release {
+            number: 0,
             command_id: format!("c-{epoch}").parse().unwrap(),
             commit_id: String::new(),
-            epoch: Epoch(epoch),
-            state: ManifestState::Publishing,
+            action: WorkAction::Publish,
+            thread_id: None,
+            user_id: None,
+            restores: None,
             published_at: Timestamp::default(),
-            files: contents.iter().map(|(path, (_, file))| (path.clone(), file.clone())).collect(),
-            removed: Vec::new(),
         };
-        (manifest, contents)
+        let files = contents.iter().map(|(path, (_, file))| (path.clone(), file.clone())).collect();
+        (Wanted { release, files }, contents)
     }
 
     async fn put_up(&self, epoch: u64, pages: &[(&str, &str)]) {
-        let (manifest, contents) = self.site(epoch, pages);
-        self.publication().put_up(manifest, &contents).await.unwrap();
+        let site = self.site(epoch, pages);
+        put_up(&self.publication(epoch, self.files.clone()), site).await.unwrap();
     }
 
     async fn page(&self, path: &str) -> Option<String> {
@@ -107,15 +175,33 @@ impl Stand {
     }
 }
 
+async fn put_up(publication: &Publication, (wanted, contents): (Wanted, Contents)) -> CloudResult<Release> {
+    publication.put_up(&contents, |_| Choice::PutUp::<Release>(wanted.clone())).await
+}
+
 /// A publication of these pages stops before `page`, a newer one is made, the first goes on.
 async fn overtaken(page: &'static str, stale: &[(&str, &str)], newer: &[(&str, &str)]) -> Stand {
-    let stand = Stand::new();
+    overtaken_on(Stand::new(), page, stale, newer).await
+}
+
+async fn overtaken_on(
+    stand: Stand,
+    page: &'static str,
+    stale: &[(&str, &str)],
+    newer: &[(&str, &str)],
+) -> Stand {
     stand.put_up(1, &[("a.css", "old"), ("index.html", "old"), ("gone.html", "old")]).await;
     let (reached, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let paused = Pausing { files: stand.files.clone(), page, reached: reached.clone(), go: go.clone() };
-    let publication = Publication { files: Arc::new(paused), target: stand.target.clone() };
-    let (manifest, contents) = stand.site(1, stale);
-    let stale = tokio::spawn(async move { publication.put_up(manifest, &contents).await });
+    let paused = Pausing {
+        files: stand.files.clone(),
+        page,
+        paused: AtomicBool::new(false),
+        reached: reached.clone(),
+        go: go.clone(),
+    };
+    let publication = stand.publication(1, Arc::new(paused));
+    let site = stand.site(1, stale);
+    let stale = tokio::spawn(async move { put_up(&publication, site).await });
     tokio::time::timeout(Duration::from_secs(20), reached.notified()).await.unwrap();
     stand.put_up(2, newer).await;
     go.notify_one();
@@ -143,6 +229,21 @@ async fn a_stale_publication_neither_brings_back_nor_deletes_pages_of_a_newer_on
     let stand = overtaken("index.html", &stale, &[("a.css", "new"), ("gone.html", "new")]).await;
     assert_eq!(stand.page("gone.html").await.as_deref(), Some("new"));
     assert_eq!((stand.page("index.html").await, stand.page("back.html").await), (None, None));
+}
+
+/// Both ways in which the very same bytes can lie where they lay: the newer site has them, or it has put them back.
+#[tokio::test]
+async fn a_stale_publication_leaves_no_page_of_its_own_where_the_same_bytes_were_put_back() {
+    let stale = [("a.css", "stale"), ("index.html", "stale")];
+    let newer = [("a.css", "old"), ("index.html", "old"), ("gone.html", "old")];
+    for page in ["a.css", "index.html", "gone.html"] {
+        for stand in [Stand::new(), Stand::over(|files| Arc::new(ByContent(files)))] {
+            let stand = overtaken_on(stand, page, &stale, &newer).await;
+            for (path, text) in newer {
+                assert_eq!(stand.page(path).await.as_deref(), Some(text), "{path}, stopped before {page}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

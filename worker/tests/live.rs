@@ -1,0 +1,174 @@
+//! The live site: put up from a preview, taken back, and put up again, byte for byte; by a worker that has no agent and
+//! for a project that cannot be built any more.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use common::cloud::files::{At, Headers, Space};
+use common::domain::ids::ProjectUser;
+use common::domain::names::SiteTarget;
+use common::domain::outcome::JobOutcome;
+use common::domain::site::Manifest;
+use common::messages::JobResult;
+use serde_json::json;
+use support::{World, work};
+
+const KEY: &str = "bakery#amelia";
+
+/// Every object of a site: its bytes and what it is served with.
+type Pages = BTreeMap<String, (Bytes, Option<Headers>)>;
+
+async fn pages(world: &World, target: &SiteTarget) -> Pages {
+    let mut pages = Pages::new();
+    for path in world.cloud.files.list(&Space::Site(target.clone()), "").await.unwrap() {
+        let content = world.cloud.files.get(&At::page(target, path.clone())).await.unwrap().unwrap();
+        pages.insert(path, (content.bytes, content.headers));
+    }
+    pages
+}
+
+fn live() -> SiteTarget {
+    SiteTarget::Live("bakery".parse().unwrap())
+}
+
+fn shown(result: &JobResult) -> SiteTarget {
+    SiteTarget::from_local_host(result.s3_bucket.as_ref().expect("it was published")).unwrap()
+}
+
+async fn manifest(world: &World) -> Manifest {
+    let content = world.cloud.files.get(&At::object(live().manifest_key())).await.unwrap().unwrap();
+    serde_json::from_slice(&content.bytes).unwrap()
+}
+
+async fn act(world: &World, command: &str, action: &str, thread: &str) -> JobResult {
+    act_as(world, "amelia", command, &json!({"action": action, "threadId": thread})).await
+}
+
+async fn act_as(world: &World, user: &str, command: &str, more: &serde_json::Value) -> JobResult {
+    let mut body =
+        json!({"type": "work", "version": 1, "commandId": command, "projectId": "bakery", "userId": user});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    world.order(&format!("bakery#{user}"), body).await;
+    let result = world.result().await;
+    assert_eq!(result.command_id.as_str(), command);
+    result
+}
+
+/// Two conversations, each with a preview, and then a worker that can neither edit nor build.
+async fn two_previews(world: &World) -> (Pages, Pages, support::Running) {
+    let remote = world.bakery().await;
+    let worker = world.worker(&[]);
+    world.order(KEY, work("c-1", "aaaaaa1", "change \"7 to 18\" to \"8 to 20\"")).await;
+    let first = world.result().await;
+    world.order(KEY, work("c-2", "bbbbbb2", "add a page about rye")).await;
+    let second = world.result().await;
+    worker.stop().await;
+    world.project_built_by("bakery", &remote, &["false"]).await;
+    let worker = world.worker_with_agent("false", &[]);
+    let both = (pages(world, &shown(&first)).await, pages(world, &shown(&second)).await);
+    assert_ne!(both.0, both.1);
+    (both.0, both.1, worker)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s77_publish_undo_undo_switches_the_live_site_back_and_forth_byte_for_byte() {
+    let world = World::new();
+    let (first, second, worker) = two_previews(&world).await;
+    assert_eq!(pages(&world, &live()).await, Pages::new());
+
+    let published = act(&world, "c-3", "publish", "aaaaaa1").await;
+    assert_eq!(published.outcome, JobOutcome::Changed, "{published:?}");
+    assert_eq!(shown(&published), live());
+    assert_eq!(pages(&world, &live()).await, first);
+    assert_eq!(act(&world, "c-4", "publish", "bbbbbb2").await.outcome, JobOutcome::Changed);
+    assert_eq!(pages(&world, &live()).await, second);
+    for (command, expected) in [("c-5", &first), ("c-6", &second), ("c-7", &first)] {
+        let undone = act(&world, command, "undo", "bbbbbb2").await;
+        assert_eq!(undone.outcome, JobOutcome::Changed, "{undone:?}");
+        assert_eq!(pages(&world, &live()).await, *expected, "{command}");
+    }
+
+    let job = world.job("c-5").await.unwrap();
+    let steps: Vec<_> = job.steps.iter().map(|step| step.name.as_str()).collect();
+    assert_eq!((steps, job.transcript_key, job.usage.turns), (vec!["publish"], None, 0));
+    let manifest = manifest(&world).await;
+    assert_eq!((manifest.release.number, manifest.release.restores), (5, Some(3)));
+    let numbers: Vec<_> = manifest.earlier.iter().map(|release| release.number).collect();
+    assert_eq!(numbers, [4, 3, 2, 1]);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_kept_release_can_be_named_and_what_is_none_is_said() {
+    let world = World::new();
+    let (first, second, worker) = two_previews(&world).await;
+    let nothing = act(&world, "c-3", "undo", "aaaaaa1").await;
+    assert_eq!((nothing.outcome, nothing.s3_bucket), (JobOutcome::Answered, None));
+    assert!(nothing.summary.contains("no earlier version"), "{}", nothing.summary);
+    let unknown = act(&world, "c-4", "publish", "cccccc3").await;
+    assert_eq!(unknown.outcome, JobOutcome::Answered);
+    assert!(unknown.summary.contains("no preview"), "{}", unknown.summary);
+
+    act(&world, "c-5", "publish", "aaaaaa1").await;
+    let again = act(&world, "c-6", "publish", "aaaaaa1").await;
+    assert!(again.outcome == JobOutcome::Answered && again.summary.contains("already"), "{again:?}");
+    act(&world, "c-7", "publish", "bbbbbb2").await;
+    act(&world, "c-8", "undo", "bbbbbb2").await;
+    let named = json!({"action": "undo", "threadId": "bbbbbb2", "release": 2});
+    assert_eq!(act_as(&world, "amelia", "c-9", &named).await.outcome, JobOutcome::Changed);
+    assert_eq!(pages(&world, &live()).await, second);
+    let named = json!({"action": "undo", "threadId": "bbbbbb2", "release": 77});
+    assert!(act_as(&world, "amelia", "c-10", &named).await.summary.contains("77"));
+    assert_eq!(pages(&world, &live()).await, second);
+    assert_ne!(first, second);
+    worker.stop().await;
+}
+
+/// The same command again, after its switch but before its end was written down: an undo must not undo itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_switched_the_site_before_its_worker_died_does_not_switch_it_again() {
+    let world = World::new();
+    let (first, _, worker) = two_previews(&world).await;
+    act(&world, "c-3", "publish", "aaaaaa1").await;
+    act(&world, "c-4", "publish", "bbbbbb2").await;
+    act(&world, "c-5", "undo", "bbbbbb2").await;
+    for (command, thread, action) in [("c-5", "bbbbbb2", "undo"), ("c-4", "bbbbbb2", "publish")] {
+        let id = common::domain::ids::CommandId::parse(command).unwrap();
+        let forget = |job: &mut common::domain::job::Job| {
+            job.outcome = None;
+            std::ops::ControlFlow::Continue(())
+        };
+        world.cloud.store.update(&id, forget).await.unwrap();
+        assert_eq!(act(&world, command, action, thread).await.outcome, JobOutcome::Changed);
+        assert_eq!(pages(&world, &live()).await, first, "{command}");
+    }
+    assert_eq!(manifest(&world).await.release.number, 3);
+    worker.stop().await;
+}
+
+/// Claims are counted per project and user; the live site is shared by all users of a project.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_of_one_project_publish_in_turn_whatever_the_epochs_of_their_claims() {
+    let world = World::new();
+    let (_, second, worker) = two_previews(&world).await;
+    act(&world, "c-3", "publish", "aaaaaa1").await;
+    worker.stop().await;
+    let key = ProjectUser::parse("bakery#bob").unwrap();
+    assert!(world.cloud.claims.get(&key).await.unwrap().is_none());
+    let worker = world.worker(&[]);
+    world.project("bakery", &support::Remote { path: world.path("bakery.git") }).await;
+    let edit = json!({"threadId": "dddddd4", "instruction": "add a page about spelt"});
+    let edited = act_as(&world, "bob", "d-1", &edit).await;
+    let published = act_as(&world, "bob", "d-2", &json!({"action": "publish", "threadId": "dddddd4"})).await;
+    assert_eq!(published.outcome, JobOutcome::Changed, "{published:?}");
+    assert_eq!(pages(&world, &live()).await, pages(&world, &shown(&edited)).await);
+    act(&world, "c-4", "publish", "bbbbbb2").await;
+    assert_eq!(pages(&world, &live()).await, second);
+    let fences = manifest(&world).await.fences;
+    assert_eq!(fences.len(), 2, "{fences:?}");
+    worker.stop().await;
+}
