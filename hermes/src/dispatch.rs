@@ -44,7 +44,19 @@ pub async fn dispatch(app: &App, routed: &Routed, mail: &MailRecord, trace: &mut
     let queue = Queue::Input(work.project_user());
     app.cloud.queues.send(&queue, fifo(work)).await?;
     trace.note(Stage::Dispatch, format!("sent to {queue}"));
-    announce_or_interrupt(app, work, &mail.mail_id, trace).await
+    if let Handed::Announced = announce_or_interrupt(&app.cloud, work, Some(&mail.mail_id), trace).await? {
+        app.announced.first(&work.project_user());
+    }
+    Ok(())
+}
+
+/// Hands over work that no mail ordered, on a conversation that is there.
+pub async fn order(cloud: &Cloud, work: &Work) -> Result<Job> {
+    let job = work.to_job(cloud.clock.now());
+    insert(&*cloud.store, &job).await?;
+    cloud.queues.send(&Queue::Input(work.project_user()), fifo(work)).await?;
+    announce_or_interrupt(cloud, work, None, &mut Trace::default()).await?;
+    Ok(job)
 }
 
 fn fifo(work: &Work) -> Outgoing {
@@ -125,10 +137,23 @@ async fn insert<T: Record>(store: &dyn Store, row: &T) -> Result<bool> {
     }
 }
 
+/// Who learns that work was sent.
+enum Handed {
+    /// The live owner of its key, who receives from its queue.
+    Owned,
+    /// Whoever looks at the unclaimed queue.
+    Announced,
+}
+
 /// Nobody alive owns it: it is announced. Somebody does: what they are doing may have to make way. A claim that cannot be
 /// read is announced: one announcement too many does no harm, one too few strands the work.
-async fn announce_or_interrupt(app: &App, work: &Work, mail: &MailId, trace: &mut Trace) -> Result<()> {
-    let (cloud, key) = (&app.cloud, work.project_user());
+async fn announce_or_interrupt(
+    cloud: &Cloud,
+    work: &Work,
+    mail: Option<&MailId>,
+    trace: &mut Trace,
+) -> Result<Handed> {
+    let key = work.project_user();
     let claim = cloud.claims.get(&key).await;
     let reason = match &claim {
         Ok(claim) => unowned(claim.as_ref(), cloud.clock.now()),
@@ -142,12 +167,11 @@ async fn announce_or_interrupt(app: &App, work: &Work, mail: &MailId, trace: &mu
         if let Ok(Some(claim)) = &claim {
             interrupt(cloud, claim, work, trace).await;
         }
-        return Ok(());
+        return Ok(Handed::Owned);
     };
-    announce(cloud, &key, Some(&work.thread_id), Some(mail)).await?;
-    app.announced.first(&key);
+    announce(cloud, &key, Some(&work.thread_id), mail).await?;
     trace.note(Stage::Dispatch, format!("announced: {reason}"));
-    Ok(())
+    Ok(Handed::Announced)
 }
 
 /// Asks the owner of the claim to let this work go first. When that does not succeed it waits its turn.

@@ -3,13 +3,16 @@
 use clap::{Args, Subcommand};
 use common::cloud::Cloud;
 use common::domain::budget::Limits;
-use common::domain::ids::ProjectId;
+use common::domain::ids::{ProjectId, ThreadId};
+use common::domain::job::Job;
 use common::domain::project::{Build, Preempt};
 use common::domain::repo_url::RepoRules;
+use common::domain::site::Release;
 
 use super::{Output, Result, word};
 use crate::operations::Written;
 use crate::operations::projects::{self, ProjectSettings};
+use crate::operations::releases;
 
 /// What to do with projects.
 #[derive(Debug, Subcommand)]
@@ -29,6 +32,27 @@ pub enum ProjectCommand {
     Show {
         /// The project's id.
         project: ProjectId,
+    },
+    /// The versions of the live site that can be put up again, the present one first.
+    Releases {
+        /// The project's id.
+        project: ProjectId,
+    },
+    /// Make the preview of a conversation the live site, byte for byte.
+    Publish {
+        /// The project's id.
+        project: ProjectId,
+        /// The conversation, as `hermes jobs show` names it.
+        #[arg(long, value_name = "ID")]
+        thread: ThreadId,
+    },
+    /// Make the live site what it was before it was last switched; once more goes forth again.
+    Undo {
+        /// The project's id.
+        project: ProjectId,
+        /// Which release to put up again [default: the one before the present one]
+        #[arg(long, value_name = "NUMBER")]
+        release: Option<u64>,
     },
     /// Take a project off the list. Its repository, its sites and its history stay.
     Remove {
@@ -81,6 +105,15 @@ pub(super) async fn run(
             let found = projects::get(cloud, project).await?;
             Ok(out.json(&found)?)
         }
+        ProjectCommand::Releases { project } => list_releases(cloud, project, out).await,
+        ProjectCommand::Publish { project, thread } => {
+            let job = releases::publish(cloud, project, thread).await?;
+            Ok(out.say(&job, || ordered(&job))?)
+        }
+        ProjectCommand::Undo { project, release } => {
+            let job = releases::undo(cloud, project, *release).await?;
+            Ok(out.say(&job, || ordered(&job))?)
+        }
         ProjectCommand::Remove { project } => {
             projects::remove(cloud, project).await?;
             Ok(out.say(&serde_json::json!({"removed": project}), || {
@@ -107,6 +140,25 @@ async fn add(cloud: &Cloud, rules: &RepoRules, arguments: &AddArguments, out: &O
         Written::Replaced => format!("project {id} has these settings now"),
     };
     Ok(out.say(&project, sentence)?)
+}
+
+fn ordered(job: &Job) -> String {
+    format!("{} was ordered\nnext: hermes jobs show {}", job.action, job.command_id)
+}
+
+async fn list_releases(cloud: &Cloud, project: &ProjectId, out: &Output) -> Result<()> {
+    let listed = releases::list(cloud, project).await?;
+    let row = |release: &Release| {
+        vec![
+            release.number.to_string(),
+            release.published_at.to_string(),
+            release.restores.map_or_else(|| release.action.to_string(), |of| format!("undo, to {of}")),
+            release.thread_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+            release.commit_id.clone(),
+        ]
+    };
+    let head = ["release", "published", "by", "conversation", "commit"];
+    Ok(out.list(&listed, &head, || listed.iter().map(row).collect())?)
 }
 
 async fn list(cloud: &Cloud, out: &Output) -> Result<()> {

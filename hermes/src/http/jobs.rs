@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use common::domain::ids::{CommandId, ProjectId, UserId};
-use common::domain::job::{Job, JobState, Step, StepName};
+use common::domain::job::{Job, JobState, Step, StepName, WorkAction};
 use common::domain::outcome::JobOutcome;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -85,6 +85,9 @@ pub(super) struct JobView {
     /// Who gets the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     requested_by: Option<String>,
+    /// `edit`, `publish` or `undo`.
+    #[schema(value_type = String)]
+    action: WorkAction,
     /// The new words of the mail.
     instruction: String,
     /// `pending`, `running` or `done`.
@@ -146,6 +149,7 @@ impl From<Job> for JobView {
             branch: job.branch,
             mail_id: job.mail_id.map(|id| id.to_string()),
             requested_by: job.requested_by.map(|address| address.to_string()),
+            action: job.action,
             instruction: job.instruction,
             state: job.state,
             attempts: job.attempts,

@@ -12,6 +12,7 @@ mod jobs;
 mod mails;
 mod problem;
 mod projects;
+mod releases;
 mod senders;
 mod server;
 mod sites;
@@ -93,6 +94,9 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(inbound::post_raw))
         .routes(routes!(projects::list))
         .routes(routes!(projects::put, projects::get, projects::remove))
+        .routes(routes!(releases::list))
+        .routes(routes!(releases::publish))
+        .routes(routes!(releases::undo))
         .routes(routes!(senders::list))
         .routes(routes!(senders::put, senders::get, senders::remove))
         .routes(routes!(mails::list))

@@ -173,7 +173,7 @@ fn ids(earlier: Option<&MailRecord>, at: Timestamp) -> Ids {
 }
 
 /// A UUIDv7 of this moment (RFC 9562, section 5.7), so that commands sort by time.
-fn uuid_at(at: Timestamp) -> Uuid {
+pub(crate) fn uuid_at(at: Timestamp) -> Uuid {
     let millis = u64::try_from(at.millis()).unwrap_or(0);
     let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
     Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, millis / 1000, nanos))

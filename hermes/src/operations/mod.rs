@@ -7,6 +7,7 @@ pub mod mails;
 mod pages;
 pub mod projects;
 pub mod queues;
+pub mod releases;
 pub mod senders;
 pub mod workers;
 

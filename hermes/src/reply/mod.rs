@@ -10,8 +10,9 @@ mod words;
 use std::sync::LazyLock;
 
 use common::domain::ids::{ProjectId, ThreadId};
-use common::domain::job::Job;
+use common::domain::job::{Job, WorkAction};
 use common::domain::language::Language;
+use common::domain::outcome::JobOutcome;
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
@@ -169,6 +170,13 @@ fn plain(said: Said) -> View {
 }
 
 fn ended(job: &Job, words: &'static Words) -> View {
+    let words_of_live = match (job.action, job.outcome) {
+        (WorkAction::Publish, Some(JobOutcome::Changed)) => Some(words.published),
+        (WorkAction::Undo, Some(JobOutcome::Changed)) => Some(words.undone),
+        (WorkAction::Publish | WorkAction::Undo, Some(JobOutcome::Answered)) => Some(words.live_unchanged),
+        (WorkAction::Publish | WorkAction::Undo, Some(JobOutcome::PublishFailed)) => Some(words.not_switched),
+        (WorkAction::Publish | WorkAction::Undo | WorkAction::Edit, _) => None,
+    };
     let summary = job.summary.as_deref().map(str::trim).filter(|text| !text.is_empty());
     let (list, left) = touched::listed(&job.files_changed);
     View {
@@ -177,7 +185,7 @@ fn ended(job: &Job, words: &'static Words) -> View {
         list_title: words.touched,
         list,
         more: (left > 0).then(|| (words.and_more)(left)),
-        ..plain((words.outcome)(job.outcome))
+        ..plain(words_of_live.unwrap_or_else(|| (words.outcome)(job.outcome)))
     }
 }
 

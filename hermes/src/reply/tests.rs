@@ -1,4 +1,5 @@
 use super::*;
+use common::domain::job::WorkAction;
 use common::domain::outcome::JobOutcome;
 
 const OUTCOMES: [JobOutcome; 12] = [
@@ -24,6 +25,17 @@ fn job(outcome: JobOutcome) -> Job {
         "previewUrl": "http://k.amelia.localhost:8025/?a=1&b=2", "createdAt": 0, "day": "1970-01-01"
     }))
     .unwrap()
+}
+
+/// Jobs that switched the live site, or were to.
+fn of_live() -> Vec<Job> {
+    let ends = [
+        (WorkAction::Publish, JobOutcome::Changed),
+        (WorkAction::Undo, JobOutcome::Changed),
+        (WorkAction::Undo, JobOutcome::Answered),
+        (WorkAction::Publish, JobOutcome::PublishFailed),
+    ];
+    ends.map(|(action, outcome)| Job { action, ..job(outcome) }).to_vec()
 }
 
 fn written(topic: &Topic<'_>, language: Language) -> Letter {
@@ -87,7 +99,7 @@ fn nothing_is_fetched_from_anywhere_when_a_letter_is_opened() {
 
 #[test]
 fn every_language_has_words_of_its_own_for_everything() {
-    let jobs = OUTCOMES.map(job);
+    let jobs: Vec<Job> = OUTCOMES.map(job).into_iter().chain(of_live()).collect();
     let all = || jobs.iter().map(Topic::Ended).chain(topics());
     for language in Language::ALL {
         let mut seen = std::collections::BTreeSet::new();

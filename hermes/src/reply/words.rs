@@ -51,6 +51,13 @@ pub(super) struct Words {
     /// What may be written, one line each.
     pub(super) help_lines: &'static [&'static str],
     pub(super) no_publishing: Said,
+    /// A preview is the live site now.
+    pub(super) published: Said,
+    /// An earlier version is the live site again.
+    pub(super) undone: Said,
+    /// There was nothing to publish, or nothing to go back to.
+    pub(super) live_unchanged: Said,
+    pub(super) not_switched: Said,
     pub(super) confirm: Confirmation,
 }
 

@@ -9,6 +9,7 @@ mod http;
 mod ingest;
 mod interrupts;
 mod mails_of_the_world;
+mod releases;
 mod results;
 mod serving;
 mod sites;

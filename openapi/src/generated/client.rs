@@ -430,6 +430,74 @@ impl HermesClient {
         let response = req_builder.send().await?;
         Ok(DeleteProjectRequest::parse_response(response).await?)
     }
+    /// Makes the preview of a conversation the live site, byte for byte: nothing is edited or built anew.
+    ///
+    /// * Path: `POST /v1/projects/{projectId}/publish`
+    pub async fn publish_project(
+        &self,
+        request: PublishProjectRequest,
+    ) -> anyhow::Result<ApiResponse<Job, Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("projects")
+            .push(&request.path.project_id.to_string())
+            .push("publish");
+        let mut req_builder = self.client.post(url).json(&request.body);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(PublishProjectRequest::parse_response(response).await?)
+    }
+    /// The versions of the live site: the present one and the last 20 before it.
+    ///
+    /// * Path: `GET /v1/projects/{projectId}/releases`
+    pub async fn list_releases(
+        &self,
+        request: ListReleasesRequest,
+    ) -> anyhow::Result<ApiResponse<Releases, Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("projects")
+            .push(&request.path.project_id.to_string())
+            .push("releases");
+        let mut req_builder = self.client.get(url);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(ListReleasesRequest::parse_response(response).await?)
+    }
+    /// Makes the live site what it was before it was last switched; an undo of an undo goes forth again.
+    ///
+    /// * Path: `POST /v1/projects/{projectId}/undo`
+    pub async fn undo_project(
+        &self,
+        request: UndoProjectRequest,
+    ) -> anyhow::Result<ApiResponse<Job, Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("projects")
+            .push(&request.path.project_id.to_string())
+            .push("undo");
+        serde::Serialize::serialize(
+                &request.query,
+                serde_html_form::Serializer::new(&mut url.query_pairs_mut()),
+            )
+            .context("encoding query parameters")?;
+        if url.query() == Some("") {
+            url.set_query(None);
+        }
+        let mut req_builder = self.client.post(url);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(UndoProjectRequest::parse_response(response).await?)
+    }
     /// All senders.
     ///
     /// * Path: `GET /v1/senders`

@@ -76,6 +76,22 @@ pub(super) static WORDS: Words = Words {
         "Veröffentlichen per Mail ist hier nicht eingerichtet.",
         "Es wurde nichts geändert. Bitten Sie den Betreuer der Website, sie zu veröffentlichen.",
     ),
+    published: say(
+        "Ihre Änderung ist online.",
+        "Sie möchten die Fassung von vorher zurück? Antworten Sie mit dem einen Wort „rückgängig“.",
+    ),
+    undone: say(
+        "Ihre Besucher sehen wieder die Fassung von vorher.",
+        "Das war nicht gemeint? Antworten Sie noch einmal mit dem einen Wort „rückgängig“, dann wird es zurückgenommen.",
+    ),
+    live_unchanged: say(
+        "An der veröffentlichten Website musste nichts umgestellt werden.",
+        "Wenn Sie etwas anderes erwartet haben, antworten Sie auf diese Mail und sagen Sie, was.",
+    ),
+    not_switched: say(
+        "Die veröffentlichte Website konnte nicht umgestellt werden.",
+        "Es ist nichts verloren: Die Vorschau ist, wie sie war. Antworten Sie mit demselben Wort, um es noch einmal zu versuchen.",
+    ),
     confirm: Confirmation {
         mail: say(
             "Haben Sie diese Mail geschrieben?",

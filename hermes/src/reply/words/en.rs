@@ -73,6 +73,22 @@ pub(super) static WORDS: Words = Words {
         "Publishing by mail is not set up here.",
         "Nothing was changed. Ask whoever looks after your site to publish it.",
     ),
+    published: say(
+        "Your change is live.",
+        "You want the version from before back? Reply to this mail with the one word “undo”.",
+    ),
+    undone: say(
+        "Your visitors see the version from before again.",
+        "You did not mean that? Reply with the one word “undo” once more, and it is taken back.",
+    ),
+    live_unchanged: say(
+        "Your live site did not have to be switched.",
+        "If you expected something else, reply to this mail and say what.",
+    ),
+    not_switched: say(
+        "Your live site could not be switched.",
+        "Nothing is lost: the preview is as it was. Reply with the same word to try again.",
+    ),
     confirm: Confirmation {
         mail: say(
             "Did you write this mail?",

@@ -70,6 +70,22 @@ pub(super) static WORDS: Words = Words {
         "Publicar por correo no está configurado aquí.",
         "No se ha cambiado nada. Pida a quien cuida su sitio que lo publique.",
     ),
+    published: say(
+        "Su cambio está publicado.",
+        "¿Quiere recuperar la versión anterior? Responda a este correo con la única palabra «deshacer».",
+    ),
+    undone: say(
+        "Sus visitantes vuelven a ver la versión anterior.",
+        "¿No era lo que quería? Responda otra vez con la única palabra «deshacer» y se revertirá.",
+    ),
+    live_unchanged: say(
+        "No hubo que cambiar nada en el sitio publicado.",
+        "Si esperaba otra cosa, responda a este correo y diga qué.",
+    ),
+    not_switched: say(
+        "No se pudo cambiar el sitio publicado.",
+        "No se ha perdido nada: la vista previa sigue como estaba. Responda con la misma palabra para intentarlo de nuevo.",
+    ),
     confirm: Confirmation {
         mail: say(
             "¿Ha escrito usted este correo?",

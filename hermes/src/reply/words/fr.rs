@@ -76,6 +76,22 @@ pub(super) static WORDS: Words = Words {
         "La publication par e-mail n’est pas configurée ici.",
         "Rien n’a été modifié. Demandez à la personne qui s’occupe de votre site de le publier.",
     ),
+    published: say(
+        "Votre modification est en ligne.",
+        "Vous voulez retrouver la version d’avant ? Répondez à ce mail par le seul mot « annuler ».",
+    ),
+    undone: say(
+        "Vos visiteurs voient de nouveau la version d’avant.",
+        "Ce n’était pas voulu ? Répondez encore une fois par le seul mot « annuler » et ce sera repris.",
+    ),
+    live_unchanged: say(
+        "Il n’y avait rien à changer sur le site en ligne.",
+        "Si vous attendiez autre chose, répondez à ce mail et dites quoi.",
+    ),
+    not_switched: say(
+        "Le site en ligne n’a pas pu être changé.",
+        "Rien n’est perdu : l’aperçu est resté le même. Répondez par le même mot pour réessayer.",
+    ),
     confirm: Confirmation {
         mail: say(
             "Avez-vous écrit ce message ?",

@@ -1,0 +1,93 @@
+//! The live site of a project: what it is and was, and ordering that it is switched. A worker does it, in the order of its
+//! owner's other work.
+
+use common::cloud::Cloud;
+use common::cloud::files::At;
+use common::domain::ids::{CommandId, ProjectId, SessionId, ThreadId, UserId};
+use common::domain::job::{Job, WorkAction};
+use common::domain::names::SiteTarget;
+use common::domain::site::{Manifest, Release};
+use common::domain::thread::Thread;
+use common::messages::{Work, WorkContext};
+
+use super::{OperationError, Result, projects};
+use crate::dispatch;
+use crate::ingest::uuid_at;
+
+/// The releases of the live site that can be put up again, the present one first.
+pub async fn list(cloud: &Cloud, project: &ProjectId) -> Result<Vec<Release>> {
+    projects::get(cloud, project).await?;
+    let Some(manifest) = manifest(cloud, project).await? else { return Ok(Vec::new()) };
+    Ok(std::iter::once(manifest.release).chain(manifest.earlier).collect())
+}
+
+async fn manifest(cloud: &Cloud, project: &ProjectId) -> Result<Option<Manifest>> {
+    let at = At::object(SiteTarget::Live(project.clone()).manifest_key());
+    let Some(content) = cloud.files.get(&at).await? else { return Ok(None) };
+    let read = serde_json::from_slice(&content.bytes);
+    read.map(Some).map_err(|error| common::cloud::CloudError::Invalid(format!("{at}: {error}")).into())
+}
+
+/// Orders that the preview of a conversation becomes the live site.
+pub async fn publish(cloud: &Cloud, project: &ProjectId, thread: &ThreadId) -> Result<Job> {
+    projects::get(cloud, project).await?;
+    let row = cloud.store.load::<Thread>(thread).await?.map(|stored| stored.value);
+    let thread = row.filter(|thread| thread.project_id == *project).ok_or_else(|| {
+        OperationError::NotFound(format!("project {project} has no conversation {thread}; `hermes jobs list --project {project}` shows those it has"))
+    })?;
+    order(cloud, WorkAction::Publish, None, (project, &thread.user_id, &thread.thread_id)).await
+}
+
+/// Orders that an earlier release becomes the live site again: the one before the present one, unless one is named.
+pub async fn undo(cloud: &Cloud, project: &ProjectId, release: Option<u64>) -> Result<Job> {
+    projects::get(cloud, project).await?;
+    let invalid = |reason: String| Err(OperationError::Invalid(reason));
+    let Some(manifest) = manifest(cloud, project).await? else {
+        return invalid(format!("nothing of project {project} has been published yet"));
+    };
+    if manifest.earlier.is_empty() {
+        return invalid(format!("project {project} has one release only; there is none to go back to"));
+    }
+    if let Some(number) = release
+        && !manifest.earlier.iter().any(|earlier| earlier.number == number)
+    {
+        let known: Vec<_> = manifest.earlier.iter().map(|earlier| earlier.number.to_string()).collect();
+        return invalid(format!(
+            "release {number} is not kept; those before the present one are {}",
+            known.join(", ")
+        ));
+    }
+    let Release { user_id: Some(user), thread_id: Some(thread), .. } = &manifest.release else {
+        return invalid(format!("nobody is known who published the present release of project {project}"));
+    };
+    order(cloud, WorkAction::Undo, release, (project, user, thread)).await
+}
+
+async fn order(
+    cloud: &Cloud,
+    action: WorkAction,
+    release: Option<u64>,
+    (project, user, thread): (&ProjectId, &UserId, &ThreadId),
+) -> Result<Job> {
+    let now = cloud.clock.now();
+    let command = CommandId::from_uuid(uuid_at(now));
+    tracing::info!(command.id = %command, thread.id = %thread, "an operator asked for the live site of {project} to be switched: {action}");
+    let work = Work {
+        command_id: command,
+        session_id: SessionId::of_thread(thread),
+        thread_id: thread.clone(),
+        project_id: project.clone(),
+        user_id: user.clone(),
+        repo_url: String::new(),
+        action,
+        release,
+        instruction: action.as_str().to_owned(),
+        branch: None,
+        attachments: Vec::new(),
+        context: WorkContext::default(),
+        previous_commit: None,
+        task_token: None,
+        timestamp: now,
+    };
+    Ok(dispatch::order(cloud, &work).await?)
+}

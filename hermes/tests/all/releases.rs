@@ -1,0 +1,91 @@
+//! The live site by the API: its releases, and orders to switch it.
+
+use axum::http::StatusCode;
+use common::cloud::files::{At, IfMatch};
+use common::domain::names::SiteTarget;
+use serde_json::{Value, json};
+
+use crate::support::{World, mail, text};
+
+async fn conversation(world: &World) -> String {
+    let answer = world.accepted(mail("1", "change 7 to 8")).await;
+    world.announcements().await;
+    world.works("amelia#scott").await;
+    text(&answer, "threadId").to_owned()
+}
+
+/// A live site with this present release and these before it.
+async fn live(world: &World, present: u64, earlier: &[u64], thread: &str) {
+    let release = |number: &u64| {
+        json!({"number": number, "commandId": format!("c-{number}"), "commitId": "c0ffee", "action": "publish",
+            "threadId": thread, "userId": "scott", "publishedAt": 1_767_225_600_000_u64})
+    };
+    let mut manifest = release(&present);
+    let more = json!({"epoch": 1, "state": "published", "files": {},
+        "earlier": earlier.iter().map(release).collect::<Vec<_>>()});
+    manifest.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let at = At::object(SiteTarget::Live("amelia".parse().unwrap()).manifest_key());
+    world.cloud().files.put(&at, manifest.to_string().into(), IfMatch::Any).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_publication_is_ordered_once_as_work_of_the_conversations_owner() {
+    let world = World::with_scott().await;
+    let thread = conversation(&world).await;
+    let body = json!({"threadId": thread});
+    let (status, job) = world.call("POST", "/v1/projects/amelia/publish", Some(body)).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{job}");
+    assert_eq!((text(&job, "action"), text(&job, "state")), ("publish", "pending"));
+    let works = world.works("amelia#scott").await;
+    assert_eq!(works.len(), 1, "{works:?}");
+    assert_eq!((text(&works[0], "action"), text(&works[0], "threadId")), ("publish", thread.as_str()));
+    assert_eq!(works[0]["commandId"], job["commandId"]);
+    assert_eq!(world.announcements().await, 1);
+}
+
+#[tokio::test]
+async fn only_conversations_of_the_project_can_be_published() {
+    let world = World::with_scott().await;
+    let thread = conversation(&world).await;
+    world.project("bob").await;
+    for (project, thread) in [("bob", thread.as_str()), ("amelia", "aaaaaa1"), ("nobody", thread.as_str())] {
+        let body = Some(json!({"threadId": thread}));
+        let (status, answer) = world.call("POST", &format!("/v1/projects/{project}/publish"), body).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{project} {thread} {answer}");
+    }
+    assert!(world.works("amelia#scott").await.is_empty() && world.works("bob#scott").await.is_empty());
+}
+
+#[tokio::test]
+async fn releases_are_listed_and_one_of_them_can_be_put_up_again() {
+    let world = World::with_scott().await;
+    let thread = conversation(&world).await;
+    let none = world.call("GET", "/v1/projects/amelia/releases", None).await;
+    assert_eq!(none, (StatusCode::OK, json!({"releases": []})));
+    live(&world, 3, &[2, 1], &thread).await;
+    let (_, listed) = world.call("GET", "/v1/projects/amelia/releases", None).await;
+    let numbers: Vec<_> = listed["releases"].as_array().unwrap().iter().map(|one| &one["number"]).collect();
+    assert_eq!(numbers, [&json!(3), &json!(2), &json!(1)]);
+    assert!(text(&listed["releases"][0], "publishedAt").starts_with("2026-01-01T00:00:00"), "{listed}");
+
+    for (query, release) in [("", Value::Null), ("?release=1", json!(1))] {
+        let (status, job) = world.call("POST", &format!("/v1/projects/amelia/undo{query}"), None).await;
+        assert_eq!((status, text(&job, "action")), (StatusCode::ACCEPTED, "undo"), "{job}");
+        let works = world.works("amelia#scott").await;
+        assert_eq!((works.len(), &works[0]["release"]), (1, &release));
+    }
+}
+
+#[tokio::test]
+async fn there_is_no_undo_without_an_earlier_release() {
+    let world = World::with_scott().await;
+    let undo =
+        async |query: &str| world.call("POST", &format!("/v1/projects/amelia/undo{query}"), None).await.0;
+    assert_eq!(undo("").await, StatusCode::UNPROCESSABLE_ENTITY);
+    live(&world, 1, &[], "abcdef1").await;
+    assert_eq!(undo("").await, StatusCode::UNPROCESSABLE_ENTITY);
+    live(&world, 3, &[2, 1], "abcdef1").await;
+    assert_eq!(undo("?release=9").await, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(undo("?release=x").await, StatusCode::BAD_REQUEST);
+    assert!(world.works("amelia#scott").await.is_empty());
+}
