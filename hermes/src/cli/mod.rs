@@ -7,6 +7,7 @@ mod output;
 mod projects;
 mod queues;
 mod senders;
+mod sessions;
 mod workers;
 
 use std::path::PathBuf;
@@ -42,6 +43,8 @@ pub enum Command {
     Jobs(jobs::JobCommand),
     /// Workers and what they do; `workers drain` lets one end.
     Workers(workers::WorkerArguments),
+    /// Conversations, and on which worker they go on.
+    Sessions(sessions::SessionArguments),
     /// Who works for whom at present; `claims release` lets a claim be given back.
     Claims(workers::ClaimArguments),
     /// How full the queues are; `queues dead` shows what was put aside, `queues requeue` lets it be tried again, `queues
@@ -108,6 +111,7 @@ pub async fn run(settings: &Settings) -> Result<()> {
         Command::Mails(command) => mails::run(&cloud, command, &out).await,
         Command::Jobs(command) => jobs::run(&cloud, command, &out).await,
         Command::Workers(arguments) => workers::run(&cloud, arguments, &out).await,
+        Command::Sessions(arguments) => sessions::run(&cloud, arguments, &out).await,
         Command::Claims(arguments) => workers::claims(&cloud, arguments, &out).await,
         Command::Queues(arguments) => queues::run(&cloud, arguments, &out).await,
     }

@@ -2,12 +2,12 @@
 
 use clap::{Args, Subcommand};
 use common::cloud::Cloud;
-use common::domain::claim::ClaimRecord;
 use common::domain::ids::{ProjectId, ProjectUser, UserId, WorkerId};
 use serde_json::json;
 
 use super::{Output, Result};
-use crate::operations::workers::{self, Worker};
+use crate::operations::sessions::ClaimUse;
+use crate::operations::workers::{self, Claim, Worker};
 
 /// What to do with workers; nothing: who they are and what they do.
 #[derive(Debug, Args)]
@@ -48,7 +48,11 @@ pub(super) async fn run(cloud: &Cloud, arguments: &WorkerArguments, out: &Output
     let Some(WorkerCommand::Drain { worker }) = &arguments.command else {
         let workers = workers::list(cloud).await?;
         let rows = || workers.iter().map(worker_row).collect();
-        return Ok(out.list(&workers, &["worker", "status", "claims", "started", "last activity"], rows)?);
+        return Ok(out.list(
+            &workers,
+            &["worker", "status", "claims", "sessions", "started", "last activity"],
+            rows,
+        )?);
     };
     workers::drain(cloud, worker).await?;
     let value = json!({"workerId": worker, "status": "draining"});
@@ -63,6 +67,7 @@ fn worker_row(worker: &Worker) -> Vec<String> {
         container.container_id.to_string(),
         if worker.alive || status == "terminated" { status.to_owned() } else { format!("{status}, silent") },
         format!("{} of {}", worker.claims, container.capacity),
+        worker.sessions.to_string(),
         container.started_at.to_string(),
         container.last_activity.to_string(),
     ]
@@ -73,7 +78,7 @@ pub(super) async fn claims(cloud: &Cloud, arguments: &ClaimArguments, out: &Outp
     let Some(ClaimCommand::Release { project, user }) = &arguments.command else {
         let claims = workers::claims(cloud).await?;
         let rows = || claims.iter().map(claim_row).collect();
-        return Ok(out.list(&claims, &["for", "worker", "epoch", "last activity"], rows)?);
+        return Ok(out.list(&claims, &["for", "worker", "used", "epoch", "last activity"], rows)?);
     };
     let key = ProjectUser::new(project.clone(), user.clone());
     workers::release(cloud, &key).await?;
@@ -81,10 +86,16 @@ pub(super) async fn claims(cloud: &Cloud, arguments: &ClaimArguments, out: &Outp
     Ok(out.say(&value, || format!("the claim for {key} is given back as soon as no job runs"))?)
 }
 
-fn claim_row(claim: &ClaimRecord) -> Vec<String> {
+fn claim_row(Claim { record: claim, used }: &Claim) -> Vec<String> {
+    let used = match used {
+        ClaimUse::Busy => "busy",
+        ClaimUse::Held => "held",
+        ClaimUse::Idle => "idle",
+    };
     vec![
         claim.project_key.to_string(),
         claim.owner.as_ref().map_or_else(String::new, |owner| owner.worker.to_string()),
+        used.to_owned(),
         claim.epoch.to_string(),
         claim.last_activity.to_string(),
     ]

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use common::domain::claim::ClaimRecord;
 use common::domain::ids::{ProjectId, ProjectUser, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Api;
 use super::problem::{Problem, ProblemBody};
-use crate::operations::workers;
+use crate::operations::sessions::ClaimUse;
+use crate::operations::workers::{self, Claim};
 
 /// Who works for a project+user.
 #[derive(Serialize, ToSchema)]
@@ -24,6 +24,9 @@ pub(super) struct ClaimView {
     /// The worker.
     #[serde(skip_serializing_if = "Option::is_none")]
     worker_id: Option<String>,
+    /// `busy` (a job runs), `held` (a session was active within 20 minutes) or `idle`.
+    #[schema(value_type = String)]
+    used: ClaimUse,
     /// Grows by one at every change of owner.
     epoch: u64,
     /// How long the owner may be silent.
@@ -34,11 +37,12 @@ pub(super) struct ClaimView {
     last_activity: String,
 }
 
-impl From<ClaimRecord> for ClaimView {
-    fn from(claim: ClaimRecord) -> Self {
+impl From<Claim> for ClaimView {
+    fn from(Claim { record: claim, used }: Claim) -> Self {
         Self {
             project_key: claim.project_key.to_string(),
             worker_id: claim.owner.map(|owner| owner.worker.to_string()),
+            used,
             epoch: claim.epoch.0,
             lease_secs: claim.lease_secs,
             claimed_at: claim.claimed_at.to_string(),

@@ -15,6 +15,7 @@ mod projects;
 mod releases;
 mod senders;
 mod server;
+mod sessions;
 mod sites;
 mod workers;
 
@@ -108,6 +109,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(claims::get, claims::release))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::requeue))
+        .routes(routes!(sessions::list))
         .routes(routes!(workers::list))
         .routes(routes!(workers::drain))
         .route("/openapi.json", axum::routing::get(docs::json))

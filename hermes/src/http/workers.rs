@@ -32,6 +32,8 @@ pub(super) struct WorkerView {
     claims: usize,
     /// Which: `project#user`.
     works_for: Vec<String>,
+    /// How many conversations of these are active on it.
+    sessions: usize,
     /// RFC 3339.
     started_at: String,
     /// RFC 3339.
@@ -40,13 +42,14 @@ pub(super) struct WorkerView {
 
 impl From<Worker> for WorkerView {
     fn from(worker: Worker) -> Self {
-        let Worker { container, alive, claims, works_for } = worker;
+        let Worker { container, alive, claims, works_for, sessions } = worker;
         Self {
             worker_id: container.container_id.to_string(),
             status: container.status,
             alive,
             capacity: container.capacity,
             claims,
+            sessions,
             works_for: works_for.iter().map(ToString::to_string).collect(),
             started_at: container.started_at.to_string(),
             last_activity: container.last_activity.to_string(),

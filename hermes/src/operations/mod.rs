@@ -9,6 +9,7 @@ pub mod projects;
 pub mod queues;
 pub mod releases;
 pub mod senders;
+pub mod sessions;
 pub mod workers;
 
 use common::cloud::CloudError;

@@ -11,6 +11,7 @@ use common::domain::names::Queue;
 use common::messages::{Control, ControlAction, Order};
 use serde::Serialize;
 
+use super::sessions::{self, ClaimUse};
 use super::{MAX_PAGE, OperationError, Result};
 use crate::dispatch;
 
@@ -27,6 +28,8 @@ pub struct Worker {
     pub claims: usize,
     /// Which.
     pub works_for: Vec<ProjectUser>,
+    /// How many sessions of these are active on it.
+    pub sessions: usize,
 }
 
 /// The workers, those that started last first.
@@ -37,7 +40,9 @@ pub async fn list(cloud: &Cloud) -> Result<Vec<Worker>> {
     for container in rows {
         let held = cloud.claims.held_by(&container.container_id).await?;
         let works_for: Vec<ProjectUser> = held.into_iter().map(|claim| claim.project_key).collect();
+        let sessions = sessions::active_on(cloud, &container.container_id, &works_for).await?;
         workers.push(Worker {
+            sessions,
             alive: container.is_alive(now),
             claims: works_for.len(),
             works_for,
@@ -75,15 +80,31 @@ async fn live_owners(cloud: &Cloud, worker: &WorkerId) -> Result<Vec<Owner>> {
     Ok(owners.filter(|owner| seen.insert(owner.to_string())).collect())
 }
 
+/// A claim and what it is being used for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Claim {
+    /// Its row.
+    #[serde(flatten)]
+    pub record: ClaimRecord,
+    /// Busy, held or idle.
+    pub used: ClaimUse,
+}
+
 /// Who works for whom at present.
-pub async fn claims(cloud: &Cloud) -> Result<Vec<ClaimRecord>> {
-    Ok(cloud.claims.held(MAX_PAGE).await?)
+pub async fn claims(cloud: &Cloud) -> Result<Vec<Claim>> {
+    let mut claims = Vec::new();
+    for record in cloud.claims.held(MAX_PAGE).await? {
+        claims.push(Claim { used: sessions::use_of(cloud, &record).await?, record });
+    }
+    Ok(claims)
 }
 
 /// Who works for somebody.
-pub async fn claim(cloud: &Cloud, key: &ProjectUser) -> Result<ClaimRecord> {
+pub async fn claim(cloud: &Cloud, key: &ProjectUser) -> Result<Claim> {
     let held = cloud.claims.get(key).await?.filter(|claim| claim.owner.is_some());
-    held.ok_or_else(|| nobody(key))
+    let record = held.ok_or_else(|| nobody(key))?;
+    Ok(Claim { used: sessions::use_of(cloud, &record).await?, record })
 }
 
 fn nobody(key: &ProjectUser) -> OperationError {
@@ -92,7 +113,8 @@ fn nobody(key: &ProjectUser) -> OperationError {
 
 /// Orders the owner of a claim to give it back as soon as no job runs under it. The claim itself is never written here.
 pub async fn release(cloud: &Cloud, key: &ProjectUser) -> Result<()> {
-    let owner = claim(cloud, key).await?.owner.ok_or_else(|| nobody(key))?;
+    let claim = cloud.claims.get(key).await?;
+    let owner = claim.and_then(|claim| claim.owner).ok_or_else(|| nobody(key))?;
     let order = Control {
         action: ControlAction::Release,
         project_key: Some(key.clone()),

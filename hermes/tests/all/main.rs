@@ -12,6 +12,7 @@ mod mails_of_the_world;
 mod releases;
 mod results;
 mod serving;
+mod sessions;
 mod sites;
 mod stops;
 #[allow(dead_code, reason = "each test binary uses its part")]

@@ -589,6 +589,32 @@ impl HermesClient {
         let response = req_builder.send().await?;
         Ok(DeleteSenderRequest::parse_response(response).await?)
     }
+    /// Sessions: which conversations go on, and on which worker.
+    ///
+    /// * Path: `GET /v1/sessions`
+    pub async fn list_sessions(
+        &self,
+        request: ListSessionsRequest,
+    ) -> anyhow::Result<ApiResponse<Sessions, Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("sessions");
+        serde::Serialize::serialize(
+                &request.query,
+                serde_html_form::Serializer::new(&mut url.query_pairs_mut()),
+            )
+            .context("encoding query parameters")?;
+        if url.query() == Some("") {
+            url.set_query(None);
+        }
+        let mut req_builder = self.client.get(url);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(ListSessionsRequest::parse_response(response).await?)
+    }
     /// The workers and what they do.
     ///
     /// * Path: `GET /v1/workers`

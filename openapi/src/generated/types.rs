@@ -52,6 +52,8 @@ pub struct Claim {
     /// `project#user`.
     #[serde(rename = "projectKey")]
     pub project_key: String,
+    /// `busy` (a job runs), `held` (a session was active within 20 minutes) or `idle`.
+    pub used: String,
     /// The worker.
     #[serde(rename = "workerId")]
     pub worker_id: Option<String>,
@@ -426,6 +428,48 @@ pub struct Senders {
     /// In no order.
     pub senders: Vec<Sender>,
 }
+/// The conversation on a thread.
+#[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
+pub struct Session {
+    /// US dollars of all its runs.
+    #[serde(rename = "costUsd")]
+    pub cost_usd: f64,
+    /// RFC 3339.
+    #[serde(rename = "createdAt")]
+    pub created_at: String,
+    /// RFC 3339.
+    #[serde(rename = "lastActivity")]
+    pub last_activity: String,
+    /// `project#user`.
+    #[serde(rename = "projectKey")]
+    pub project_key: String,
+    /// The job that runs.
+    pub running: Option<String>,
+    /// Its id.
+    #[serde(rename = "sessionId")]
+    pub session_id: String,
+    /// `active` (a job runs, or one ended less than 20 minutes ago), `expired` or `closed`.
+    pub standing: String,
+    /// The thread.
+    #[serde(rename = "threadId")]
+    pub thread_id: String,
+    /// Turns of the agent in all its runs.
+    pub turns: i32,
+    /// The worker that last had it.
+    #[serde(rename = "workerId")]
+    pub worker_id: String,
+}
+/// Sessions.
+#[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
+pub struct Sessions {
+    /// How many of these are active.
+    pub active: i64,
+    /// Give it as `cursor` with the next call; absent at the end.
+    #[serde(rename = "nextCursor")]
+    pub next_cursor: Option<String>,
+    /// The latest activity first, where an owner or a worker was asked for.
+    pub sessions: Vec<Session>,
+}
 /// One step of a job.
 #[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
 pub struct Step {
@@ -474,6 +518,8 @@ pub struct Worker {
     /// RFC 3339.
     #[serde(rename = "lastActivity")]
     pub last_activity: String,
+    /// How many conversations of these are active on it.
+    pub sessions: i64,
     /// RFC 3339.
     #[serde(rename = "startedAt")]
     pub started_at: String,
@@ -2355,6 +2401,94 @@ impl DeleteSenderRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::NotFound(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        Ok(ApiResponse::Other(Box::new(req)))
+    }
+}
+#[serde_with::skip_serializing_none]
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Serialize,
+    validator::Validate,
+    oas3_gen_support::Default
+)]
+pub struct ListSessionsRequestQuery {
+    /// Only of this site.
+    #[serde(rename = "projectId")]
+    pub project_id: Option<String>,
+    /// Only of this person.
+    #[serde(rename = "userId")]
+    pub user_id: Option<String>,
+    /// Only on this worker.
+    #[serde(rename = "workerId")]
+    pub worker_id: Option<String>,
+    /// At most so many entries (1 to 200, default 50).
+    #[validate(range(min = 0i64))]
+    pub limit: Option<i64>,
+    /// The `nextCursor` of the page before.
+    pub cursor: Option<String>,
+}
+/// Sessions: which conversations go on, and on which worker.
+#[derive(Debug, Clone, validator::Validate, oas3_gen_support::Default)]
+pub struct ListSessionsRequest {
+    #[validate(nested)]
+    pub query: ListSessionsRequestQuery,
+}
+impl ListSessionsRequest {
+    /// Parse the HTTP response into the response enum.
+    pub async fn parse_response(
+        req: reqwest::Response,
+    ) -> anyhow::Result<ApiResponse<Sessions, Problem>> {
+        let status = req.status();
+        let content_type = req
+            .headers()
+            .get(reqwest::header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        if status == http::StatusCode::OK {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Sessions,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Ok(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::BAD_REQUEST {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::BadRequest(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::UNAUTHORIZED {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Unauthorized(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }

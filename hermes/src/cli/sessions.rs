@@ -1,0 +1,57 @@
+//! `hermes sessions`
+
+use clap::Args;
+use common::cloud::Cloud;
+use common::domain::ids::{ProjectId, UserId, WorkerId};
+use common::domain::session::SessionStanding;
+
+use super::{Output, Result};
+use crate::operations::Slice;
+use crate::operations::sessions::{self, Seen, SessionFilter};
+
+/// Which sessions.
+#[derive(Debug, Args)]
+pub struct SessionArguments {
+    /// Only of this site.
+    #[arg(long, value_name = "ID")]
+    project: Option<ProjectId>,
+    /// Only of this person.
+    #[arg(long, value_name = "ID")]
+    user: Option<UserId>,
+    /// Only on this worker.
+    #[arg(long, value_name = "ID")]
+    worker: Option<WorkerId>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
+    /// Where the list before ended, as its last line says.
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+/// Shows sessions.
+pub(super) async fn run(cloud: &Cloud, arguments: &SessionArguments, out: &Output) -> Result<()> {
+    let SessionArguments { project, user, worker, limit, cursor } = arguments;
+    let filter = SessionFilter { project: project.clone(), user: user.clone(), worker: worker.clone() };
+    let listed = sessions::list(cloud, &filter, Slice::new(Some(*limit), cursor.clone())).await?;
+    let rows = || listed.items.iter().map(row).collect();
+    out.list(&listed, &["last activity", "session", "for", "worker", "standing", "running"], rows)?;
+    Ok(out.more(listed.next.as_deref(), "hermes sessions")?)
+}
+
+fn row(seen: &Seen) -> Vec<String> {
+    let session = &seen.session;
+    let standing = match seen.standing {
+        SessionStanding::Active => "active",
+        SessionStanding::Expired => "expired",
+        SessionStanding::Closed => "closed",
+    };
+    vec![
+        session.last_activity.to_string(),
+        session.session_id.to_string(),
+        session.project_key.to_string(),
+        session.container_id.to_string(),
+        standing.to_owned(),
+        session.running.as_ref().map_or_else(String::new, ToString::to_string),
+    ]
+}
