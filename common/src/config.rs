@@ -17,6 +17,16 @@ pub struct CloudSettings {
     /// What all queue and table names start with.
     #[arg(long, env = "HERMES_PREFIX", default_value = "webordinary", value_name = "NAME", global = true)]
     pub prefix: Prefix,
+
+    /// For tests: a folder whose files hold the process at named places.
+    #[cfg(debug_assertions)]
+    #[arg(long, value_name = "DIR", hide = true, global = true)]
+    pub checkpoints: Option<PathBuf>,
+
+    /// For tests: calls to the outside fail and lose their answers, by chance.
+    #[cfg(debug_assertions)]
+    #[arg(long, value_name = "SEED:PERCENT", hide = true, global = true)]
+    pub faults: Option<crate::cloud::failing::Chance>,
 }
 
 /// Which repositories a project may have.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::checkpoint::{self, Point};
 use common::cloud::Result;
 use common::cloud::queue::{Delivery, MAX_WAIT};
 use common::domain::claim::Fence;
@@ -165,6 +166,7 @@ impl Desk {
         };
         match handled {
             Ok(Verdict::Taken(fence, taken_at)) => {
+                checkpoint::reach(Point::ClaimTaken).await;
                 self.begin(fence, taken_at);
                 self.drop_request(delivery).await;
             }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::checkpoint::{self, Point};
 use common::cloud::queue::Delivery;
 use common::cloud::{CloudError, Result};
 use common::domain::ids::CommandId;
@@ -60,6 +61,7 @@ fn run_end(run: &Run) -> RunEnd {
 impl Message<'_> {
     async fn work_off(&self) -> Result<Again> {
         let me = &self.tenure.me;
+        checkpoint::reach(Point::MessageReceived).await;
         let draft =
             match WorkDraft::parse(&self.delivery.body, &self.delivery.message_id, me.cloud.clock.now()) {
                 Ok(draft) => draft,
@@ -81,6 +83,7 @@ impl Message<'_> {
         if row.project_key != *ours || row.thread_id != thread.thread_id {
             return self.bury(&format!("command {} belongs to other work", row.command_id)).await;
         }
+        checkpoint::reach(Point::JobRowReady).await;
         let preview = SiteTarget::Thread(work.project_id.clone(), thread.preview_key);
         let target = job::live::target(work.action, &preview);
         if let Some(outcome) = row.outcome {
@@ -144,6 +147,7 @@ impl Message<'_> {
                 stopper: stopper.clone(),
             })
             .await;
+        checkpoint::reach(Point::MessageCarried).await;
         let fence = &self.tenure.fence;
         let ((), session) =
             tokio::join!(interrupts::runs(me, fence, work, row), sessions::begins(me, fence, work));
@@ -305,7 +309,9 @@ impl Message<'_> {
         outcome: JobOutcome,
         ending: &Ending,
     ) -> Result<Again> {
+        checkpoint::reach(Point::JobRan).await;
         let row = journal.finish(outcome, ending).await?;
+        checkpoint::reach(Point::OutcomeWritten).await;
         tracing::info!(
             session.id = %work.session_id, thread.id = %work.thread_id, command.id = %work.command_id,
             project.key = %self.tenure.fence.project_key, %outcome, commit = ending.commit_id,
@@ -324,8 +330,10 @@ impl Message<'_> {
         let me = &self.tenure.me;
         let result = report::result(work, row, outcome, target, &me.owner.worker);
         report::send(&me.cloud, &result, work.task_token.as_deref()).await?;
+        checkpoint::reach(Point::ResultSent).await;
         self.lease.put_down();
         me.delete(self.delivery).await?;
+        checkpoint::reach(Point::MessageDeleted).await;
         Ok(None)
     }
 

@@ -1,12 +1,14 @@
 //! Wraps any cloud and fails, or loses the answer of, chosen calls (tests). What happens to which call is said by a
 //! [`Plan`], which can be changed while the cloud is in use.
 
+mod chance;
 mod doors;
 mod operation;
 mod plan;
 
 use std::sync::Arc;
 
+pub use chance::Chance;
 pub use operation::{Door, Operation};
 pub use plan::{Calls, Fate, Plan, Rule, When};
 

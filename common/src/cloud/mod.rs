@@ -42,6 +42,24 @@ pub struct Cloud {
 impl Cloud {
     /// Opens the cloud that the settings name.
     pub fn from_config(settings: &CloudSettings, clock: Clock) -> Result<Self> {
-        local::open(&settings.data_dir, settings.prefix.clone(), clock)
+        let cloud = local::open(&settings.data_dir, settings.prefix.clone(), clock)?;
+        Ok(for_tests(settings, cloud))
     }
+}
+
+/// What a test wants of this process, in a debug build.
+#[cfg(debug_assertions)]
+fn for_tests(settings: &CloudSettings, cloud: Cloud) -> Cloud {
+    if let Some(folder) = &settings.checkpoints {
+        crate::checkpoint::look_in(folder);
+    }
+    match settings.faults {
+        Some(chance) => failing::Failing::wrap(cloud, chance.plan()),
+        None => cloud,
+    }
+}
+
+#[cfg(not(debug_assertions))]
+fn for_tests(_settings: &CloudSettings, cloud: Cloud) -> Cloud {
+    cloud
 }

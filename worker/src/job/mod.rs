@@ -22,6 +22,7 @@ pub mod workspace;
 
 use std::time::Duration;
 
+use common::checkpoint::{self, Point};
 use common::domain::budget::Usage;
 use common::domain::job::{StepName, WorkAction};
 use common::domain::outcome::JobOutcome;
@@ -105,7 +106,9 @@ async fn steps(
     ending: &mut Ending,
 ) -> Result<JobOutcome, Trouble> {
     journal.step_unless_stopped(StepName::Checkout).await?;
+    checkpoint::reach(Point::CheckoutBegun).await;
     let checkout = checkout::prepare(context).await?;
+    checkpoint::reach(Point::CheckedOut).await;
     let commit = match checkout.finished {
         Some(finished) => {
             journal.charge().await?;
@@ -128,6 +131,7 @@ async fn steps(
         Ok(at) => {
             ending.published_at = Some(at);
             journal.step(StepName::Push).await?;
+            checkpoint::reach(Point::PushBegun).await;
             push_commit(context, &checkout, &commit, ending).await
         }
         Err(Trouble::Failed(failure)) => {
@@ -151,6 +155,7 @@ async fn edit(
         return Err(Trouble::Cut(cut));
     }
     journal.charge_agent().await?;
+    checkpoint::reach(Point::AgentCharged).await;
     let report = match agent::run(context, checkout).await {
         Ok(report) => report,
         Err((trouble, report)) => {
@@ -160,8 +165,12 @@ async fn edit(
         }
     };
     note_agent(ending, report);
+    checkpoint::reach(Point::AgentEnded).await;
     journal.step(StepName::Commit).await?;
-    commit::make(context, checkout, Purpose::Done).await
+    checkpoint::reach(Point::CommitBegun).await;
+    let commit = commit::make(context, checkout, Purpose::Done).await;
+    checkpoint::reach(Point::Committed).await;
+    commit
 }
 
 fn note_agent(ending: &mut Ending, report: AgentReport) {
@@ -179,9 +188,14 @@ async fn show(
     commit: &Commit,
 ) -> Result<Timestamp, Trouble> {
     journal.step(StepName::Build).await?;
+    checkpoint::reach(Point::BuildBegun).await;
     let site = build::build(context, checkout).await?;
+    checkpoint::reach(Point::Built).await;
     journal.step(StepName::Publish).await?;
-    publish::publish(context, &site, &commit.id.to_string()).await
+    checkpoint::reach(Point::PublishBegun).await;
+    let at = publish::publish(context, &site, &commit.id.to_string()).await;
+    checkpoint::reach(Point::Published).await;
+    at
 }
 
 async fn push_commit(
@@ -193,9 +207,12 @@ async fn push_commit(
     if !(context.still_ours)().await {
         return Err(Trouble::Cut(Cut::FenceLost));
     }
+    checkpoint::reach(Point::ClaimConfirmed).await;
     // Behind a commit that an earlier run finished, the branch may have gone on.
     let tip = checkout.finished.map_or(commit.id, |_| checkout.before);
-    match push::push(context, checkout, tip).await? {
+    let pushed = push::push(context, checkout, tip).await?;
+    checkpoint::reach(Point::Pushed).await;
+    match pushed {
         Pushed::There(id) => {
             if tip == commit.id {
                 ending.commit_id = Some(id.to_string());

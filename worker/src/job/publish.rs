@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use common::checkpoint::{self, Point};
 use common::cloud::files::{At, Etag, Files, IfMatch};
 use common::cloud::{CloudError, Result as CloudResult};
 use common::domain::claim::Epoch;
@@ -231,7 +232,9 @@ impl Publication {
             self.keep(manifest).await?;
         }
         let manifest = self.manifest(before.as_ref(), wanted, difference);
+        checkpoint::reach(Point::ContentsStored).await;
         let etag = self.write(&self.manifest_at(), &manifest, condition).await?;
+        checkpoint::reach(Point::ManifestWritten).await;
         let changed = manifest.files.keys().filter(|path| !manifest.etags.contains_key(*path));
         begun.extend(changed.chain(&manifest.removed).cloned());
         let (published, _) = self.switch(manifest, etag, &Before::of(before.as_ref())).await?;

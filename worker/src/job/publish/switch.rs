@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use common::checkpoint::{self, Point};
 use common::cloud::files::{At, Etag, IfMatch};
 use common::cloud::{CloudError, Result as CloudResult};
 use common::domain::site::{Manifest, ManifestState};
@@ -96,6 +97,7 @@ impl Publication {
             });
             manifest.etags.extend(written.await?.into_iter().flatten());
         }
+        checkpoint::reach(Point::PagesWritten).await;
         manifest.state = ManifestState::Published;
         let etag = self.write(&self.manifest_at(), &manifest, IfMatch::Etag(etag)).await?;
         Ok((manifest, etag))
