@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::announced::Announced;
-use crate::config::{MailFrom, MailSettings, PublicUrl, Trust};
-use crate::mail::sender::Authenticity;
+use crate::config::{MailFrom, MailSettings, PublicUrl};
+use crate::ingest::verify::Verifier;
 use crate::secrets::SecretKey;
 
 /// How many bytes of mails are taken in at once; each is held in memory until it is kept.
@@ -40,7 +40,8 @@ pub struct App {
     pub health: Health,
     /// Room for the mails that are being taken, in bytes.
     pub inbound: Arc<Semaphore>,
-    trust: Trust,
+    /// What shows who wrote a mail.
+    pub verifier: Verifier,
     written: tokio::sync::Mutex<Option<(Instant, Option<String>)>>,
 }
 
@@ -55,16 +56,8 @@ impl App {
             announced: Announced::default(),
             health: Health::default(),
             inbound: Arc::new(Semaphore::new(MAX_INBOUND_BYTES)),
-            trust: settings.trust,
+            verifier: Verifier::new(settings),
             written: tokio::sync::Mutex::default(),
-        }
-    }
-
-    /// What is known about the genuineness of a mail's author: nothing can be verified yet.
-    pub fn authenticity(&self) -> Authenticity {
-        match self.trust {
-            Trust::All => Authenticity::Vouched,
-            Trust::Verify => Authenticity::Unverified,
         }
     }
 

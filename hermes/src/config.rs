@@ -43,10 +43,15 @@ pub struct Settings {
 /// How mail is taken and answered.
 #[derive(Debug, Clone, Args)]
 pub struct MailSettings {
-    /// Whose mail is believed: `verify` = only senders shown to be genuine (this version cannot verify yet and takes no
-    /// mail); `all` = everybody who can reach us, allowed on loopback only.
+    /// Whose mail is believed: `verify` = only senders shown to be genuine (DMARC, or DKIM and SPF where a project allows
+    /// it); `all` = everybody who can reach us, allowed on loopback only.
     #[arg(long, env = "HERMES_TRUST", value_enum, default_value_t = Trust::Verify, value_name = "WHOM")]
     pub trust: Trust,
+
+    /// The server whose Authentication-Results are believed: the first word of that field as your own mail server writes
+    /// it, on top of every mail. Default: hermes verifies DKIM and DMARC itself, with the resolver of this machine.
+    #[arg(long, env = "HERMES_AUTHSERV_ID", value_name = "NAME")]
+    pub authserv_id: Option<String>,
 
     /// Who answers are from; sites can be written to at the same domain.
     #[arg(

@@ -10,6 +10,7 @@ use common::domain::timestamp::Timestamp;
 use common::messages::{Work, WorkContext};
 
 use crate::mail::MailRequest;
+use crate::mail::sender::Assurance;
 use crate::mail::trace::{Stage, Trace};
 
 /// What was looked up about a request before it is decided.
@@ -98,6 +99,13 @@ pub fn route(
         );
         return Err(Rejection::silent(MailEnding::Failed));
     };
+    if request.assurance == Assurance::Partial && project.require_dmarc {
+        trace.note(
+            Stage::Route,
+            format!("{} wants DMARC, so its author has to confirm it", project.project_id),
+        );
+        return Err(Rejection::silent(MailEnding::ConfirmationAsked));
+    }
     if request.instruction.is_empty() {
         trace.note(Stage::Route, "it has neither text nor subject");
         return Err(Rejection::asking(Question::WhatToDo));
@@ -214,6 +222,7 @@ mod tests {
     fn request(to: &str) -> MailRequest {
         MailRequest {
             from: address("scott@example.org"),
+            assurance: Assurance::Full,
             recipients: vec![address(to)],
             subject: "Hours".into(),
             signals: Vec::new(),
@@ -242,6 +251,7 @@ mod tests {
                 build: common::domain::project::Build::default(),
                 preempt: common::domain::project::Preempt::default(),
                 limits: common::domain::budget::Limits::default(),
+                require_dmarc: true,
                 created_at: Timestamp::default(),
                 updated_at: Timestamp::default(),
             };
@@ -302,6 +312,18 @@ mod tests {
         let mut gone = facts(&["amelia"]);
         gone.projects.clear();
         assert_eq!(decide(&request("x@y.z"), &gone).unwrap_err().ending, MailEnding::Failed);
+    }
+
+    #[test]
+    fn half_an_assurance_is_enough_only_where_the_project_says_so() {
+        let mut half = request("x@y.z");
+        half.assurance = Assurance::Partial;
+        let mut known = facts(&["amelia"]);
+        assert_eq!(decide(&half, &known).unwrap_err().ending, MailEnding::ConfirmationAsked);
+        for project in known.projects.values_mut() {
+            project.require_dmarc = false;
+        }
+        assert!(decide(&half, &known).is_ok());
     }
 
     #[test]

@@ -277,11 +277,11 @@ impl EmailAddress {
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
         const RULE: &str = "one address like name@example.org, without display name";
         let invalid = || InvalidId::new("e-mail address", text, RULE);
-        let folded = text.trim().to_lowercase();
-        let (local, domain) = folded.rsplit_once('@').ok_or_else(invalid)?;
+        let (local, domain) = text.trim().rsplit_once('@').ok_or_else(invalid)?;
+        let domain = domain_to_ascii(domain).ok_or_else(invalid)?;
+        let folded = format!("{}@{domain}", local.to_lowercase());
         let local = local.len() <= MAX_LOCAL_BYTES && local.split('.').all(is_atom);
-        let legal = local && domain.split('.').all(is_label);
-        if legal && folded.len() <= 254 { Ok(Self(folded)) } else { Err(invalid()) }
+        if local && folded.len() <= 254 { Ok(Self(folded)) } else { Err(invalid()) }
     }
 
     /// The address as it is compared.
@@ -293,6 +293,18 @@ impl EmailAddress {
     pub fn local(&self) -> &str {
         self.0.rsplit_once('@').map_or(self.0.as_str(), |(local, _)| local)
     }
+
+    /// What stands behind the `@`, in A-labels.
+    pub fn domain(&self) -> &str {
+        self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
+    }
+}
+
+/// A domain as it is compared: lower case, labels beyond ASCII as A-labels (UTS 46), so that `Bücher.example` and
+/// `xn--bcher-kva.example` are one.
+pub fn domain_to_ascii(domain: &str) -> Option<String> {
+    let ascii = idna::domain_to_ascii(domain).ok()?;
+    ascii.split('.').all(is_label).then_some(ascii)
 }
 
 /// RFC 5321, section 4.5.3.1.1.
@@ -382,6 +394,9 @@ mod tests {
     #[test]
     fn an_address_is_compared_without_letter_case() {
         assert_eq!(EmailAddress::parse(" Scott@Example.ORG").unwrap().as_str(), "scott@example.org");
+        let idn = EmailAddress::parse("Scott@BÜCHER.example").unwrap();
+        assert_eq!(idn.as_str(), "scott@xn--bcher-kva.example");
+        assert_eq!(idn.domain(), "xn--bcher-kva.example");
         for bad in ["", "scott", "@x", "a@", "a b@x.y", "Scott <s@x.y>", "a@b@c", "a@x..y", "a\n@x.y"] {
             assert!(EmailAddress::parse(bad).is_err(), "{bad}");
         }

@@ -26,10 +26,18 @@ pub struct Project {
     /// Bounds of one run.
     #[serde(default)]
     pub limits: Limits,
+    /// Whether a mail counts only when DMARC passed; else a DKIM signature or an SPF pass of the author's domain is enough
+    /// where the domain has no DMARC policy.
+    #[serde(default = "yes")]
+    pub require_dmarc: bool,
     /// When the row was made.
     pub created_at: Timestamp,
     /// When it was last written.
     pub updated_at: Timestamp,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// How a site is built: an argument vector (never a shell line) and where the result lies.

@@ -12,7 +12,7 @@ use super::{CliError, Output, Result, read_file, word};
 use crate::app::App;
 use crate::config::MailSettings;
 use crate::ingest::record::{MailRecord, Origin};
-use crate::ingest::{Accepted, Delivery};
+use crate::ingest::{Accepted, Arrival, Delivery};
 use crate::operations::{Slice, mails};
 use crate::secrets::SecretKey;
 use crate::{ingest, mail};
@@ -66,7 +66,7 @@ pub(super) async fn take(
     let app = App::new(cloud, &arguments.settings, secret, 8025);
     let mut refused = 0;
     for path in &arguments.files {
-        let taken = ingest::accept(&app, read_file(path)?.into(), Origin::CommandLine).await?;
+        let taken = ingest::accept(&app, Arrival::bare(read_file(path)?, Origin::CommandLine)).await?;
         out.say(&taken.record, || format!("{}: {}", path.display(), what_now(&taken)))?;
         refused += usize::from(taken.record.ending != Some(MailEnding::Routed));
     }

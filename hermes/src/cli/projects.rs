@@ -1,6 +1,6 @@
 //! `hermes projects`
 
-use clap::{Args, Subcommand};
+use clap::{ArgAction, Args, Subcommand};
 use common::cloud::Cloud;
 use common::domain::budget::Limits;
 use common::domain::ids::{ProjectId, ThreadId};
@@ -81,6 +81,10 @@ pub struct AddArguments {
     /// When newer work may interrupt: other-thread, always or never.
     #[arg(long, value_name = "WHEN", default_value = "other-thread", value_parser = word::<Preempt>)]
     preempt: Preempt,
+    /// Whether a mail counts only when DMARC passed for its author's domain. With false, a DKIM signature or an SPF pass of
+    /// the very domain is enough where it has no DMARC policy.
+    #[arg(long, value_name = "TRUE|FALSE", default_value_t = true, action = ArgAction::Set)]
+    require_dmarc: bool,
 }
 
 /// A command as a list of words.
@@ -130,6 +134,7 @@ async fn add(cloud: &Cloud, rules: &RepoRules, arguments: &AddArguments, out: &O
         build: Build { command: arguments.build_command.0.clone(), output: arguments.build_output.clone() },
         preempt: arguments.preempt,
         limits: Limits::default(),
+        require_dmarc: arguments.require_dmarc,
     };
     let (project, written) = projects::put(cloud, rules, &arguments.project, settings).await?;
     let id = &project.project_id;

@@ -13,8 +13,8 @@ use utoipa::ToSchema;
 use super::Api;
 use super::body::{self, Bounds};
 use super::problem::{Problem, ProblemBody};
-use crate::ingest;
 use crate::ingest::record::{MailRecord, Origin};
+use crate::ingest::{self, Arrival};
 use crate::mail::MAX_RAW_BYTES;
 
 const BOUNDS: Bounds = Bounds { max_bytes: MAX_RAW_BYTES, within: Duration::from_mins(2) };
@@ -71,7 +71,7 @@ pub(super) async fn post_raw(
         return Err(Problem::bad_request("the body is empty; send the mail as the body")
             .ending(MailEnding::Malformed));
     }
-    let record = ingest::accept(&api.app, raw, Origin::Http).await?.record;
+    let record = ingest::accept(&api.app, Arrival::bare(raw, Origin::Http)).await?.record;
     Ok((StatusCode::ACCEPTED, Json(record.into())))
 }
 

@@ -73,6 +73,14 @@ pub(super) struct ProjectBody {
     /// Bounds of one run.
     #[serde(default)]
     limits: LimitsBody,
+    /// Whether a mail counts only when DMARC passed for its author's domain; `false`: a DKIM signature or an SPF pass of the
+    /// very domain is enough where it has no DMARC policy. Default `true`.
+    #[serde(default = "yes")]
+    require_dmarc: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A project.
@@ -94,6 +102,8 @@ pub(super) struct ProjectView {
     preempt: Preempt,
     /// Bounds of one run.
     limits: LimitsBody,
+    /// Whether a mail counts only when DMARC passed for its author's domain.
+    require_dmarc: bool,
     /// RFC 3339.
     created_at: String,
     /// RFC 3339.
@@ -125,6 +135,7 @@ impl From<Project> for ProjectView {
                 max_minutes: project.limits.max_minutes,
                 max_cost_usd: project.limits.max_cost_usd,
             },
+            require_dmarc: project.require_dmarc,
             created_at: project.created_at.to_string(),
             updated_at: project.updated_at.to_string(),
         }
@@ -145,6 +156,7 @@ impl From<ProjectBody> for ProjectSettings {
                 max_minutes: body.limits.max_minutes,
                 max_cost_usd: body.limits.max_cost_usd,
             },
+            require_dmarc: body.require_dmarc,
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod envelope;
 mod facts;
 pub mod queue;
 pub mod record;
+pub mod verify;
 
 use std::ops::ControlFlow;
 
@@ -21,10 +22,12 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::mail::trace::{Stage, Trace};
+use crate::mail::verdict::Evidence;
 use crate::mail::{self, Desk, ParsedMail, Unreadable};
 use crate::route::{Ids, Rejection, Routed, ThreadChoice, route};
 use crate::{answers, dispatch, results};
 use record::{MailRecord, Origin};
+use verify::Word;
 
 /// Larger mails are parsed on a thread of their own.
 const PARSE_INLINE_BYTES: usize = 256 * 1024;
@@ -60,20 +63,44 @@ impl Accepted {
     }
 }
 
+/// A mail as it came in.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Its bytes.
+    pub raw: Bytes,
+    /// On which way.
+    pub origin: Origin,
+    /// What whoever brought it says about its sender.
+    pub word: Word,
+}
+
+impl Arrival {
+    /// Bytes about which nobody says anything.
+    pub fn bare(raw: impl Into<Bytes>, origin: Origin) -> Self {
+        Self { raw: raw.into(), origin, word: Word::Nothing }
+    }
+}
+
 /// Takes a mail. When this returns `Ok`, the mail is durable and has its ending; when it does not, nothing may be
 /// acknowledged: the same call again, or the sweep, goes on where it stopped.
-pub async fn accept(app: &App, raw: Bytes, origin: Origin) -> Result<Accepted> {
+pub async fn accept(app: &App, arrival: Arrival) -> Result<Accepted> {
+    let Arrival { raw, origin, word } = arrival;
     let at = app.cloud.clock.now();
     let key = At::object(record::raw_key(&raw));
     let decide = async {
         let read = parse(raw.clone()).await?;
-        let decision = decide(app, &read, None, at).await?;
-        Ok((read, decision))
+        let evidence = match &read {
+            Ok(mail) => Some(app.verifier.evidence(mail, &raw, &word).await?),
+            Err(_) => None,
+        };
+        let decision = decide(app, &read, evidence.as_ref(), None, at).await?;
+        Ok((read, evidence, decision))
     };
     let keep = app.cloud.files.put(&key, raw.clone(), IfMatch::Any);
-    let (_, (read, decision)) = tokio::try_join!(keep, decide)?;
+    let (_, (read, evidence, decision)) = tokio::try_join!(keep, decide)?;
     let mut record = MailRecord::open(read.as_ref().ok(), key.key, &raw, origin, at);
     record.language = decision.language;
+    record.evidence = evidence;
     match &decision.verdict {
         Ok(routed) => {
             record.command_id = Some(routed.work.command_id.clone());
@@ -110,7 +137,8 @@ pub async fn resume(app: &App, stored: Stored<MailRecord>) -> Result<MailRecord>
         return end(app, stored, MailEnding::Failed, trace).await;
     };
     let read = parse(raw.bytes).await?;
-    let mut decision = decide(app, &read, Some(&stored.value), stored.value.received_at).await?;
+    let row = &stored.value;
+    let mut decision = decide(app, &read, row.evidence.as_ref(), Some(row), row.received_at).await?;
     decision.trace.note(Stage::Route, "taken up again after an interruption");
     finish(app, stored, decision).await
 }
@@ -127,6 +155,7 @@ async fn parse(raw: Bytes) -> Result<std::result::Result<ParsedMail, Unreadable>
 async fn decide(
     app: &App,
     read: &std::result::Result<ParsedMail, Unreadable>,
+    evidence: Option<&Evidence>,
     earlier: Option<&MailRecord>,
     at: Timestamp,
 ) -> Result<Decision> {
@@ -142,8 +171,10 @@ async fn decide(
         }
     };
     mail::trace_parsed(parsed, &mut trace);
+    let unknown = Evidence::Nothing("what was found out about it is not kept".into());
+    let evidence = evidence.unwrap_or(&unknown);
     let desk = Desk { own: &app.mail_from.address, key: &app.secret };
-    let request = match mail::understand(parsed, desk, app.authenticity(), &mut trace) {
+    let request = match mail::understand(parsed, desk, evidence, &mut trace) {
         Ok(request) => request,
         Err(ending) => return reject(ending, trace),
     };

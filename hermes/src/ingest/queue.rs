@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use common::cloud::Result;
 use common::cloud::queue::Delivery;
 use common::domain::names::Queue;
 use tokio_util::sync::CancellationToken;
 
 use super::record::Origin;
-use super::{accept, envelope};
+use super::{Arrival, accept, envelope};
 use crate::app::App;
 use crate::feed::{Feed, set_aside};
 
@@ -29,7 +28,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
 pub async fn take(app: &App, delivery: &Delivery) -> Result<()> {
     match envelope::open(&delivery.body) {
         Ok(raw) => {
-            accept(app, Bytes::from(raw), Origin::Queue).await?;
+            accept(app, Arrival::bare(raw, Origin::Queue)).await?;
             app.cloud.queues.delete(&delivery.receipt).await
         }
         Err(reason) => set_aside(app, delivery, Queue::EmailDead, &reason.to_string()).await,

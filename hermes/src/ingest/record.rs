@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::mail::ParsedMail;
 use crate::mail::trace::Trace;
+use crate::mail::verdict::Evidence;
 
 /// The partition of the sparse `open` index.
 pub const OPEN: &str = "1";
@@ -47,6 +48,9 @@ pub struct MailRecord {
     pub ending: Option<MailEnding>,
     /// On which way it came.
     pub origin: Origin,
+    /// What showed who wrote it when it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
     /// Who says they wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender: Option<EmailAddress>,
@@ -111,6 +115,7 @@ impl MailRecord {
             open: Some(OPEN.to_owned()),
             ending: None,
             origin,
+            evidence: None,
             sender: mail.and_then(|mail| match &mail.author {
                 crate::mail::parse::Author::One(address) => Some(address.clone()),
                 _ => None,

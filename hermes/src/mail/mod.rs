@@ -12,6 +12,7 @@ pub mod sender;
 pub mod subject;
 pub mod thread;
 pub mod trace;
+pub mod verdict;
 
 use common::domain::ids::EmailAddress;
 use common::domain::outcome::MailEnding;
@@ -19,15 +20,18 @@ use common::domain::outcome::MailEnding;
 use crate::secrets::SecretKey;
 pub use command::MailCommand;
 pub use parse::{MAX_RAW_BYTES, ParsedMail, Unreadable, read};
-use sender::Authenticity;
+use sender::Assurance;
 use thread::ThreadSignal;
 use trace::{Stage, Trace};
+use verdict::Evidence;
 
 /// What a mail asks for, by whom, about which conversation. Nobody has checked yet whether they may.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailRequest {
     /// Who wrote it.
     pub from: EmailAddress,
+    /// How sure that is.
+    pub assurance: Assurance,
     /// To whom (also copied).
     pub recipients: Vec<EmailAddress>,
     /// One line; may be empty.
@@ -57,11 +61,11 @@ pub struct Desk<'a> {
 pub fn understand(
     mail: &ParsedMail,
     desk: Desk<'_>,
-    authenticity: Authenticity,
+    evidence: &Evidence,
     trace: &mut Trace,
 ) -> Result<MailRequest, MailEnding> {
     screen::screen(mail, desk.own, trace)?;
-    let from = sender::sender(mail, authenticity, trace)?;
+    let (from, assurance) = sender::sender(mail, evidence, trace)?;
     let signals = thread::signals(mail, desk.key, trace);
     let words = instruction::instruction(mail, trace);
     let command = command::command(mail, &words.new);
@@ -71,6 +75,7 @@ pub fn understand(
     attachment::note(mail, trace);
     Ok(MailRequest {
         from,
+        assurance,
         recipients: mail.recipients.clone(),
         subject: mail.subject.clone(),
         signals,

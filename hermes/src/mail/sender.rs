@@ -5,22 +5,36 @@ use common::domain::outcome::MailEnding;
 
 use super::parse::{Author, ParsedMail};
 use super::trace::{Stage, Trace};
+use super::verdict::{Dmarc, Evidence, Verdicts};
 
-/// What is known about the genuineness of the stated author.
+/// How sure it is that the stated author wrote a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Authenticity {
-    /// The operator trusts everybody who can reach us (`HERMES_TRUST=all`, loopback only).
-    Vouched,
-    /// Nothing was verified.
-    Unverified,
+pub enum Assurance {
+    /// DMARC passed for their domain, or the operator vouches for everybody.
+    Full,
+    /// Their domain has no DMARC policy, but signed or sent it: enough where the project says so.
+    Partial,
 }
+
+/// Fields of which a mail has one at most (RFC 5322, section 3.6; RFC 2045): a second one shows readers something else than
+/// what was signed.
+const ONCE: [&str; 8] = [
+    "subject",
+    "date",
+    "to",
+    "message-id",
+    "sender",
+    "mime-version",
+    "content-type",
+    "content-transfer-encoding",
+];
 
 /// The one author, if it is shown that they wrote it.
 pub fn sender(
     mail: &ParsedMail,
-    authenticity: Authenticity,
+    evidence: &Evidence,
     trace: &mut Trace,
-) -> Result<EmailAddress, MailEnding> {
+) -> Result<(EmailAddress, Assurance), MailEnding> {
     let address = match &mail.author {
         Author::One(address) => address,
         Author::Absent => {
@@ -32,45 +46,124 @@ pub fn sender(
             return Err(MailEnding::Unauthenticated);
         }
     };
-    match authenticity {
-        Authenticity::Vouched => {
+    let judged = match evidence {
+        Evidence::Vouched => {
             trace.note(Stage::Sender, format!("{address}, taken at their word because HERMES_TRUST=all"));
-            Ok(address.clone())
+            return Ok((address.clone(), Assurance::Full));
         }
-        Authenticity::Unverified => {
-            trace.note(
-                Stage::Sender,
-                format!(
-                    "{address} was not verified: this version cannot check SPF, DKIM or DMARC yet; \
-                     on a machine that only you can reach, set HERMES_TRUST=all"
-                ),
-            );
+        Evidence::Nothing(reason) => Err(reason.clone()),
+        Evidence::Checked(verdicts) => only_once(mail)
+            .and_then(|()| judge(address, verdicts))
+            .map_err(|why| format!("{why} (by {})", verdicts.by)),
+    };
+    match judged {
+        Ok((assurance, why)) => {
+            trace.note(Stage::Sender, format!("{address}: {why}"));
+            Ok((address.clone(), assurance))
+        }
+        Err(why) => {
+            trace.note(Stage::Sender, format!("nothing shows that {address} wrote it: {why}"));
             Err(MailEnding::Unauthenticated)
         }
     }
 }
 
+fn only_once(mail: &ParsedMail) -> Result<(), String> {
+    match ONCE.iter().find(|name| mail.header(name).nth(1).is_some()) {
+        Some(name) => Err(format!("it has several {name} fields, and one was signed at most")),
+        None => Ok(()),
+    }
+}
+
+/// The ladder: DMARC for the author's domain; where that has no policy, a signature or an envelope of the very domain.
+fn judge(address: &EmailAddress, found: &Verdicts) -> Result<(Assurance, String), String> {
+    let own = address.domain();
+    let by = &found.by;
+    match &found.dmarc {
+        Dmarc::Pass(domain) if domain.as_str() == own => {
+            Ok((Assurance::Full, format!("DMARC passed for {domain} ({by})")))
+        }
+        Dmarc::Pass(domain) => Err(format!("DMARC passed for {domain}, which is not its author's domain")),
+        Dmarc::Fail => Err(format!("DMARC failed for {own}")),
+        Dmarc::Open if found.signed.iter().any(|domain| domain.as_str() == own) => {
+            Ok((Assurance::Partial, format!("{own} has no DMARC policy, but signed it with DKIM ({by})")))
+        }
+        Dmarc::Open if found.sent.as_ref().is_some_and(|domain| domain.as_str() == own) => Ok((
+            Assurance::Partial,
+            format!("{own} has no DMARC policy, but its host sent it, says SPF ({by})"),
+        )),
+        Dmarc::Open => Err(format!("{own} has no DMARC policy, and neither signed nor sent it")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::verdict::Domain;
     use super::*;
 
-    fn sender_of(from: &str, authenticity: Authenticity) -> Result<EmailAddress, MailEnding> {
+    fn sender_of(from: &str, evidence: &Evidence) -> Result<(EmailAddress, Assurance), MailEnding> {
         let raw = format!("{from}Subject: x\r\n\r\nhello");
-        sender(&crate::mail::read(raw.as_bytes()).unwrap(), authenticity, &mut Trace::default())
+        sender(&crate::mail::read(raw.as_bytes()).unwrap(), evidence, &mut Trace::default())
+    }
+
+    fn checked(dmarc: Dmarc, signed: &[&str], sent: Option<&str>) -> Evidence {
+        let domain = |text: &str| Domain::parse(text).unwrap();
+        Evidence::Checked(Verdicts {
+            by: "a test".into(),
+            dmarc,
+            signed: signed.iter().map(|text| domain(text)).collect(),
+            sent: sent.map(domain),
+        })
+    }
+
+    fn passed(domain: &str) -> Evidence {
+        checked(Dmarc::Pass(Domain::parse(domain).unwrap()), &[], None)
+    }
+
+    fn assurance(from: &str, evidence: &Evidence) -> Result<Assurance, MailEnding> {
+        sender_of(&format!("From: {from}\r\n"), evidence).map(|(_, assurance)| assurance)
+    }
+
+    const REFUSED: Result<Assurance, MailEnding> = Err(MailEnding::Unauthenticated);
+
+    #[test]
+    fn dmarc_for_the_authors_own_domain_is_enough() {
+        assert_eq!(assurance("a@b.org", &passed("b.org")), Ok(Assurance::Full));
+        assert_eq!(assurance("a@bücher.example", &passed("xn--bcher-kva.example")), Ok(Assurance::Full));
+        for other in ["c.org", "x.b.org", "org"] {
+            assert_eq!(assurance("a@b.org", &passed(other)), REFUSED, "{other}");
+        }
     }
 
     #[test]
-    fn nobody_is_believed_without_a_voucher() {
-        assert_eq!(sender_of("From: a@b.c\r\n", Authenticity::Unverified), Err(MailEnding::Unauthenticated));
-        assert_eq!(sender_of("From: A <A@b.c>\r\n", Authenticity::Vouched).unwrap().as_str(), "a@b.c");
+    fn without_a_policy_a_signature_or_an_envelope_of_the_domain_is_half_enough() {
+        let open = |signed: &[&str], sent| assurance("a@b.org", &checked(Dmarc::Open, signed, sent));
+        assert_eq!(open(&["c.org", "b.org"], None), Ok(Assurance::Partial));
+        assert_eq!(open(&[], Some("b.org")), Ok(Assurance::Partial));
+        assert_eq!(open(&["c.org", "org"], Some("c.org")), REFUSED);
+        assert_eq!(open(&[], None), REFUSED);
+    }
+
+    #[test]
+    fn a_failed_policy_outweighs_signature_and_envelope() {
+        assert_eq!(assurance("a@b.org", &checked(Dmarc::Fail, &["b.org"], Some("b.org"))), REFUSED);
+    }
+
+    #[test]
+    fn nobody_is_believed_without_evidence() {
+        assert_eq!(assurance("a@b.org", &Evidence::Nothing("no".into())), REFUSED);
+        assert_eq!(assurance("A <A@b.org>", &Evidence::Vouched), Ok(Assurance::Full));
     }
 
     #[test]
     fn an_unclear_author_is_nobody_even_with_a_voucher() {
-        assert_eq!(
-            sender_of("From: a@b.c, d@e.f\r\n", Authenticity::Vouched),
-            Err(MailEnding::Unauthenticated)
-        );
-        assert_eq!(sender_of("", Authenticity::Vouched), Err(MailEnding::Malformed));
+        assert_eq!(sender_of("From: a@b.c, d@e.f\r\n", &Evidence::Vouched), Err(MailEnding::Unauthenticated));
+        assert_eq!(sender_of("", &Evidence::Vouched), Err(MailEnding::Malformed));
+    }
+
+    #[test]
+    fn a_field_that_stands_twice_is_not_what_was_signed() {
+        let twice = "From: a@b.org\r\nSubject: another\r\n";
+        assert_eq!(sender_of(twice, &passed("b.org")), Err(MailEnding::Unauthenticated));
     }
 }

@@ -23,6 +23,8 @@ pub struct ProjectSettings {
     pub preempt: Preempt,
     /// Bounds of one run.
     pub limits: Limits,
+    /// Whether a mail counts only when DMARC passed.
+    pub require_dmarc: bool,
 }
 
 /// Makes a project, or gives it other settings.
@@ -43,6 +45,7 @@ pub async fn put(
         build: settings.build,
         preempt: settings.preempt,
         limits: settings.limits,
+        require_dmarc: settings.require_dmarc,
         created_at: earlier.map_or(now, |row| row.value.created_at),
         updated_at: now,
     };
@@ -137,6 +140,7 @@ mod tests {
             build: Build::default(),
             preempt: Preempt::default(),
             limits: Limits::default(),
+            require_dmarc: true,
         }
     }
 

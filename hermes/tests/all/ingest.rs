@@ -11,7 +11,7 @@ use hermes::ingest::queue::take;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{World, mail, text, until};
+use crate::support::{World, base64, mail, text, until};
 
 #[tokio::test]
 async fn s01_without_a_worker_a_mail_becomes_work_and_one_claim_request() {
@@ -259,19 +259,6 @@ async fn automatic_mail_is_recorded_and_never_answered() {
 }
 
 #[tokio::test]
-async fn under_verify_nobody_is_believed_and_the_trace_says_what_to_set() {
-    let world = World::empty("verify");
-    world.project("amelia").await;
-    world.sender("scott@example.org", "amelia", "scott").await;
-    let answer = world.accepted(mail("1", "change 7 to 8")).await;
-    assert_eq!(answer["ending"], "unauthenticated");
-    let record = world.mail(text(&answer, "mailId")).await;
-    let trace = serde_json::to_string(&record.trace).unwrap();
-    assert!(trace.contains("HERMES_TRUST=all"), "{trace}");
-    assert_eq!(world.announcements().await, 0);
-}
-
-#[tokio::test]
 async fn s82_a_queue_that_does_not_answer_makes_hermes_unready_and_it_recovers_by_itself() {
     let world = World::with_scott().await;
     world.plan.add(Calls::Of(Operation::Receive), When::Always, Fate::FailBefore);
@@ -322,18 +309,4 @@ async fn handle(world: &World) -> usize {
         take(&world.app, delivery).await.unwrap();
     }
     batch.len()
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let three =
-            chunk.iter().fold(0u32, |all, byte| all << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for at in 0..4 {
-            let digit = char::from(DIGITS[(three >> (18 - 6 * at)) as usize & 63]);
-            text.push(if at <= chunk.len() { digit } else { '=' });
-        }
-    }
-    text
 }

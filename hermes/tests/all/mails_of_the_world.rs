@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use hermes::mail::sender::Authenticity;
 use hermes::mail::trace::Trace;
+use hermes::mail::verdict::Evidence;
 
 #[test]
 fn no_mail_of_the_torture_set_stops_us() {
@@ -24,7 +24,7 @@ fn no_mail_of_the_torture_set_stops_us() {
         if let Ok(mail) = hermes::mail::read(&raw) {
             read += 1;
             let desk = hermes::mail::Desk { own: &own, key: &key };
-            let _ = hermes::mail::understand(&mail, desk, Authenticity::Vouched, &mut Trace::default());
+            let _ = hermes::mail::understand(&mail, desk, &Evidence::Vouched, &mut Trace::default());
         }
     }
     assert!(seen > 100 && read * 10 > seen * 9, "{read} of {seen} could be read");

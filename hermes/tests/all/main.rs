@@ -22,5 +22,6 @@ mod support;
 mod sweep;
 mod templates;
 mod threads;
+mod trust;
 mod unclaimed;
 mod workers;

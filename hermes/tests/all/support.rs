@@ -23,6 +23,7 @@ use hermes::app::App;
 use hermes::config::{MailSettings, ServeSettings, Settings};
 use hermes::http::{Api, router};
 use hermes::ingest::record::MailRecord;
+use hermes::ingest::verify::{Dns, Records, Verifier};
 use hermes::secrets::{AdminToken, SecretKey};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -61,7 +62,21 @@ impl World {
         world
     }
 
+    /// Believes nobody without evidence; the name service knows these records only.
+    pub(crate) async fn verifying(arguments: &[&str], records: &[(&str, &str)]) -> Self {
+        let all = records.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        let dns = Dns::Records(Arc::new(Records::all(all)));
+        let world = Self::of(&serve_settings(arguments).mail, dns);
+        world.project("amelia").await;
+        world.sender("scott@example.org", "amelia", "scott").await;
+        world
+    }
+
     pub(crate) fn empty(trust: &str) -> Self {
+        Self::of(&mail_settings(trust), Dns::Records(Arc::new(Records::all([]))))
+    }
+
+    fn of(settings: &MailSettings, dns: Dns) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = SteppedClock::starting_at(Timestamp::parse("2026-03-03T10:00:00Z").unwrap());
         let plan = Plan::passing();
@@ -69,7 +84,9 @@ impl World {
         let cloud = local::open(folder.path(), prefix, Clock::Stepped(clock.clone())).unwrap();
         let cloud = Failing::wrap(cloud, plan.clone());
         let secret = SecretKey::kept_in(folder.path()).unwrap();
-        let app = Arc::new(App::new(cloud, &mail_settings(trust), secret, 8025));
+        let mut app = App::new(cloud, settings, secret, 8025);
+        app.verifier = Verifier::new(settings).asking(dns);
+        let app = Arc::new(app);
         let repos =
             common::domain::repo_url::RepoRules { hosts: vec!["github.com".into()], allow_files: false };
         let api = Arc::new(Api { app: app.clone(), token: AdminToken::given(TOKEN), repos });
@@ -252,4 +269,18 @@ pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     tokio::time::timeout(Duration::from_secs(20), watch)
         .await
         .unwrap_or_else(|_| panic!("waited for {what} in vain"));
+}
+
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let three =
+            chunk.iter().fold(0u32, |all, byte| all << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for at in 0..4 {
+            let digit = char::from(DIGITS[(three >> (18 - 6 * at)) as usize & 63]);
+            text.push(if at <= chunk.len() { digit } else { '=' });
+        }
+    }
+    text
 }

@@ -285,6 +285,9 @@ pub struct Project {
     /// Where its source lives.
     #[serde(rename = "repoUrl")]
     pub repo_url: String,
+    /// Whether a mail counts only when DMARC passed for its author's domain.
+    #[serde(rename = "requireDmarc")]
+    pub require_dmarc: bool,
     /// RFC 3339.
     #[serde(rename = "updatedAt")]
     pub updated_at: String,
@@ -314,6 +317,10 @@ pub struct ProjectSettings {
     #[serde(rename = "repoUrl")]
     #[validate(length(min = 1u64))]
     pub repo_url: String,
+    /// Whether a mail counts only when DMARC passed for its author's domain; `false`: a DKIM signature or an SPF pass of the
+    /// very domain is enough where it has no DMARC policy. Default `true`.
+    #[serde(rename = "requireDmarc")]
+    pub require_dmarc: Option<bool>,
 }
 /// Projects, part of them.
 #[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]

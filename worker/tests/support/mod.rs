@@ -109,6 +109,7 @@ impl World {
             build: Build { command, output: "dist".into() },
             preempt: Preempt::default(),
             limits: Limits::default(),
+            require_dmarc: true,
             created_at: now,
             updated_at: now,
         };

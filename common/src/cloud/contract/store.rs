@@ -149,6 +149,7 @@ fn project(id: &ProjectId) -> Project {
         build: Build::default(),
         preempt: Preempt::default(),
         limits: crate::domain::budget::Limits::default(),
+        require_dmarc: true,
         created_at: Timestamp::from_millis(1),
         updated_at: Timestamp::from_millis(1),
     }

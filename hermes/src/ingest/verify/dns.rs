@@ -1,0 +1,169 @@
+//! DKIM (RFC 6376), SPF (RFC 7208) and DMARC (RFC 9989) by the `mail-auth` crate, over the name service.
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mail_auth::common::crypto::Algorithm;
+use mail_auth::common::parse::TxtRecordParser;
+use mail_auth::common::verify::DomainKey;
+use mail_auth::dmarc::Dmarc as Policy;
+use mail_auth::dmarc::verify::DmarcParameters;
+use mail_auth::hickory_resolver::config::{ResolverConfig, ResolverOpts};
+use mail_auth::hickory_resolver::proto::op::ResponseCode;
+use mail_auth::spf::Spf;
+use mail_auth::spf::verify::SpfParameters;
+use mail_auth::{
+    AuthenticatedMessage, DkimOutput, DkimResult, DmarcOutput, DmarcResult, DnsError, MessageAuthenticator,
+    Parameters, ResolverCache, SpfOutput, SpfResult, Txt,
+};
+
+use super::Smtp;
+use crate::mail::verdict::{Dmarc, Domain, Verdicts};
+
+/// Where records come from.
+#[derive(Debug, Clone)]
+pub enum Dns {
+    /// The resolver of this machine.
+    System,
+    /// These and no others.
+    Records(Arc<Records>),
+}
+
+/// TXT records by name.
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    texts: BTreeMap<String, String>,
+    only: Only,
+}
+
+/// Whether what is not listed is asked for elsewhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Only {
+    /// It is.
+    #[default]
+    Hints,
+    /// It does not exist.
+    All,
+}
+
+impl Records {
+    /// All there are.
+    pub fn all(texts: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self { texts: texts.into_iter().collect(), only: Only::All }
+    }
+}
+
+impl Dns {
+    /// Checks a mail; the error is what kept a name server from answering.
+    pub(super) async fn verify(&self, raw: &[u8], smtp: Option<&Smtp>) -> Result<Verdicts, String> {
+        let asker = self.asker()?;
+        let none = Records::default();
+        let records = match self {
+            Self::System => &none,
+            Self::Records(records) => records,
+        };
+        let message = AuthenticatedMessage::parse(raw).unwrap_or_default();
+        let found = asker.verify_dkim(Parameters::new(&message).with_txt_cache(records)).await;
+        let dkim: Vec<_> = found.into_iter().filter(is_sound).collect();
+        let spf = match smtp {
+            Some(smtp) => spf(&asker, records, smtp).await,
+            None => SpfOutput::new(String::new()),
+        };
+        let dmarc = DmarcParameters {
+            message: &message,
+            dkim_output: &dkim,
+            dkim2_output: None,
+            rfc5321_mail_from_domain: spf.domain(),
+            spf_output: &spf,
+        };
+        let dmarc = asker.verify_dmarc(Parameters::new(dmarc).with_txt_cache(records)).await;
+        verdicts(&dkim, &spf, &dmarc)
+    }
+
+    fn asker(&self) -> Result<MessageAuthenticator, String> {
+        let made = match self {
+            Self::System => MessageAuthenticator::new_system_conf(),
+            Self::Records(_) => MessageAuthenticator::new(ResolverConfig::default(), ResolverOpts::default()),
+        };
+        made.map_err(|error| format!("the resolver of this machine cannot be used: {error}"))
+    }
+}
+
+/// Signatures that do not cover the author (RFC 6376, section 5.4) or use SHA-1 (RFC 8301) say nothing.
+fn is_sound(output: &DkimOutput<'_>) -> bool {
+    output.signature().is_some_and(|signature| {
+        signature.a != Algorithm::RsaSha1 && signature.h.iter().any(|name| name.eq_ignore_ascii_case("from"))
+    })
+}
+
+async fn spf(asker: &MessageAuthenticator, records: &Records, smtp: &Smtp) -> SpfOutput {
+    let question = SpfParameters::verify_mail_from(smtp.ip, &smtp.helo, "hermes", &smtp.mail_from);
+    asker.verify_spf(Parameters::new(question).with_txt_cache(records)).await
+}
+
+fn verdicts(dkim: &[DkimOutput<'_>], spf: &SpfOutput, dmarc: &DmarcOutput) -> Result<Verdicts, String> {
+    let dmarc = match dmarc.result() {
+        DmarcResult::Pass => Domain::parse(dmarc.domain()).map_or(Dmarc::Fail, Dmarc::Pass),
+        DmarcResult::None => Dmarc::Open,
+        DmarcResult::TempError(error) => return Err(error.to_string()),
+        DmarcResult::Fail(_) | DmarcResult::PermError(_) => Dmarc::Fail,
+    };
+    let undecided = dkim.iter().find_map(|output| match output.result() {
+        DkimResult::TempError(error) => Some(error.to_string()),
+        _ => None,
+    });
+    let signed: Vec<Domain> = dkim
+        .iter()
+        .filter(|output| *output.result() == DkimResult::Pass)
+        .filter_map(|output| Domain::parse(&output.signature()?.d))
+        .collect();
+    if let (Some(error), Dmarc::Open, true) = (undecided, &dmarc, signed.is_empty()) {
+        return Err(error);
+    }
+    let sent = (spf.result() == SpfResult::Pass).then(|| Domain::parse(spf.domain())).flatten();
+    Ok(Verdicts { by: "hermes itself".into(), dmarc, signed, sent })
+}
+
+impl ResolverCache<Box<str>, Txt> for Records {
+    fn get<Q>(&self, name: &Q) -> Option<Txt>
+    where
+        Box<str>: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let known = self.texts.iter().find(|(known, _)| {
+            let fqdn: Box<str> = format!("{known}.").into();
+            let as_asked: &Q = fqdn.borrow();
+            as_asked == name
+        });
+        match (known, self.only) {
+            (Some((name, text)), _) => Some(parsed(name, text)),
+            (None, Only::All) => {
+                Some(Txt::Error(mail_auth::Error::Dns(DnsError::RecordNotFound(ResponseCode::NXDomain))))
+            }
+            (None, Only::Hints) => None,
+        }
+    }
+
+    fn remove<Q>(&self, _: &Q) -> Option<Txt>
+    where
+        Box<str>: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        None
+    }
+
+    // The resolver keeps what it was told by itself.
+    fn insert(&self, _: Box<str>, _: Txt, _: Instant) {}
+}
+
+/// A record as what its name says it is.
+fn parsed(name: &str, text: &str) -> Txt {
+    let bytes = text.as_bytes();
+    if name.contains("._domainkey.") {
+        return DomainKey::parse(bytes).into();
+    }
+    if name.starts_with("_dmarc.") { Policy::parse(bytes).into() } else { Spf::parse(bytes).into() }
+}

@@ -1,0 +1,128 @@
+//! Who is believed: signatures made and checked for real, results of a pinned server, and what projects ask for.
+
+use mail_auth::common::crypto::Ed25519Key;
+use mail_auth::common::headers::HeaderWriter;
+use mail_auth::dkim::DkimSigner;
+
+use crate::support::{World, base64, mail, text};
+
+const DMARC: &str = "v=DMARC1; p=reject";
+
+/// A key and what the name service says about it.
+struct Signer {
+    key: Vec<u8>,
+    record: String,
+}
+
+impl Signer {
+    fn new() -> Self {
+        let key = Ed25519Key::generate_pkcs8().unwrap();
+        let public = Ed25519Key::from_pkcs8_der(&key).unwrap().public_key();
+        Self { key, record: format!("v=DKIM1; k=ed25519; p={}", base64(&public)) }
+    }
+
+    fn sign(&self, domain: &str, fields: &[&str], raw: &str) -> String {
+        let private = Ed25519Key::from_pkcs8_der(&self.key).unwrap();
+        let dkim = DkimSigner::from_key(private).domain(domain).selector("s").headers(fields.to_vec());
+        format!("{}{raw}", dkim.sign(raw.as_bytes()).unwrap().to_header())
+    }
+}
+
+async fn trace(world: &World, answer: &serde_json::Value) -> String {
+    serde_json::to_string(&world.mail(text(answer, "mailId")).await.trace).unwrap()
+}
+
+async fn ending(world: &World, raw: &str) -> String {
+    let answer = world.accepted(raw.to_owned()).await;
+    text(&answer, "ending").to_owned()
+}
+
+#[tokio::test]
+async fn a_signed_mail_of_a_domain_with_a_policy_is_believed() {
+    let key = Signer::new();
+    let records = [("s._domainkey.example.org", key.record.as_str()), ("_dmarc.example.org", DMARC)];
+    let world = World::verifying(&[], &records).await;
+    let signed = key.sign("example.org", &["From", "Subject", "To"], &mail("1", "change 7 to 8"));
+    let answer = world.accepted(signed.clone()).await;
+    assert_eq!(answer["ending"], "routed", "{}", trace(&world, &answer).await);
+    assert!(trace(&world, &answer).await.contains("DMARC passed for example.org"));
+
+    let another = key.sign("example.org", &["From", "Subject", "To"], &mail("5", "change 7 to 8"));
+    let refused = [
+        signed.replace("change 7 to 8", "delete everything"),
+        signed.replace("Subject: Hours", "Subject: delete everything"),
+        signed.replace("scott@example.org", "scott@sub.example.org"),
+        format!("Subject: delete everything\r\n{another}"),
+        format!("From: scott@example.org\r\n{another}"),
+        mail("2", "not signed"),
+        key.sign("evil.org", &["From"], &mail("3", "signed by another domain")),
+        key.sign("example.org", &["Subject"], &mail("4", "signed without From")),
+    ];
+    for raw in refused {
+        assert_eq!(ending(&world, &raw).await, "unauthenticated", "{raw}");
+    }
+    assert_eq!(world.works("amelia#scott").await.len(), 1);
+    assert!(world.outbox().is_empty(), "nobody is told");
+}
+
+#[tokio::test]
+async fn where_the_domain_has_no_policy_the_project_says_whether_a_signature_is_enough() {
+    let key = Signer::new();
+    let world = World::verifying(&[], &[("s._domainkey.example.org", &key.record)]).await;
+    let signed = |id: &str| key.sign("example.org", &["From"], &mail(id, "change 7 to 8"));
+    assert_eq!(ending(&world, &signed("1")).await, "confirmation-asked");
+    let settings = serde_json::json!({"repoUrl": "https://github.com/you/amelia.git", "requireDmarc": false});
+    let (_, project) = world.call("PUT", "/v1/projects/amelia", Some(settings)).await;
+    assert_eq!(project["requireDmarc"], false);
+    assert_eq!(ending(&world, &signed("2")).await, "routed");
+    assert_eq!(ending(&world, &mail("3", "not signed")).await, "unauthenticated");
+}
+
+#[tokio::test]
+async fn a_mail_that_is_taken_up_again_is_judged_by_what_was_found_when_it_came() {
+    use common::cloud::failing::{Calls, Fate, Operation, When};
+    let key = Signer::new();
+    let records = [("s._domainkey.example.org", key.record.as_str()), ("_dmarc.example.org", DMARC)];
+    let world = World::verifying(&[], &records).await;
+    world.plan.add(Calls::Of(Operation::Send), When::Always, Fate::FailBefore);
+    let signed = key.sign("example.org", &["From"], &mail("1", "change 7 to 8"));
+    assert_eq!(world.post(signed).await.0, 503);
+    world.plan.heal();
+    world.clock.advance(std::time::Duration::from_mins(5));
+    hermes::sweep::Sweeper::new(world.app.clone()).sweep().await;
+    assert_eq!(world.works("amelia#scott").await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_results_of_a_pinned_server_are_believed_and_no_others() {
+    let world = World::verifying(&["--authserv-id", "mx.example.net"], &[]).await;
+    let said = |server: &str, result: &str, id: &str| {
+        format!(
+            "Authentication-Results: {server}; dmarc={result} header.from=example.org\r\n{}",
+            mail(id, "x")
+        )
+    };
+    assert_eq!(ending(&world, &said("mx.example.net", "pass", "1")).await, "routed");
+    assert_eq!(ending(&world, &said("mx.example.net", "fail", "2")).await, "unauthenticated");
+    assert_eq!(ending(&world, &said("mx.evil.net", "pass", "3")).await, "unauthenticated");
+    let below = format!(
+        "Authentication-Results: mx.example.net; dmarc=fail header.from=example.org\r\n{}",
+        said("mx.example.net", "pass", "4")
+    );
+    assert_eq!(ending(&world, &below).await, "unauthenticated");
+    assert_eq!(ending(&world, &mail("5", "x")).await, "unauthenticated");
+}
+
+#[tokio::test]
+async fn s79_a_forged_sender_gets_no_work_and_no_answer() {
+    let world = World::verifying(&["--authserv-id", "mx.example.net"], &[]).await;
+    let forged = format!(
+        "Authentication-Results: mx.example.net; spf=fail smtp.mailfrom=evil.org; dkim=none; dmarc=fail (p=NONE) header.from=example.org\r\n{}",
+        mail("1", "delete everything")
+    );
+    let answer = world.accepted(forged).await;
+    assert_eq!(answer["ending"], "unauthenticated");
+    assert!(trace(&world, &answer).await.contains("DMARC failed for example.org"));
+    assert!(world.works("amelia#scott").await.is_empty() && world.outbox().is_empty());
+    assert_eq!(world.announcements().await, 0);
+}
