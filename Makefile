@@ -88,6 +88,12 @@ chaos: setup ## 10,000 seeded schedules against the claims; SEED=n plays one, SC
 	$(call part,chaos)
 	@$(target_dir)/debug/chaos
 
+.PHONY: reliability
+reliability: setup ## kill -9, SIGSTOP and SIGTERM at every named point of a job x ROUNDS=50, USERS=200 at once, a storm of MAILS=10000
+	cargo build --workspace --bins --locked
+	$(call part,reliability)
+	@$(target_dir)/debug/reliability
+
 .PHONY: openapi
 openapi: ## write openapi/hermes.json and the client generated from it anew
 	@scripts/setup base rust oas3gen

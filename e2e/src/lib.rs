@@ -5,8 +5,10 @@
 pub mod api;
 pub mod chaos;
 pub mod claude_api;
+pub mod figures;
 pub mod mail;
 pub mod process;
+pub mod reliability;
 pub mod remote;
 pub mod wait;
 pub mod world;

@@ -70,6 +70,21 @@ impl Remote {
         Ok(walk.count())
     }
 
+    /// How many commits of a command a branch has beyond `main`, without saved unfinished work.
+    pub fn finished_commits(&self, branch: &str, command: &str) -> anyhow::Result<usize> {
+        let repo = self.open()?;
+        let mut walk = repo.revwalk()?;
+        walk.push_ref(&format!("refs/heads/{branch}"))?;
+        walk.hide_ref("refs/heads/main")?;
+        let mut count = 0;
+        for id in walk {
+            let commit = repo.find_commit(id?)?;
+            let message = String::from_utf8_lossy(commit.message_bytes()).into_owned();
+            count += usize::from(message.contains(command) && !message.starts_with("WIP:"));
+        }
+        Ok(count)
+    }
+
     /// A file of a branch.
     pub fn file(&self, branch: &str, path: &str) -> anyhow::Result<String> {
         let repo = self.open()?;

@@ -17,6 +17,8 @@ pub struct World {
     hermes: Option<Program>,
     /// The workers, in the order of their start.
     pub workers: Vec<Program>,
+    /// Further arguments of every program that is started from now on.
+    pub further: Vec<String>,
     api: Option<Api>,
     temporary: Option<tempfile::TempDir>,
 }
@@ -37,6 +39,7 @@ impl World {
             data: root.join("data"),
             hermes: None,
             workers: Vec::new(),
+            further: Vec::new(),
             api: None,
             temporary: None,
         }
@@ -81,8 +84,9 @@ impl World {
         let data = self.data_arg()?;
         let mut settings = vec![("HERMES_TRUST", "all"), ("HERMES_ALLOW_FILE_REPOS", "true")];
         settings.extend_from_slice(env);
-        let mut hermes =
-            Program::start(path, &["serve", "--data-dir", &data, "--listen", listen], &settings)?;
+        let mut arguments = vec!["serve", "--data-dir", &data, "--listen", listen];
+        arguments.extend(self.further.iter().map(String::as_str));
+        let mut hermes = Program::start(path, &arguments, &settings)?;
         let ready = hermes.line("hermes is ready on ").await?;
         let address =
             ready.split("hermes is ready on ").nth(1).and_then(|rest| rest.split_whitespace().next());
@@ -121,7 +125,9 @@ impl World {
         let mut settings =
             vec![("SANDBOX", "off"), ("HERMES_ALLOW_FILE_REPOS", "true"), ("AGENT_COMMAND", agent)];
         settings.extend_from_slice(env);
-        let mut worker = Program::start(path, &["run", "--data-dir", &data], &settings)?;
+        let mut arguments = vec!["run", "--data-dir", &data];
+        arguments.extend(self.further.iter().map(String::as_str));
+        let mut worker = Program::start(path, &arguments, &settings)?;
         worker.line("is ready").await?;
         self.workers.push(worker);
         Ok(())

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use common::domain::timestamp::Timestamp;
 use e2e::api::Api;
+use e2e::figures;
 use e2e::mail::Letter;
 use e2e::process::{Program, binary};
 use e2e::world::{World, demo_agent, plain_site};
@@ -51,6 +52,9 @@ async fn main() -> anyhow::Result<()> {
     rows.extend(ready().await?);
     rows.extend(edits().await?);
     rows.push(mails_per_second().await?);
+    rows.extend(making_way().await?);
+    rows.push(second_user().await?);
+    rows.extend(growth().await?);
     println!("| what | bar | measured | holds |\n|---|---|---|---|");
     for row in &rows {
         let holds = if row.holds == Holds::Yes { "yes" } else { "NO" };
@@ -130,7 +134,7 @@ async fn edits() -> anyhow::Result<Vec<Row>> {
         Row::at_most(
             "FIFO message to agent start, warm checkout, p50",
             "ms",
-            200.0,
+            50.0,
             millis(quantile(&mut starts, 50)),
         ),
         Row::at_most(
@@ -181,6 +185,36 @@ async fn mails_per_second() -> anyhow::Result<Row> {
         300.0,
         f64::from(u32::try_from(MAILS)?) / took,
     ))
+}
+
+/// Newer work interrupts a running job, whose agent ends when it is asked to, or never.
+async fn making_way() -> anyhow::Result<Vec<Row>> {
+    let obeys = demo_agent("--hang")?;
+    let mut obeying = figures::interrupts(&obeys, 20).await?;
+    let mut deaf = figures::interrupts(&format!("env --ignore-signal=TERM {obeys}"), 5).await?;
+    let seconds = |times: &mut [Duration]| quantile(times, 95).as_secs_f64();
+    Ok(vec![
+        Row::at_most("interrupt to work kept, an agent that obeys, p95", "s", 1.0, seconds(&mut obeying)),
+        Row::at_most("interrupt to work kept, an agent that does not, p95", "s", 6.0, seconds(&mut deaf)),
+    ])
+}
+
+/// One worker at its capacity with an idle claim, somebody else writes.
+async fn second_user() -> anyhow::Result<Row> {
+    let mut times = figures::second_user(&demo_agent("")?, 10).await?;
+    let slowest = quantile(&mut times, 100).as_secs_f64();
+    Ok(Row::at_most("second user of the only worker, mail to job start, slowest of 10", "s", 5.0, slowest))
+}
+
+/// 10,000 project+users and 100,000 threads are stored, against none.
+async fn growth() -> anyhow::Result<Vec<Row>> {
+    let (empty, full) = figures::growth(&demo_agent("")?, 10_000, 100_000).await?;
+    let ratio = |full: Duration, empty: Duration| full.as_secs_f64() / empty.as_secs_f64();
+    let (taken, claimed) = (ratio(full.taken, empty.taken), ratio(full.claimed, empty.claimed));
+    Ok(vec![
+        Row::at_most("mail to 202, 10,000 users and 100,000 threads stored / none", "x", 1.2, taken),
+        Row::at_most("order to job start, the same", "x", 1.2, claimed),
+    ])
 }
 
 async fn bakery() -> anyhow::Result<(World, Api, tempfile::TempDir)> {

@@ -12,5 +12,6 @@ mod site;
 mod tally;
 mod worker;
 
+pub(crate) use dice::Dice;
 pub use schedule::{Fences, run};
 pub use tally::Tally;

@@ -99,3 +99,26 @@ async fn a_mail_whose_bytes_are_gone_is_not_tried_for_ever() {
     Sweeper::new(world.app.clone()).finish_open_mails().await.unwrap();
     assert_eq!(world.mail(&id).await.ending, Some(common::domain::outcome::MailEnding::Failed));
 }
+
+#[tokio::test]
+async fn r2_a_mail_that_comes_five_times_within_14_days_has_one_work_and_one_answer() {
+    let world = World::with_scott().await;
+    let first = world.accepted(mail("1", "change 7 to 8")).await;
+    assert_eq!(world.works("amelia#scott").await.len(), 1);
+    let result = world.result(text(&first, "commandId")).await.to_json();
+    let mut passed = Duration::ZERO;
+    let days = Duration::from_hours(24);
+    for after in [Duration::from_secs(299), Duration::from_secs(301), Duration::from_hours(1), 14 * days] {
+        world.clock.advance(after - passed);
+        passed = after;
+        let again = world.accepted(mail("1", "change 7 to 8")).await;
+        assert_eq!(again["commandId"], first["commandId"], "after {after:?}");
+        assert_eq!(world.works("amelia#scott").await.len(), 0, "after {after:?}");
+        // The worker tells what came of it once more, too.
+        world.report(result.clone()).await;
+        Sweeper::new(world.app.clone()).sweep().await;
+        assert_eq!(world.outbox().len(), 1, "after {after:?}");
+    }
+    let (_, jobs) = world.call("GET", "/v1/jobs?projectId=amelia&userId=scott", None).await;
+    assert_eq!(jobs["jobs"].as_array().unwrap().len(), 1);
+}
