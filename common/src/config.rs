@@ -1,15 +1,22 @@
 //! Settings that both programs share, parsed once by clap from flags and environment. `--help` is the reference.
 
+mod aws;
+
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use crate::domain::names::Prefix;
 use crate::domain::repo_url::RepoRules;
+pub use aws::{AwsSettings, TableSettings};
 
 /// Which cloud, and where.
 #[derive(Debug, Clone, Args)]
 pub struct CloudSettings {
+    /// `local` = this machine: SQLite and a directory; `aws` = SQS, DynamoDB, S3, SES and Step Functions.
+    #[arg(long, env = "HERMES_CLOUD", value_enum, default_value_t = CloudKind::Local, value_name = "CLOUD", global = true)]
+    pub cloud: CloudKind,
+
     /// Directory with the database, objects, sites and outgoing mail; shared by hermes and its workers.
     #[arg(long, env = "HERMES_DATA_DIR", default_value = ".hermes", value_name = "DIR", global = true)]
     pub data_dir: PathBuf,
@@ -27,6 +34,19 @@ pub struct CloudSettings {
     #[cfg(debug_assertions)]
     #[arg(long, value_name = "SEED:PERCENT", hide = true, global = true)]
     pub faults: Option<crate::cloud::failing::Chance>,
+
+    /// Where and under which names, on AWS.
+    #[command(flatten)]
+    pub aws: AwsSettings,
+}
+
+/// The two clouds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CloudKind {
+    /// SQLite and a directory.
+    Local,
+    /// Amazon Web Services.
+    Aws,
 }
 
 /// Which repositories a project may have.

@@ -90,7 +90,7 @@ pub async fn serve(
     let address = listener.local_addr().map_err(failed)?;
     say_whom_we_trust(serve, address);
     let data_dir = &settings.cloud.data_dir;
-    let cloud = Cloud::from_config(&settings.cloud, Clock::System)?;
+    let cloud = Cloud::from_config(&settings.cloud, Clock::System).await?;
     let token = match &serve.admin_token {
         Some(token) => AdminToken::given(token),
         None => AdminToken::kept_in(data_dir)?,

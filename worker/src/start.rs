@@ -38,7 +38,7 @@ pub enum StartError {
         error: io::Error,
     },
     /// A door to the outside does not open.
-    #[error("{0}; check HERMES_DATA_DIR (--data-dir)")]
+    #[error("{0}; check HERMES_DATA_DIR (--data-dir), or AWS_REGION and AWS_ENDPOINT_URL")]
     Cloud(#[from] CloudError),
 }
 
@@ -49,7 +49,7 @@ pub async fn start(settings: RunSettings, shutdown: CancellationToken) -> Result
         tracing::warn!("{name} is set but no longer binds a worker to one project; instead: {instead}");
     }
     let jobs = job_settings(&settings)?;
-    let cloud = Cloud::from_config(&settings.cloud, Clock::System)?;
+    let cloud = Cloud::from_config(&settings.cloud, Clock::System).await?;
     let me = Me {
         cloud,
         owner: owner(settings.claims.container_id.clone()),

@@ -1,5 +1,7 @@
 //! The door to whoever waits for a task token (Step Functions).
 
+pub(super) mod limits;
+
 use async_trait::async_trait;
 
 use super::Result;

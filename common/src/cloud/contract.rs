@@ -4,6 +4,7 @@
 
 mod callback;
 mod claims;
+pub mod endpoint;
 mod fifo;
 mod files;
 mod limits;
@@ -21,15 +22,19 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::Cloud;
+use endpoint::Endpoint;
+
 use crate::clock::SteppedClock;
 use crate::domain::ids::{Nonce, Owner, ProjectId, ProjectUser, WorkerId};
 use crate::domain::names::Queue;
 
 /// How the time of a cloud passes.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Passing {
     /// When a case moves it.
     Stepped(SteppedClock),
+    /// When a case moves the time of the endpoint.
+    Moved(Arc<Endpoint>),
     /// By itself.
     Real,
 }
@@ -57,6 +62,7 @@ impl Stage {
     async fn pass(&self, span: Duration) {
         match &self.time {
             Passing::Stepped(clock) => clock.advance(span),
+            Passing::Moved(endpoint) => endpoint.advance(span),
             Passing::Real => tokio::time::sleep(span).await,
         }
     }
@@ -140,8 +146,9 @@ macro_rules! contract_cases {
             limits {
                 more_than_ten_at_a_time_is_invalid: Nothing,
                 the_largest_message_is_taken: Nothing,
-                a_larger_message_is_invalid: Nothing,
+                a_larger_message_is_carried: Nothing,
                 attributes_count_for_the_size: Nothing,
+                a_message_beyond_all_bounds_is_invalid: Nothing,
                 an_empty_message_is_invalid: Nothing,
                 control_characters_are_invalid: Nothing,
                 a_group_is_invalid_on_a_standard_queue: Nothing,

@@ -1,5 +1,7 @@
 //! The door to objects (one private bucket) and sites (one bucket or folder per host name).
 
+pub(super) mod keys;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::Result;
+use super::{CloudError, Result};
 use crate::domain::ids::EmailAddress;
 
 /// A finished mail.
@@ -32,4 +32,18 @@ pub struct Sent {
 pub trait Mailer: Send + Sync {
     /// Sends one mail to one recipient.
     async fn send(&self, mail: &OutgoingMail) -> Result<Sent>;
+}
+
+/// What can be the key of a mail.
+pub(super) fn check_key(dedup_key: &str) -> Result<()> {
+    let legal = (1..=100).contains(&dedup_key.len())
+        && dedup_key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if legal {
+        Ok(())
+    } else {
+        let shown: String = dedup_key.chars().take(100).collect();
+        Err(CloudError::Invalid(format!(
+            "the mail key {shown:?} is not 1 to 100 letters, digits, '-' or '_'"
+        )))
+    }
 }

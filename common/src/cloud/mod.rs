@@ -1,6 +1,8 @@
 //! The six doors to the outside, one handle each. Nothing above them knows whether it talks to this machine
-//! ([`local`]) or to AWS.
+//! ([`local`]) or to AWS (`aws`).
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod callback;
 pub mod claims;
 #[cfg(feature = "contract")]
@@ -10,6 +12,7 @@ pub mod failing;
 pub mod files;
 pub mod local;
 pub mod mailer;
+pub mod provision;
 pub mod queue;
 pub mod store;
 
@@ -18,7 +21,7 @@ use std::sync::Arc;
 pub use error::{CloudError, Result};
 
 use crate::clock::Clock;
-use crate::config::CloudSettings;
+use crate::config::{CloudKind, CloudSettings};
 
 /// One handle per door. Cloning shares the doors.
 #[derive(Clone)]
@@ -41,8 +44,15 @@ pub struct Cloud {
 
 impl Cloud {
     /// Opens the cloud that the settings name.
-    pub fn from_config(settings: &CloudSettings, clock: Clock) -> Result<Self> {
-        let cloud = local::open(&settings.data_dir, settings.prefix.clone(), clock)?;
+    #[cfg_attr(not(feature = "aws"), allow(clippy::unused_async, reason = "only AWS is waited for"))]
+    pub async fn from_config(settings: &CloudSettings, clock: Clock) -> Result<Self> {
+        let cloud = match settings.cloud {
+            CloudKind::Local => local::open(&settings.data_dir, settings.prefix.clone(), clock)?,
+            #[cfg(feature = "aws")]
+            CloudKind::Aws => aws::open(settings, clock).await?,
+            #[cfg(not(feature = "aws"))]
+            CloudKind::Aws => return Err(built_without_aws()),
+        };
         Ok(for_tests(settings, cloud))
     }
 }
@@ -62,4 +72,9 @@ fn for_tests(settings: &CloudSettings, cloud: Cloud) -> Cloud {
 #[cfg(not(debug_assertions))]
 fn for_tests(_settings: &CloudSettings, cloud: Cloud) -> Cloud {
     cloud
+}
+
+#[cfg(not(feature = "aws"))]
+fn built_without_aws() -> CloudError {
+    CloudError::Invalid("HERMES_CLOUD=aws: this program was built without the feature \"aws\"".to_owned())
 }

@@ -1,6 +1,8 @@
 //! The door to the queues: at-least-once delivery with receipts, visibility and dead letters; FIFO queues keep the order
 //! within a group and block a group while one of its messages is in flight (the semantics of Amazon SQS).
 
+pub(super) mod limits;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,8 +16,11 @@ use crate::domain::timestamp::Timestamp;
 pub const MAX_WAIT: Duration = Duration::from_secs(20);
 /// The most messages of one receive (SQS: 10).
 pub const MAX_BATCH: usize = 10;
-/// The largest message, body and attributes together (SQS since August 2025: 1 MiB).
+/// The largest message that a queue itself holds, body and attributes together (SQS since August 2025: 1 MiB).
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+/// The largest message that crosses a queue: above [`MAX_MESSAGE_BYTES`] its body lies among the objects (on AWS) and the
+/// queue holds where.
+pub const MAX_CARRIED_BYTES: usize = 48 * 1024 * 1024;
 /// How long a deduplication id is remembered (SQS: 5 minutes).
 pub const DEDUPLICATION: Duration = Duration::from_mins(5);
 /// How long messages are kept.

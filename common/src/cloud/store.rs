@@ -1,6 +1,8 @@
 //! The door to the tables: rows of JSON under a key, written on a condition. Every rule ("only if pending", "only under
 //! a newer epoch") is a read, a pure decision and a write on condition of the version that was read.
 
+pub(super) mod shape;
+
 use std::ops::ControlFlow;
 
 use async_trait::async_trait;

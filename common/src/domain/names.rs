@@ -1,12 +1,17 @@
 //! Ids become queue names, object keys, paths, refs and host names here and nowhere else. Every name is legal for
 //! whatever it is, and two different ids never share one.
 
+mod resources;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ids::{CommandId, InvalidId, Owner, ProjectId, ProjectUser, ThreadId};
+pub use resources::{
+    BucketPattern, OWNERSHIP_TABLE, SiteBuckets, objects_bucket, table, thread_pages_prefix,
+};
 
 /// SQS allows 80 characters of `[A-Za-z0-9_-]`, `.fifo` counted.
 const QUEUE_NAME_MAX: usize = 80;
@@ -340,6 +345,11 @@ pub fn release_key(project: &ProjectId, hash: &ContentHash) -> String {
 /// Below which all published files of a project lie.
 pub fn releases_prefix(project: &ProjectId) -> String {
     format!("releases/{project}/")
+}
+
+/// The body of a message that is too large for a queue, by its content.
+pub fn message_body_key(hash: &ContentHash) -> String {
+    format!("messages/{hash}")
 }
 
 /// What the agent said and did, line by line.

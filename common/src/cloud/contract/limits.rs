@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Stage;
 use super::queues::assert_invalid;
-use crate::cloud::queue::{MAX_MESSAGE_BYTES, Outgoing};
+use crate::cloud::queue::{MAX_CARRIED_BYTES, MAX_MESSAGE_BYTES, Outgoing};
 
 const NO_WAIT: Duration = Duration::ZERO;
 const SECOND: Duration = Duration::from_secs(1);
@@ -22,13 +22,32 @@ pub(super) async fn the_largest_message_is_taken(stage: Stage) {
     assert_eq!(stage.take_one(&queue).await.body.len(), MAX_MESSAGE_BYTES);
 }
 
-pub(super) async fn a_larger_message_is_invalid(stage: Stage) {
-    let message = Outgoing::standard("x".repeat(MAX_MESSAGE_BYTES + 1));
-    assert_invalid(stage.cloud.queues.send(&stage.standard(), message).await);
+pub(super) async fn a_larger_message_is_carried(stage: Stage) {
+    let (standard, fifo) = (stage.standard(), stage.fifo());
+    let body = format!("{}ü", "x".repeat(MAX_MESSAGE_BYTES));
+    stage.put(&standard, &body).await;
+    let message = Outgoing::fifo(body.clone(), "g", "id").attribute("reason", "long");
+    stage.cloud.queues.send(&fifo, message).await.unwrap();
+    for (queue, notes) in [(standard, 0), (fifo, 1)] {
+        let found = stage.take_one(&queue).await;
+        assert!(found.body == body, "{} bytes", found.body.len());
+        assert_eq!(found.attributes.len(), notes);
+        stage.done(&found).await;
+    }
 }
 
 pub(super) async fn attributes_count_for_the_size(stage: Stage) {
-    let message = Outgoing::standard("x".repeat(MAX_MESSAGE_BYTES - 5)).attribute("reason", "long");
+    let queue = stage.standard();
+    let body = "x".repeat(MAX_MESSAGE_BYTES - 5);
+    let message = Outgoing::standard(body.clone()).attribute("reason", "long");
+    stage.cloud.queues.send(&queue, message.clone()).await.unwrap();
+    let found = stage.take_one(&queue).await;
+    assert!(found.body == body);
+    assert_eq!(found.attributes, message.attributes);
+}
+
+pub(super) async fn a_message_beyond_all_bounds_is_invalid(stage: Stage) {
+    let message = Outgoing::standard("x".repeat(MAX_CARRIED_BYTES + 1));
     assert_invalid(stage.cloud.queues.send(&stage.standard(), message).await);
 }
 

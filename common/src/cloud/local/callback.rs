@@ -7,15 +7,9 @@ use super::db::Db;
 use super::fault::Outcome;
 use super::writer::Tx;
 use crate::clock::Clock;
-use crate::cloud::callback::{Callback, Heard};
-use crate::cloud::{CloudError, Result};
+use crate::cloud::Result;
+use crate::cloud::callback::{Callback, Heard, limits};
 use crate::domain::timestamp::Timestamp;
-
-/// The limits of Step Functions.
-const MAX_TOKEN_CHARS: usize = 2048;
-const MAX_OUTPUT_BYTES: usize = 262_144;
-const MAX_ERROR_CHARS: usize = 256;
-const MAX_CAUSE_CHARS: usize = 32_768;
 
 /// The door.
 pub(super) struct LocalCallback {
@@ -30,7 +24,7 @@ impl LocalCallback {
     }
 
     async fn answer(&self, token: &str, answer: Answer) -> Result<Heard> {
-        check(token)?;
+        limits::check_token(token)?;
         let (token, now) = (token.to_owned(), self.clock.now());
         self.db.write("answering a task", move |tx| record(tx, &token, &answer, now)).await
     }
@@ -44,35 +38,19 @@ enum Answer {
 #[async_trait]
 impl Callback for LocalCallback {
     async fn success(&self, token: &str, output: &str) -> Result<Heard> {
-        if output.len() > MAX_OUTPUT_BYTES {
-            return Err(CloudError::Invalid(format!(
-                "the output of a task has more than {MAX_OUTPUT_BYTES} bytes"
-            )));
-        }
-        serde_json::from_str::<serde::de::IgnoredAny>(output)
-            .map_err(|e| CloudError::Invalid(format!("the output of a task is not JSON: {e}")))?;
+        limits::check_output(output)?;
         self.answer(token, Answer::Success { output: output.to_owned() }).await
     }
 
     async fn failure(&self, token: &str, error: &str, cause: &str) -> Result<Heard> {
-        let error = error.chars().take(MAX_ERROR_CHARS).collect();
-        let cause = cause.chars().take(MAX_CAUSE_CHARS).collect();
+        let (error, cause) = limits::cut(error, cause);
         self.answer(token, Answer::Failure { error, cause }).await
     }
 
     async fn heartbeat(&self, token: &str) -> Result<Heard> {
-        check(token)?;
+        limits::check_token(token)?;
         let (token, now) = (token.to_owned(), self.clock.now());
         self.db.write("sending a task's sign of life", move |tx| beat(tx, &token, now)).await
-    }
-}
-
-fn check(token: &str) -> Result<()> {
-    match token.chars().count() {
-        1..=MAX_TOKEN_CHARS => Ok(()),
-        count => Err(CloudError::Invalid(format!(
-            "a task token of {count} characters; 1 to {MAX_TOKEN_CHARS} are allowed"
-        ))),
     }
 }
 

@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::disk::Disk;
 use super::layout::Layout;
-use super::paths::{self, Found};
-use crate::cloud::files::{At, Etag, FileContent, FilePart, Files, IfMatch, Space};
+use super::paths::Found;
+use crate::cloud::files::{At, Etag, FileContent, FilePart, Files, IfMatch, Space, keys};
 use crate::cloud::{CloudError, Result};
 
 /// The door.
@@ -36,45 +36,45 @@ impl LocalFiles {
 #[async_trait]
 impl Files for LocalFiles {
     async fn put(&self, at: &At, bytes: Bytes, condition: IfMatch) -> Result<Etag> {
-        paths::check_key(at)?;
+        keys::check_key(at)?;
         let at = at.clone();
         self.blocking("writing a file", move |disk| disk.put(&at, &bytes, &condition)).await
     }
 
     async fn get(&self, at: &At) -> Result<Option<FileContent>> {
-        paths::check_key(at)?;
+        keys::check_key(at)?;
         let at = at.clone();
         self.blocking("reading a file", move |disk| disk.get(&at)).await
     }
 
     async fn read_range(&self, at: &At, offset: u64, len: usize) -> Result<Option<FilePart>> {
-        paths::check_key(at)?;
+        keys::check_key(at)?;
         let at = at.clone();
         self.blocking("reading part of a file", move |disk| disk.read_range(&at, offset, len)).await
     }
 
     async fn exists(&self, at: &At) -> Result<bool> {
-        paths::check_key(at)?;
+        keys::check_key(at)?;
         let at = at.clone();
         self.blocking("looking for a file", move |disk| Ok(disk.look("looking for", &at)? == Found::File))
             .await
     }
 
     async fn copy(&self, from: &At, to: &At, condition: IfMatch) -> Result<Etag> {
-        paths::check_key(from)?;
-        paths::check_key(to)?;
+        keys::check_key(from)?;
+        keys::check_key(to)?;
         let (from, to) = (from.clone(), to.clone());
         self.blocking("copying a file", move |disk| disk.copy(&from, &to, &condition)).await
     }
 
     async fn delete(&self, at: &At, condition: IfMatch) -> Result<()> {
-        paths::check_key(at)?;
+        keys::check_key(at)?;
         let at = at.clone();
         self.blocking("deleting a file", move |disk| disk.delete(&at, &condition)).await
     }
 
     async fn list(&self, space: &Space, prefix: &str) -> Result<Vec<String>> {
-        paths::check_prefix(prefix)?;
+        keys::check_prefix(prefix)?;
         let (space, prefix) = (space.clone(), prefix.to_owned());
         self.blocking("listing files", move |disk| disk.list(&space, &prefix)).await
     }

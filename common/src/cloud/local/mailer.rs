@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::durable;
 use super::layout::Layout;
-use crate::cloud::mailer::{Mailer, OutgoingMail, Sent};
+use crate::cloud::mailer::{Mailer, OutgoingMail, Sent, check_key};
 use crate::cloud::{CloudError, Result};
 
 /// The door.
@@ -24,24 +24,11 @@ impl LocalMailer {
 #[async_trait]
 impl Mailer for LocalMailer {
     async fn send(&self, mail: &OutgoingMail) -> Result<Sent> {
-        check(&mail.dedup_key)?;
+        check_key(&mail.dedup_key)?;
         let (layout, mail) = (self.layout.clone(), mail.clone());
         tokio::task::spawn_blocking(move || keep(&layout, &mail))
             .await
             .map_err(|e| CloudError::unavailable("sending a mail", e))?
-    }
-}
-
-fn check(dedup_key: &str) -> Result<()> {
-    let legal = (1..=100).contains(&dedup_key.len())
-        && dedup_key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if legal {
-        Ok(())
-    } else {
-        let shown: String = dedup_key.chars().take(100).collect();
-        Err(CloudError::Invalid(format!(
-            "the mail key {shown:?} is not 1 to 100 letters, digits, '-' or '_'"
-        )))
     }
 }
 

@@ -4,13 +4,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::layout::Layout;
-use crate::cloud::files::{At, Space};
-use crate::cloud::{CloudError, Result};
-
-/// The longest key (S3: 1,024 bytes).
-const MAX_KEY_BYTES: usize = 1024;
-/// The longest part of a key that a file system here can store.
-const MAX_PART_BYTES: usize = 255;
+use crate::cloud::files::Space;
 
 /// The folder of a space.
 pub(super) fn folder(layout: &Layout, space: &Space) -> PathBuf {
@@ -18,27 +12,6 @@ pub(super) fn folder(layout: &Layout, space: &Space) -> PathBuf {
         Space::Objects => layout.objects(),
         Space::Site(target) => layout.sites().join(target.local_host()),
     }
-}
-
-/// Checks a key as the door states it.
-pub(super) fn check_key(at: &At) -> Result<()> {
-    let refuse = |rule: &str| {
-        let shown: String = at.key.chars().take(80).collect();
-        Err(CloudError::Invalid(format!("the key {shown:?} {rule}")))
-    };
-    if at.key.len() > MAX_KEY_BYTES {
-        return refuse("has more than 1,024 bytes");
-    }
-    if at.key.contains(['\0', '\\']) {
-        return refuse("has a NUL or a backslash");
-    }
-    if at.key.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        return refuse("has a part that is empty, '.' or '..'");
-    }
-    if at.key.split('/').any(|part| part.len() > MAX_PART_BYTES) {
-        return refuse("has a part of more than 255 bytes");
-    }
-    Ok(())
 }
 
 /// What lies at a path.
@@ -111,19 +84,4 @@ fn collect(root: &Path, below: &str, prefix: &str, keys: &mut Vec<String>) -> io
         }
     }
     Ok(())
-}
-
-/// The prefix of a list: what could be the beginning of a legal key.
-pub(super) fn check_prefix(prefix: &str) -> Result<()> {
-    let parts: Vec<&str> = prefix.split('/').collect();
-    let whole = &parts[..parts.len() - 1];
-    let legal = prefix.len() <= MAX_KEY_BYTES
-        && !prefix.contains(['\0', '\\'])
-        && whole.iter().all(|part| !matches!(*part, "" | "." | ".."));
-    if legal {
-        Ok(())
-    } else {
-        let shown: String = prefix.chars().take(80).collect();
-        Err(CloudError::Invalid(format!("no key can start with {shown:?}")))
-    }
 }

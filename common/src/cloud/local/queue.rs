@@ -12,20 +12,11 @@ use super::queue_receive::{self, Received};
 use super::queue_rows::{self, Handle, Source};
 use super::wake::Wake;
 use crate::clock::Clock;
-use crate::cloud::queue::{
-    Delivery, Depth, MAX_BATCH, MAX_MESSAGE_BYTES, MAX_WAIT, Outgoing, Queues, Receipt,
-};
-use crate::cloud::{CloudError, Result};
+use crate::cloud::Result;
+use crate::cloud::queue::{Delivery, Depth, Outgoing, Queues, Receipt, limits};
 use crate::domain::names::{Prefix, Queue};
-use crate::domain::text::is_sendable;
 use crate::domain::timestamp::Timestamp;
 
-/// The longest delay of a message (SQS: 15 minutes).
-const MAX_DELAY: Duration = Duration::from_mins(15);
-/// The longest visibility (SQS: 12 hours).
-const MAX_VISIBILITY: Duration = Duration::from_hours(12);
-/// The most attributes of a message (SQS: 10).
-const MAX_ATTRIBUTES: usize = 10;
 /// How often a waiter looks whether somebody has moved a stepped clock.
 const STEPPED_LOOK: Duration = Duration::from_millis(10);
 
@@ -65,16 +56,13 @@ impl LocalQueues {
 #[async_trait]
 impl Queues for LocalQueues {
     async fn send(&self, queue: &Queue, message: Outgoing) -> Result<String> {
-        check(queue, &message)?;
+        limits::check(queue, &message)?;
         let (source, now) = (self.source(queue), self.clock.now());
         self.db.write("sending a message", move |tx| queue_rows::send(tx, &source, &message, now)).await
     }
 
     async fn receive(&self, queue: &Queue, max: usize, wait: Duration) -> Result<Vec<Delivery>> {
-        if max == 0 || max > MAX_BATCH || wait > MAX_WAIT {
-            let rule = format!("1 to {MAX_BATCH} messages and at most {} s", MAX_WAIT.as_secs());
-            return Err(CloudError::Invalid(format!("receiving from {queue}: {rule} at a time")));
-        }
+        limits::check_receive(queue, max, wait)?;
         let deadline = Instant::now() + wait;
         let mut listener = (!wait.is_zero()).then(|| self.wake.listen(&queue.name(&self.prefix)));
         loop {
@@ -90,12 +78,7 @@ impl Queues for LocalQueues {
     }
 
     async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<()> {
-        if visibility > MAX_VISIBILITY {
-            return Err(CloudError::Invalid(format!(
-                "a message of {} cannot be kept longer than 12 h",
-                receipt.queue
-            )));
-        }
+        limits::check_visibility(receipt, visibility)?;
         let (source, now) = (self.source(&receipt.queue), self.clock.now());
         let handle = Handle::parse(receipt)?;
         let until = now.plus(visibility);
@@ -118,49 +101,4 @@ impl Queues for LocalQueues {
         let (source, now) = (self.source(queue), self.clock.now());
         self.db.read("measuring a queue", move |rows| queue_rows::depth(rows, &source, now)).await
     }
-}
-
-/// What SQS refuses is refused here as well.
-fn check(queue: &Queue, message: &Outgoing) -> Result<()> {
-    let refuse = |rule: &str| Err(CloudError::Invalid(format!("sending to {queue}: {rule}")));
-    if message.body.is_empty() {
-        return refuse("the message is empty");
-    }
-    if size_bytes(message) > MAX_MESSAGE_BYTES {
-        return refuse(&format!("the message has more than {MAX_MESSAGE_BYTES} bytes"));
-    }
-    if !message.body.chars().all(is_sendable) {
-        return refuse("the message has control characters or non-characters");
-    }
-    if message.attributes.len() > MAX_ATTRIBUTES {
-        return refuse("the message has more than 10 attributes");
-    }
-    if message.attributes.iter().any(|(name, value)| name.is_empty() || value.is_empty()) {
-        return refuse("an attribute of the message is empty");
-    }
-    match (queue.is_fifo(), &message.group, &message.dedup) {
-        (true, Some(group), Some(dedup)) if is_fifo_id(group) && is_fifo_id(dedup) => {}
-        (true, ..) => {
-            return refuse("it needs a group and a deduplication id of 1 to 128 printable ASCII characters");
-        }
-        (false, None, None) => {}
-        (false, ..) => return refuse("only FIFO queues know groups and deduplication ids"),
-    }
-    if queue.is_fifo() && !message.delay.is_zero() {
-        return refuse("a FIFO queue has no delays");
-    }
-    if message.delay > MAX_DELAY {
-        return refuse("a message cannot be delayed for longer than 15 minutes");
-    }
-    Ok(())
-}
-
-fn size_bytes(message: &Outgoing) -> usize {
-    // SQS counts the type of an attribute ("String") as well.
-    let attributes: usize = message.attributes.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
-    message.body.len() + attributes
-}
-
-fn is_fifo_id(id: &str) -> bool {
-    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())
 }

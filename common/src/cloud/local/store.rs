@@ -4,12 +4,10 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::db::Db;
-use super::store_rows::{self, Place};
+use super::store_rows;
+use crate::cloud::Result;
+use crate::cloud::store::shape::{self, Place};
 use crate::cloud::store::{Cursor, Expect, Key, Page, Query, Row, Store, Table, Version};
-use crate::cloud::{CloudError, Result};
-
-/// The largest row (DynamoDB: 400 KB).
-const MAX_ROW_BYTES: usize = 400 * 1024;
 
 /// The door.
 pub(super) struct LocalStore {
@@ -31,12 +29,10 @@ impl Store for LocalStore {
     }
 
     async fn put(&self, table: Table, body: Value, expect: Expect) -> Result<Version> {
-        let place = Place::of(table, &key_of(table, &body)?)?;
-        check_indexes(table, &body)?;
+        let place = Place::of(table, &shape::key_of(table, &body)?)?;
+        shape::check_indexes(table, &body)?;
         let text = body.to_string();
-        if text.len() > MAX_ROW_BYTES {
-            return Err(CloudError::Invalid(format!("{place} has more than {MAX_ROW_BYTES} bytes")));
-        }
+        shape::check_size(&place, text.len())?;
         self.db.write("writing a row", move |tx| store_rows::put(tx, &place, &text, expect)).await
     }
 
@@ -54,34 +50,4 @@ impl Store for LocalStore {
         let wanted = store_rows::Wanted::scan(table, limit, after)?;
         self.db.read("listing all rows", move |rows| store_rows::page(rows, &wanted)).await
     }
-}
-
-fn key_of(table: Table, body: &Value) -> Result<Key> {
-    let spec = table.spec();
-    let part = |field: &str| {
-        body.get(field)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-            .ok_or_else(|| CloudError::Invalid(format!("a row of {} needs the text {field}", spec.name)))
-    };
-    Ok(Key { partition: part(spec.partition)?, sort: spec.sort.map(part).transpose()? })
-}
-
-/// The fields of an index are texts, or are not there (DynamoDB refuses others).
-fn check_indexes(table: Table, body: &Value) -> Result<()> {
-    let spec = table.spec();
-    let fields = spec.indexes.iter().flat_map(|index| std::iter::once(index.partition).chain(index.sort));
-    for field in fields {
-        match body.get(field) {
-            None | Some(Value::Null) => {}
-            Some(Value::String(text)) if !text.is_empty() => {}
-            Some(_) => {
-                return Err(CloudError::Invalid(format!(
-                    "the field {field} of a row of {} is not a text (or is empty), but an index is made of it",
-                    spec.name
-                )));
-            }
-        }
-    }
-    Ok(())
 }

@@ -1,62 +1,29 @@
 //! Rows of the tables inside one transaction, and pages of them in the order of a key or an index.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 use rusqlite::{Connection, OptionalExtension, ToSql};
 use serde_json::Value;
 
 use super::fault::Outcome;
 use super::writer::Tx;
-use crate::cloud::store::{Cursor, Expect, Key, Page, Query, Row, Table, TableSpec, Version};
+use crate::cloud::store::shape::{Place, columns};
+use crate::cloud::store::{Cursor, Expect, Page, Query, Row, Table, TableSpec, Version};
 use crate::cloud::{CloudError, Result};
-
-/// One row's place: its table and the values of its key columns.
-pub(super) struct Place {
-    spec: TableSpec,
-    values: Vec<String>,
-}
-
-impl Place {
-    /// A key that has the shape of the table's.
-    pub(super) fn of(table: Table, key: &Key) -> Result<Self> {
-        let spec = table.spec();
-        let values: Vec<String> = std::iter::once(key.partition.clone()).chain(key.sort.clone()).collect();
-        if values.len() != columns(&spec).len() || values.iter().any(String::is_empty) {
-            let columns = columns(&spec).join(" and ");
-            return Err(CloudError::Invalid(format!("a row of {} is found by {columns}", spec.name)));
-        }
-        Ok(Self { spec, values })
-    }
-
-    fn condition(&self) -> String {
-        let equal = |(index, column): (usize, &&str)| format!("{column} = ?{}", index + 1);
-        columns(&self.spec).iter().enumerate().map(equal).collect::<Vec<_>>().join(" AND ")
-    }
-
-    fn changed(&self) -> CloudError {
-        CloudError::Conflict(self.to_string())
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "row {} of {}", self.values.join(" / "), self.spec.name)
-    }
-}
 
 /// The SQL name of a table.
 pub(super) fn sql_name(spec: &TableSpec) -> String {
     spec.name.replace('-', "_")
 }
 
-/// The key columns of a table.
-pub(super) fn columns(spec: &TableSpec) -> Vec<&'static str> {
-    std::iter::once(spec.partition).chain(spec.sort).collect()
+fn condition(place: &Place) -> String {
+    let equal = |(index, column): (usize, &&str)| format!("{column} = ?{}", index + 1);
+    columns(&place.spec).iter().enumerate().map(equal).collect::<Vec<_>>().join(" AND ")
 }
 
 /// One row.
 pub(super) fn get(rows: &Connection, place: &Place) -> Outcome<Option<Row>> {
-    let sql = format!("SELECT body, version FROM {} WHERE {}", sql_name(&place.spec), place.condition());
+    let sql = format!("SELECT body, version FROM {} WHERE {}", sql_name(&place.spec), condition(place));
     let found = rows
         .prepare_cached(&sql)?
         .query_row(rusqlite::params_from_iter(&place.values), |row| Ok((row.get(0)?, row.get(1)?)))
@@ -71,7 +38,7 @@ fn parse(spec: &TableSpec, body: String, version: i64) -> Outcome<Row> {
 }
 
 fn version(rows: &Connection, place: &Place) -> Outcome<Option<Version>> {
-    let sql = format!("SELECT version FROM {} WHERE {}", sql_name(&place.spec), place.condition());
+    let sql = format!("SELECT version FROM {} WHERE {}", sql_name(&place.spec), condition(place));
     Ok(rows
         .prepare_cached(&sql)?
         .query_row(rusqlite::params_from_iter(&place.values), |row| row.get(0).map(Version))
@@ -110,7 +77,7 @@ pub(super) fn put(tx: &mut Tx<'_>, place: &Place, body: &str, expect: Expect) ->
 /// Deletes a row if the condition holds.
 pub(super) fn delete(tx: &mut Tx<'_>, place: &Place, expect: Expect) -> Outcome<()> {
     check(tx, place, expect)?;
-    let sql = format!("DELETE FROM {} WHERE {}", sql_name(&place.spec), place.condition());
+    let sql = format!("DELETE FROM {} WHERE {}", sql_name(&place.spec), condition(place));
     tx.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(&place.values))?;
     Ok(())
 }

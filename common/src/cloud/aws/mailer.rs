@@ -1,0 +1,74 @@
+//! Outgoing mail over SES v2, raw. SES has no idempotency key: after an unknown answer a mail is sent at least once.
+
+use async_trait::async_trait;
+use aws_sdk_sesv2::Client;
+use aws_sdk_sesv2::primitives::Blob;
+use aws_sdk_sesv2::types::{Destination, EmailContent, MessageTag, RawMessage};
+
+use super::error::failed;
+use crate::cloud::mailer::{Mailer, OutgoingMail, Sent, check_key};
+use crate::cloud::{CloudError, Result};
+use crate::config::AwsSettings;
+
+/// The tag by which a bounce finds the mail it is about.
+const KEY_TAG: &str = "hermes-mail";
+
+/// The door.
+pub(super) struct AwsMailer {
+    ses: Client,
+    region: String,
+    configuration_set: Option<String>,
+}
+
+impl AwsMailer {
+    /// Over this client.
+    pub(super) fn new(ses: Client, region: &str, settings: &AwsSettings) -> Self {
+        Self { ses, region: region.to_owned(), configuration_set: settings.ses_configuration_set.clone() }
+    }
+}
+
+#[async_trait]
+impl Mailer for AwsMailer {
+    async fn send(&self, mail: &OutgoingMail) -> Result<Sent> {
+        check_key(&mail.dedup_key)?;
+        let what = "sending a mail by SES";
+        let incomplete = |error| CloudError::Invalid(format!("{what}: {error}"));
+        let raw = RawMessage::builder().data(Blob::new(mail.bytes.to_vec())).build().map_err(incomplete)?;
+        let tag = MessageTag::builder().name(KEY_TAG).value(&mail.dedup_key).build().map_err(incomplete)?;
+        let answer = self
+            .ses
+            .send_email()
+            .destination(Destination::builder().to_addresses(mail.to.as_str()).build())
+            .content(EmailContent::builder().raw(raw).build())
+            .email_tags(tag)
+            .set_configuration_set_name(self.configuration_set.clone())
+            .send()
+            .await
+            .map_err(|error| failed(what, &error))?;
+        let id = answer.message_id.ok_or_else(|| CloudError::unavailable(what, "it has got no id"))?;
+        Ok(Sent { message_id: Some(message_id(&id, &self.region)), place: format!("SES message {id}") })
+    }
+}
+
+/// SES writes its own Message-ID over ours.
+fn message_id(id: &str, region: &str) -> String {
+    if id.contains('@') {
+        format!("<{id}>")
+    } else if region == "us-east-1" {
+        format!("<{id}@email.amazonses.com>")
+    } else {
+        format!("<{id}@{region}.amazonses.com>")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_id_is_the_one_that_recipients_see() {
+        assert_eq!(message_id("0100-a", "us-east-1"), "<0100-a@email.amazonses.com>");
+        assert_eq!(message_id("0100-a@email.amazonses.com", "us-east-1"), "<0100-a@email.amazonses.com>");
+        assert_eq!(message_id("0102-b", "eu-west-1"), "<0102-b@eu-west-1.amazonses.com>");
+    }
+}

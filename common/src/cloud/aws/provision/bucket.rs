@@ -1,0 +1,103 @@
+//! The private bucket: closed to the public, and forgetting what is kept for a time only.
+
+use aws_sdk_s3::types::{
+    BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
+    PublicAccessBlockConfiguration, Tag, Tagging,
+};
+
+use super::{Ground, OWNER_TAG, foreign, is_due};
+use crate::cloud::aws::buckets::Buckets;
+use crate::cloud::aws::error::{failed, says};
+use crate::cloud::aws::files::NOTHING;
+use crate::cloud::provision::{Item, Kind, Standing};
+use crate::cloud::{CloudError, Result};
+
+/// What keys start with, and for how many days they are kept: raw mails for 30, bodies of large messages for a day longer
+/// than any queue keeps a message.
+const KEPT_FOR_DAYS: [(&str, i32); 2] = [("mail/raw/", 30), ("messages/", 15)];
+
+/// How it stands.
+pub(super) async fn look(ground: &Ground) -> Result<Item> {
+    let name = ground.names.objects_bucket().await?;
+    let standing = standing(ground, &name).await?;
+    Ok(Item { kind: Kind::Bucket, name, standing })
+}
+
+/// Makes or mends it when it is due.
+pub(super) async fn make(ground: &Ground, items: &[Item]) -> Result<()> {
+    let name = ground.names.objects_bucket().await?;
+    if !is_due(items, &name) {
+        return Ok(());
+    }
+    let (s3, what) = (&ground.clients.s3, format!("setting up the bucket {name}"));
+    Buckets::new(s3.clone(), ground.names.clone(), &ground.clients.region).make(&name).await?;
+    let closed = PublicAccessBlockConfiguration::builder()
+        .block_public_acls(true)
+        .ignore_public_acls(true)
+        .block_public_policy(true)
+        .restrict_public_buckets(true)
+        .build();
+    let request = s3.put_public_access_block().bucket(&name).public_access_block_configuration(closed);
+    request.send().await.map_err(|error| failed(&what, &error))?;
+    let request = s3.put_bucket_lifecycle_configuration().bucket(&name).lifecycle_configuration(lifecycle()?);
+    request.send().await.map_err(|error| failed(&what, &error))?;
+    let request = s3.put_bucket_tagging().bucket(&name).tagging(owner(ground)?);
+    request.send().await.map(|_| ()).map_err(|error| failed(&what, &error))
+}
+
+fn owner(ground: &Ground) -> Result<Tagging> {
+    let tag = Tag::builder().key(OWNER_TAG).value(ground.names.prefix.as_str()).build().map_err(wrong)?;
+    Tagging::builder().tag_set(tag).build().map_err(wrong)
+}
+
+fn lifecycle() -> Result<BucketLifecycleConfiguration> {
+    let rules = KEPT_FOR_DAYS.map(|(prefix, days)| {
+        LifecycleRule::builder()
+            .id(format!("hermes {prefix}"))
+            .status(ExpirationStatus::Enabled)
+            .filter(LifecycleRuleFilter::builder().prefix(prefix).build())
+            .expiration(LifecycleExpiration::builder().days(days).build())
+            .build()
+    });
+    let rules = rules.into_iter().collect::<std::result::Result<Vec<_>, _>>().map_err(wrong)?;
+    BucketLifecycleConfiguration::builder().set_rules(Some(rules)).build().map_err(wrong)
+}
+
+fn wrong(error: impl std::fmt::Display) -> CloudError {
+    CloudError::Invalid(format!("the shape of the bucket: {error}"))
+}
+
+async fn standing(ground: &Ground, name: &str) -> Result<Standing> {
+    let s3 = &ground.clients.s3;
+    match s3.head_bucket().bucket(name).send().await {
+        Ok(_) => {}
+        Err(error) if says(&error, NOTHING) => return Ok(Standing::Missing),
+        Err(error) => return Err(failed(&format!("looking at the bucket {name}"), &error)),
+    }
+    let tags = match s3.get_bucket_tagging().bucket(name).send().await {
+        Ok(answer) => answer.tag_set,
+        Err(error) if says(&error, &["NoSuchTagSet"]) => Vec::new(),
+        Err(error) => return Err(failed(&format!("reading the tags of {name}"), &error)),
+    };
+    let tag = tags.iter().find(|tag| tag.key == OWNER_TAG).map(|tag| tag.value.as_str());
+    if let Some(standing) = foreign(&ground.names.prefix, tag) {
+        return Ok(standing);
+    }
+    let found = match s3.get_bucket_lifecycle_configuration().bucket(name).send().await {
+        Ok(answer) => answer.rules.unwrap_or_default(),
+        Err(error) if says(&error, &["NoSuchLifecycleConfiguration"]) => Vec::new(),
+        Err(error) => return Err(failed(&format!("looking at the bucket {name}"), &error)),
+    };
+    let kept = |(prefix, days): (&str, i32)| {
+        found.iter().any(|rule| {
+            let expiry = rule.expiration.as_ref().and_then(|expiry| expiry.days);
+            rule.filter.as_ref().and_then(|filter| filter.prefix()) == Some(prefix) && expiry == Some(days)
+        })
+    };
+    let forgotten = KEPT_FOR_DAYS.into_iter().all(kept);
+    Ok(match (tag, forgotten) {
+        (Some(_), true) => Standing::Ready,
+        (None, _) => Standing::Differs(format!("it is not tagged {OWNER_TAG}")),
+        (_, false) => Standing::Differs("old mails and messages are not forgotten".to_owned()),
+    })
+}

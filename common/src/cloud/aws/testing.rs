@@ -1,0 +1,61 @@
+//! What the contract suite needs to be there: task tokens that somebody waits for, and an address that mail may be sent
+//! from.
+
+use aws_sdk_sfn::types::StateMachineType;
+use serde_json::json;
+
+use super::connect::Clients;
+use super::error::{failed, says};
+use crate::cloud::{CloudError, Result};
+use crate::config::CloudSettings;
+
+/// A token of an execution that waits for its answer.
+pub async fn task_token(settings: &CloudSettings) -> Result<String> {
+    let clients = Clients::connect(&settings.aws).await;
+    let name = format!("{}-tokens", settings.prefix.as_str());
+    let queue = clients.sqs.create_queue().queue_name(&name).send().await;
+    let queue = queue.map_err(|error| failed("making a queue", &error))?.queue_url.unwrap_or_default();
+    let machine = clients
+        .sfn
+        .create_state_machine()
+        .name(&name)
+        .role_arn("arn:aws:iam::000000000000:role/test")
+        .r#type(StateMachineType::Standard)
+        .definition(definition(&queue))
+        .send()
+        .await
+        .map_err(|error| failed("making a state machine", &error))?;
+    let start = clients.sfn.start_execution().state_machine_arn(machine.state_machine_arn).input("{}");
+    start.send().await.map_err(|error| failed("starting an execution", &error))?;
+    let received = clients.sqs.receive_message().queue_url(&queue).wait_time_seconds(5).send().await;
+    let messages = received.map_err(|error| failed("receiving a token", &error))?.messages;
+    let body = messages.and_then(|mut all| all.pop()).and_then(|message| message.body);
+    body.and_then(|body| {
+        let body: serde_json::Value = serde_json::from_str(&body).ok()?;
+        body.get("token")?.as_str().map(str::to_owned)
+    })
+    .ok_or_else(|| CloudError::unavailable("receiving a token", "there is none"))
+}
+
+/// Lets mail be sent from an address.
+pub async fn verify_sender(settings: &CloudSettings, address: &str) -> Result<()> {
+    let clients = Clients::connect(&settings.aws).await;
+    match clients.sesv2.create_email_identity().email_identity(address).send().await {
+        Ok(_) => Ok(()),
+        Err(error) if says(&error, &["AlreadyExistsException"]) => Ok(()),
+        Err(error) => Err(failed("verifying a sender", &error)),
+    }
+}
+
+fn definition(queue: &str) -> String {
+    json!({
+        "StartAt": "Wait",
+        "States": {"Wait": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
+            "Parameters": {"QueueUrl": queue, "MessageBody": {"token.$": "$$.Task.Token"}},
+            "End": true
+        }}
+    })
+    .to_string()
+}

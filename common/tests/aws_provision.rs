@@ -1,0 +1,89 @@
+//! Provisioning: from nothing to ready, once more without a change, and never where another environment lives.
+#![cfg(feature = "aws")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test: a panic is how it fails")]
+
+use std::collections::BTreeSet;
+
+use common::clock::Clock;
+use common::cloud::contract::endpoint::{Endpoint, fresh_prefix, settings, settings_under};
+use common::cloud::provision::{self, Item, Kind, Standing};
+use common::cloud::queue::Outgoing;
+use common::cloud::store::Table;
+use common::cloud::{CloudError, aws};
+use common::domain::ids::ProjectUser;
+use common::domain::names::Queue;
+
+fn standings(items: &[Item]) -> BTreeSet<&'static str> {
+    let word = |item: &Item| match item.standing {
+        Standing::Ready => "ready",
+        Standing::Missing => "missing",
+        Standing::Differs(_) => "differs",
+        Standing::Foreign(_) => "foreign",
+    };
+    items.iter().map(word).collect()
+}
+
+#[tokio::test]
+async fn what_is_missing_is_made_once() {
+    let settings = settings(Endpoint::shared().url());
+    let plan = provision::look(&settings).await.unwrap();
+    assert_eq!(standings(&plan), BTreeSet::from(["missing"]));
+    assert_eq!(plan.iter().filter(|item| item.kind == Kind::Table).count(), Table::ALL.len() + 1);
+    assert_eq!(plan.iter().filter(|item| item.kind == Kind::Queue).count(), 7);
+    assert!(plan.iter().all(|item| item.name.starts_with(settings.prefix.as_str())), "{plan:?}");
+
+    assert_eq!(provision::make(&settings).await.unwrap(), plan, "the plan is what was done");
+    let after = provision::look(&settings).await.unwrap();
+    assert_eq!(standings(&after), BTreeSet::from(["ready"]), "{after:?}");
+    assert_eq!(provision::make(&settings).await.unwrap(), after, "a second run changes nothing");
+    assert_eq!(provision::look(&settings).await.unwrap(), after);
+}
+
+#[tokio::test]
+async fn looking_changes_nothing() {
+    let settings = settings(Endpoint::shared().url());
+    let plan = provision::look(&settings).await.unwrap();
+    assert_eq!(provision::look(&settings).await.unwrap(), plan);
+}
+
+#[tokio::test]
+async fn what_was_made_on_first_use_is_what_would_have_been_made() {
+    let settings = settings(Endpoint::shared().url());
+    let cloud = aws::open(&settings, Clock::System).await.unwrap();
+    let key = ProjectUser::parse("amelia#scott").unwrap();
+    cloud.queues.send(&Queue::Email, Outgoing::standard("x")).await.unwrap();
+    cloud.queues.send(&Queue::Input(key), Outgoing::fifo("x", "g", "id")).await.unwrap();
+    let plan = provision::look(&settings).await.unwrap();
+    let ready: BTreeSet<_> = plan
+        .iter()
+        .filter(|item| item.standing == Standing::Ready)
+        .map(|item| item.name.strip_prefix(settings.prefix.as_str()).unwrap())
+        .collect();
+    assert_eq!(ready, BTreeSet::from(["-email", "-email-dead", "-dead.fifo"]));
+}
+
+#[tokio::test]
+async fn what_carries_another_prefix_is_not_touched() {
+    let theirs = settings(Endpoint::shared().url());
+    provision::make(&theirs).await.unwrap();
+    let mut ours = settings_under(Endpoint::shared().url(), &fresh_prefix());
+    ours.aws.tables.session_table = Some(format!("{}-edit-sessions", theirs.prefix.as_str()));
+    let plan = provision::look(&ours).await.unwrap();
+    assert_eq!(plan.iter().filter(|item| matches!(item.standing, Standing::Foreign(_))).count(), 1);
+    let refused = provision::make(&ours).await;
+    assert!(matches!(refused, Err(CloudError::Invalid(_))), "{refused:?}");
+    assert_eq!(provision::look(&ours).await.unwrap(), plan, "nothing else was made either");
+}
+
+/// The name of a table says nothing here, but its tag does.
+#[tokio::test]
+async fn what_is_tagged_by_another_environment_is_not_touched() {
+    let endpoint = Endpoint::shared().url();
+    let (mut theirs, mut ours) = (settings(endpoint), settings(endpoint));
+    let table = format!("{}x", fresh_prefix());
+    theirs.aws.tables.active_jobs_table = Some(table.clone());
+    ours.aws.tables.active_jobs_table = Some(table.clone());
+    provision::make(&theirs).await.unwrap();
+    let refused = provision::make(&ours).await.unwrap_err().to_string();
+    assert!(refused.contains(&table) && refused.contains(theirs.prefix.as_str()), "{refused}");
+}
