@@ -5,6 +5,7 @@ mod jobs;
 mod mails;
 mod output;
 mod projects;
+mod provision;
 mod queues;
 mod senders;
 mod sessions;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use common::clock::Clock;
 use common::cloud::{Cloud, CloudError};
+use common::config::CloudKind;
 use serde::de::DeserializeOwned;
 
 use crate::config::{ServeSettings, Settings};
@@ -50,6 +52,10 @@ pub enum Command {
     /// How full the queues are; `queues dead` shows what was put aside, `queues requeue` lets it be tried again, `queues
     /// send` puts a message on one.
     Queues(queues::QueueArguments),
+    /// Make the queues, tables and buckets that HERMES_CLOUD=aws needs; run it once, and after every update.
+    Provision(provision::ProvisionArguments),
+    /// Ask every door whether it opens, and say what to do where one does not.
+    Doctor,
     /// Print the OpenAPI document.
     Openapi,
 }
@@ -85,6 +91,17 @@ pub enum CliError {
         /// How many there were.
         all: usize,
     },
+    /// Something is missing.
+    #[error("{due} of {all} are missing or not as they should be; `hermes provision` makes them")]
+    NotProvisioned {
+        /// How many.
+        due: usize,
+        /// Of how many.
+        all: usize,
+    },
+    /// Something stands in the way of working.
+    #[error("{0} of the checks failed")]
+    Ill(usize),
     /// The answer could not be written.
     #[error("the answer cannot be written to standard output")]
     Output(#[from] std::io::Error),
@@ -97,14 +114,19 @@ pub type Result<T> = std::result::Result<T, CliError>;
 pub async fn run(settings: &Settings) -> Result<()> {
     let out = Output::new(settings.json);
     let data_dir = &settings.cloud.data_dir;
+    if let Command::Provision(arguments) = &settings.command {
+        return provision::run(&settings.cloud, arguments, &out).await;
+    }
     let makes_one = matches!(settings.command, Command::Projects(projects::ProjectCommand::Add(_)));
-    if !makes_one && !data_dir.exists() {
+    let is_here = settings.cloud.cloud == CloudKind::Local;
+    if is_here && !makes_one && !data_dir.exists() {
         return Err(CliError::NoData(data_dir.display().to_string()));
     }
-    let cloud = Cloud::from_config(&settings.cloud, Clock::System)?;
+    let cloud = Cloud::from_config(&settings.cloud, Clock::System).await?;
     match &settings.command {
-        // These two need no data directory of this kind and are carried out by the library itself.
-        Command::Serve(_) | Command::Openapi => Ok(()),
+        // These need no cloud of this kind and are carried out elsewhere.
+        Command::Serve(_) | Command::Openapi | Command::Provision(_) => Ok(()),
+        Command::Doctor => provision::doctor(&settings.cloud, &cloud, &out).await,
         Command::Projects(command) => projects::run(&cloud, &settings.repos.rules(), command, &out).await,
         Command::Senders(command) => senders::run(&cloud, command, &out).await,
         Command::Mail(arguments) => mails::take(cloud, &settings.cloud, arguments, &out).await,
