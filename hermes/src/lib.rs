@@ -21,6 +21,7 @@ pub mod secrets;
 pub mod sweep;
 pub mod tidy;
 pub mod unclaimed;
+pub mod untold;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

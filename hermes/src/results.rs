@@ -21,6 +21,7 @@ use crate::app::App;
 use crate::config::PublicUrl;
 use crate::feed::{Feed, set_aside};
 use crate::ingest::record::MailRecord;
+use crate::untold;
 
 /// Works the output queue off until it is told to stop.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
@@ -95,6 +96,9 @@ pub async fn give_up(app: &App, command: &CommandId, reason: &str) -> Result<()>
     if !row.value.is_open() {
         return answer(app, &row.value).await;
     }
+    if row.value.outcome.is_some() {
+        return untold::settle(app, command).await;
+    }
     let now = app.cloud.clock.now();
     let failed = |job: &Job| Job {
         state: JobState::Done,
@@ -146,7 +150,7 @@ fn preview(result: &JobResult, public: &PublicUrl) -> Option<String> {
 }
 
 /// One answer per job, to the mail that ordered it; work sent by hand gets none.
-async fn answer(app: &App, job: &Job) -> Result<()> {
+pub(crate) async fn answer(app: &App, job: &Job) -> Result<()> {
     tracing::info!(
         command.id = %job.command_id, thread.id = %job.thread_id, project.key = %job.project_key,
         "a job ended as {}", job.outcome.map_or("unknown", JobOutcome::as_str)

@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::ingest::record::{MailRecord, OPEN};
 use crate::outbox::OutboxRecord;
 use crate::unclaimed::{Alarms, GIVE_UP_AFTER};
-use crate::{dispatch, ingest, outbox, results, tidy, unclaimed};
+use crate::{dispatch, ingest, outbox, results, tidy, unclaimed, untold};
 
 /// How often it runs, unless it is told otherwise.
 pub const INTERVAL: Duration = Duration::from_secs(15);
@@ -98,6 +98,7 @@ impl Sweeper {
     pub async fn sweep(&mut self) {
         let outcomes = [
             ("open mails", self.finish_open_mails().await),
+            ("untold endings", self.tell_endings().await),
             ("waiting work", self.rescue_waiting_work().await),
             ("unsent answers", self.send_pending_answers().await),
             ("dead workers", self.tidy().await),
@@ -143,6 +144,21 @@ impl Sweeper {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Jobs that ended and whose results never came.
+    pub async fn tell_endings(&self) -> Result<()> {
+        let now = self.app.cloud.clock.now();
+        let mut ended = Vec::new();
+        let note = |job: Job| ended.extend(untold::is_untold(&job, now).then_some(job.command_id));
+        self.each(Query::index("pending-index", PENDING), note).await?;
+        for command in ended {
+            tracing::warn!(command.id = %command, "the result of a job never came; its row says how it ended");
+            if let Err(error) = untold::settle(&self.app, &command).await {
+                tracing::warn!(%error, command.id = %command, "a job whose result never came could not be closed yet");
+            }
+        }
+        Ok(())
     }
 
     /// Work that waits although nobody alive owns its project+user: lapsed claims are set free, and it is announced.

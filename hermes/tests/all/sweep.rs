@@ -252,5 +252,5 @@ async fn a_sweep_costs_the_same_calls_with_ten_thousand_idle_users() {
     let (alone, among_many) = (calls_of_a_sweep(0).await, calls_of_a_sweep(10_000).await);
     println!("calls of a sweep: {alone} without idle users, {among_many} with 10,000");
     assert_eq!(alone, among_many);
-    assert!(among_many <= 6, "{among_many}");
+    assert!(among_many <= 7, "{among_many}");
 }

@@ -91,3 +91,32 @@ async fn the_control_queue_of_a_dead_worker_is_removed_and_in_the_end_its_row() 
     tidy::dead_workers(&world.app).await.unwrap();
     assert!(world.cloud().store.load::<Container>(&dead.container_id).await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn a_result_that_never_comes_is_made_up_for_from_the_row_and_a_late_one_changes_nothing() {
+    let world = World::with_scott().await;
+    let accepted = world.accepted(mail("1", "change 7 to 8")).await;
+    let command = text(&accepted, "commandId").to_owned();
+    let late = world.result(&command).await.to_json();
+    let id = command.parse().unwrap();
+    let ends = |job: &mut common::domain::job::Job| {
+        (job.state, job.outcome) = (JobState::Running, Some(JobOutcome::Changed));
+        job.summary = Some("The site says 8 now.".into());
+        std::ops::ControlFlow::Continue(())
+    };
+    world.cloud().store.update::<common::domain::job::Job>(&id, ends).await.unwrap();
+    let sweeper = Sweeper::new(world.app.clone());
+    world.clock.advance(hermes::untold::AFTER.saturating_sub(A_MINUTE));
+    sweeper.tell_endings().await.unwrap();
+    assert!(world.job(&command).await.is_open(), "its result may come yet");
+    world.clock.advance(A_MINUTE);
+    for _ in 0..2 {
+        sweeper.tell_endings().await.unwrap();
+    }
+    let job = world.job(&command).await;
+    assert_eq!((job.state, job.pending, job.outcome), (JobState::Done, None, Some(JobOutcome::Changed)));
+    assert!(job.preview_url.unwrap().contains(".amelia.localhost"));
+    assert_eq!(world.outbox().len(), 1);
+    world.report(late).await;
+    assert_eq!(world.outbox().len(), 1);
+}
