@@ -96,6 +96,13 @@ reliability: setup ## kill -9, SIGSTOP and SIGTERM at every named point of a job
 	$(call part,reliability)
 	@$(target_dir)/debug/reliability
 
+.PHONY: corpus
+corpus: setup ## scores of mail understanding on real mails with expected answers (CORPUS=../shared/emails)
+	$(call part,corpus)
+	@if [ -d '$(or $(CORPUS),../shared/emails)' ]; then \
+	  cargo build --release --locked -p hermes -p e2e --bin hermes --bin corpus && $(target_dir)/release/corpus --corpus '$(or $(CORPUS),../shared/emails)'; \
+	  else echo "skipped: there is no corpus of mails at $(or $(CORPUS),../shared/emails); CORPUS names another place"; fi
+
 .PHONY: openapi
 openapi: ## write openapi/hermes.json and the client generated from it anew
 	@scripts/setup base rust oas3gen

@@ -5,6 +5,7 @@
 pub mod api;
 pub mod chaos;
 pub mod claude_api;
+pub mod corpus;
 pub mod figures;
 pub mod mail;
 pub mod process;

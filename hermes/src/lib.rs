@@ -18,6 +18,7 @@ pub mod reply;
 pub mod results;
 pub mod route;
 pub mod secrets;
+pub mod simulate;
 pub mod sweep;
 pub mod tidy;
 pub mod unclaimed;
@@ -75,6 +76,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
             self::serve(&settings, serve, stop).await
         }
         Command::Openapi => Ok(Output::new(true).json(&http::document()).map_err(CliError::from)?),
+        Command::Simulate(arguments) => Ok(cli::simulate::run(&settings, arguments)?),
         _ => Ok(cli::run(&settings).await?),
     }
 }

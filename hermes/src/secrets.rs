@@ -52,6 +52,11 @@ impl SecretKey {
         Ok(Self(kept(&data_dir.join("secret-key"))?.trim().as_bytes().to_vec()))
     }
 
+    /// The key in `DIR/secret-key`, if there is one.
+    pub fn found_in(data_dir: &Path) -> Result<Option<Self>, SecretError> {
+        if data_dir.join("secret-key").exists() { Self::kept_in(data_dir).map(Some) } else { Ok(None) }
+    }
+
     /// A key of this process only: what it makes, nobody recognises later.
     pub fn fleeting() -> Self {
         Self(random().into_bytes())

@@ -9,6 +9,7 @@ mod provision;
 mod queues;
 mod senders;
 mod sessions;
+pub(crate) mod simulate;
 mod workers;
 
 use std::path::PathBuf;
@@ -37,6 +38,8 @@ pub enum Command {
     Senders(senders::SenderCommand),
     /// Take mails from files, as if they had come in, and say what became of them.
     Mail(mails::MailArguments),
+    /// Say what would become of mails in files, and by which rules; nothing is written.
+    Simulate(simulate::SimulateArguments),
     /// Inbound mails and what became of them.
     #[command(subcommand)]
     Mails(mails::MailsCommand),
@@ -83,6 +86,9 @@ pub enum CliError {
     /// There is nothing to show yet.
     #[error("there is no data directory at {0}; `hermes serve` or `hermes projects add` makes one")]
     NoData(String),
+    /// A thread of a simulation ended by itself.
+    #[error("a simulation broke off; please report the mail it was about")]
+    Simulation,
     /// Some mails did not become work.
     #[error("{refused} of {all} did not become work")]
     NotRouted {
@@ -125,7 +131,7 @@ pub async fn run(settings: &Settings) -> Result<()> {
     let cloud = Cloud::from_config(&settings.cloud, Clock::System).await?;
     match &settings.command {
         // These need no cloud of this kind and are carried out elsewhere.
-        Command::Serve(_) | Command::Openapi | Command::Provision(_) => Ok(()),
+        Command::Serve(_) | Command::Openapi | Command::Provision(_) | Command::Simulate(_) => Ok(()),
         Command::Doctor => provision::doctor(&settings.cloud, &cloud, &out).await,
         Command::Projects(command) => projects::run(&cloud, &settings.repos.rules(), command, &out).await,
         Command::Senders(command) => senders::run(&cloud, command, &out).await,

@@ -28,6 +28,11 @@ impl Output {
         if self.json { self.json(value) } else { write(&plain(&sentence())) }
     }
 
+    /// One answer of many: as one line of JSON, or as these sentences.
+    pub fn line(self, value: &impl Serialize, sentence: impl FnOnce() -> String) -> Result<()> {
+        if self.json { write(&serde_json::to_string(value)?) } else { write(&plain(&sentence())) }
+    }
+
     /// A list: as JSON, or as a table.
     pub fn list(
         self,

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use bytes::Bytes;
 use common::domain::outcome::MailEnding;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,7 +19,7 @@ use crate::ingest::record::{MailRecord, Origin};
 use crate::ingest::{self, Arrival};
 use crate::mail::MAX_RAW_BYTES;
 
-const BOUNDS: Bounds = Bounds { max_bytes: MAX_RAW_BYTES, within: Duration::from_mins(2) };
+pub(super) const BOUNDS: Bounds = Bounds { max_bytes: MAX_RAW_BYTES, within: Duration::from_mins(2) };
 
 /// What became of a mail that was taken.
 #[derive(Serialize, ToSchema)]
@@ -64,15 +66,21 @@ pub(super) async fn post_raw(
     request: Request,
 ) -> Result<(StatusCode, Json<AcceptedView>), Problem> {
     let (parts, body) = request.into_parts();
-    check_type(&parts.headers)?;
     let _room = body::reserve(&api.app.inbound, &body, BOUNDS)?;
-    let raw = body::read(&parts.headers, body, BOUNDS).await.map_err(Problem::about_mail)?;
-    if raw.is_empty() {
-        return Err(Problem::bad_request("the body is empty; send the mail as the body")
-            .ending(MailEnding::Malformed));
-    }
+    let raw = raw_mail(&parts.headers, body).await?;
     let record = ingest::accept(&api.app, Arrival::bare(raw, Origin::Http)).await?.record;
     Ok((StatusCode::ACCEPTED, Json(record.into())))
+}
+
+/// The mail that is the body of a request.
+pub(super) async fn raw_mail(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    check_type(headers)?;
+    let raw = body::read(headers, body, BOUNDS).await.map_err(Problem::about_mail)?;
+    if raw.is_empty() {
+        let detail = "the body is empty; send the mail as the body";
+        return Err(Problem::bad_request(detail).ending(MailEnding::Malformed));
+    }
+    Ok(raw)
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), Problem> {

@@ -27,6 +27,12 @@ pub(super) struct TraceView {
     note: String,
 }
 
+impl TraceView {
+    pub(super) fn of(line: &TraceLine) -> Self {
+        Self { stage: line.stage, note: line.note.clone() }
+    }
+}
+
 /// An inbound mail and what became of it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Mail)]
@@ -79,7 +85,6 @@ pub(super) struct MailView {
 
 impl From<MailRecord> for MailView {
     fn from(mail: MailRecord) -> Self {
-        let view = |line: &TraceLine| TraceView { stage: line.stage, note: line.note.clone() };
         Self {
             mail_id: mail.mail_id.to_string(),
             received_at: mail.received_at.to_string(),
@@ -96,7 +101,7 @@ impl From<MailRecord> for MailView {
             project_key: mail.project_key.map(|key| key.to_string()),
             outcome: mail.outcome,
             reply_message_id: mail.reply_message_id,
-            trace: mail.trace.lines().iter().map(view).collect(),
+            trace: mail.trace.lines().iter().map(TraceView::of).collect(),
         }
     }
 }

@@ -16,6 +16,7 @@ mod releases;
 mod senders;
 mod server;
 mod sessions;
+mod simulate;
 mod sites;
 mod workers;
 
@@ -102,6 +103,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(senders::put, senders::get, senders::remove))
         .routes(routes!(mails::list))
         .routes(routes!(mails::get))
+        .routes(routes!(simulate::simulate))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::get))
         .routes(routes!(jobs::stop))

@@ -17,6 +17,7 @@ use common::cloud::{CloudError, Result};
 use common::domain::ids::{CommandId, ThreadId};
 use common::domain::language::Language;
 use common::domain::outcome::MailEnding;
+use common::domain::thread::Thread;
 use common::domain::timestamp::Timestamp;
 use uuid::Uuid;
 
@@ -25,6 +26,7 @@ use crate::mail::trace::{Stage, Trace};
 use crate::mail::verdict::Evidence;
 use crate::mail::{self, Desk, ParsedMail, Unreadable};
 use crate::route::{Ids, Rejection, Routed, ThreadChoice, route};
+use crate::simulate::{Decided, Simulation, ThreadFound};
 use crate::{answers, dispatch, results};
 use record::{MailRecord, Origin};
 use verify::Word;
@@ -143,6 +145,24 @@ pub async fn resume(app: &App, stored: Stored<MailRecord>) -> Result<MailRecord>
     finish(app, stored, decision).await
 }
 
+/// What would become of a mail if it came now, decided as a live one is. Nothing is written.
+pub async fn simulate(app: &App, raw: Bytes) -> Result<Simulation> {
+    let read = parse(raw.clone()).await?;
+    let evidence = match &read {
+        Ok(mail) => Some(app.verifier.evidence(mail, &raw, &Word::Nothing).await?),
+        Err(_) => None,
+    };
+    let now = app.cloud.clock.now();
+    let Decision { verdict, trace, .. } = decide(app, &read, evidence.as_ref(), None, now).await?;
+    let id = verdict.as_ref().ok().map(|routed| routed.work.thread_id.clone());
+    let known = match &id {
+        Some(id) => app.cloud.store.load::<Thread>(id).await?.is_some(),
+        None => false,
+    };
+    let thread = ThreadFound { id: id.map(|id| id.to_string()), known };
+    Ok(Simulation::tell(&read, Decided { verdict: &verdict, thread, trace }))
+}
+
 async fn parse(raw: Bytes) -> Result<std::result::Result<ParsedMail, Unreadable>> {
     if raw.len() <= PARSE_INLINE_BYTES {
         return Ok(mail::read(&raw));
@@ -167,7 +187,7 @@ async fn decide(
         Ok(parsed) => parsed,
         Err(unreadable) => {
             trace.note(Stage::Parse, unreadable.to_string());
-            return reject(ending_of(unreadable), trace);
+            return reject(mail::ending_of(unreadable), trace);
         }
     };
     mail::trace_parsed(parsed, &mut trace);
@@ -183,13 +203,6 @@ async fn decide(
     let facts = facts::gather(&app.cloud, &request).await?;
     let verdict = route(&request, &facts, &ids(earlier, at), at, &mut trace);
     Ok(Decision { verdict, language, trace })
-}
-
-fn ending_of(unreadable: &Unreadable) -> MailEnding {
-    match unreadable {
-        Unreadable::TooLarge(_) => MailEnding::TooLarge,
-        Unreadable::NotAMail(_) => MailEnding::Malformed,
-    }
 }
 
 /// Those of the earlier run, else new ones.

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::parse::ParsedMail;
 use super::subject;
+use super::words::{phrases, words};
 
+const TABLE: &str = include_str!("words/commands.txt");
 /// Longer texts are instructions, whatever they say.
 const MAX_COMMAND_BYTES: usize = 300;
 
@@ -44,20 +46,13 @@ impl MailCommand {
 }
 
 /// What each phrase of the table means.
-static PHRASES: LazyLock<HashMap<&'static str, MailCommand>> = LazyLock::new(|| {
-    let of = |command: MailCommand| phrases(command.as_str()).map(move |phrase| (phrase, command));
+static PHRASES: LazyLock<HashMap<String, MailCommand>> = LazyLock::new(|| {
+    let of = |command: MailCommand| phrases(TABLE, command.as_str()).map(move |phrase| (phrase, command));
     MailCommand::ALL.into_iter().flat_map(of).collect()
 });
 
 /// Words that change nothing about what is wanted.
-static COURTESIES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| phrases("courtesy").collect());
-
-/// The phrases of one kind, in every language.
-fn phrases(kind: &str) -> impl Iterator<Item = &'static str> {
-    let lines = include_str!("words/commands.txt").lines();
-    let of_kind = lines.filter_map(move |line| line.strip_prefix(kind)?.strip_prefix(':'));
-    of_kind.flat_map(|phrases| phrases.split(';')).map(str::trim)
-}
+static COURTESIES: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "courtesy").collect());
 
 /// The command of a mail whose new words are these. A subject counts only where it was written for this mail: not behind
 /// `Re:`, and not when there is a text that says something else.
@@ -72,32 +67,13 @@ fn phrase(text: &str, name: &[String]) -> Option<MailCommand> {
         return None;
     }
     let all = words(text);
-    let is = |said: &[String]| PHRASES.get(said.join(" ").as_str()).copied();
+    let is = |said: &[String]| PHRASES.get(&said.join(" ")).copied();
     let meant: Vec<String> = all
         .iter()
         .filter(|word| !COURTESIES.contains(word.as_str()) && !name.contains(word))
         .cloned()
         .collect();
     is(&all).or_else(|| is(&meant))
-}
-
-/// Words in lower case without accents; what is no letter and no digit separates them.
-fn words(text: &str) -> Vec<String> {
-    let plain: String = text.chars().flat_map(char::to_lowercase).map(unaccented).collect();
-    plain.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
-}
-
-fn unaccented(c: char) -> char {
-    match c {
-        'à' | 'á' | 'â' | 'ã' | 'ä' | 'å' => 'a',
-        'ç' => 'c',
-        'è' | 'é' | 'ê' | 'ë' => 'e',
-        'ì' | 'í' | 'î' | 'ï' | 'ı' => 'i',
-        'ñ' => 'n',
-        'ò' | 'ó' | 'ô' | 'õ' | 'ö' | 'ø' => 'o',
-        'ù' | 'ú' | 'û' | 'ü' => 'u',
-        other => other,
-    }
 }
 
 #[cfg(test)]
@@ -170,13 +146,13 @@ mod tests {
     fn no_phrase_means_two_things() {
         let all: Vec<_> = MailCommand::ALL
             .into_iter()
-            .flat_map(|command| phrases(command.as_str()))
-            .chain(phrases("courtesy"))
+            .flat_map(|command| phrases(TABLE, command.as_str()))
+            .chain(phrases(TABLE, "courtesy"))
             .collect();
         assert!(all.len() > 300);
         for phrase in &all {
             assert_eq!(all.iter().filter(|other| other == &phrase).count(), 1, "{phrase}");
-            assert_eq!(words(phrase).join(" "), **phrase, "phrases are written as they are compared");
+            assert_eq!(words(phrase).join(" "), *phrase, "phrases are written as they are compared");
         }
     }
 }

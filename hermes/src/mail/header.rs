@@ -34,9 +34,27 @@ pub(super) fn unfold(header: &[u8]) -> Vec<(String, String)> {
     fields
 }
 
+/// Whether there is one of the fields that mails have and other texts do not.
 pub(super) fn looks_like_mail(headers: &[(String, String)]) -> bool {
-    const KNOWN: [&str; 9] =
-        ["from", "to", "subject", "date", "message-id", "received", "return-path", "sender", "mime-version"];
+    const KNOWN: [&str; 17] = [
+        "from",
+        "to",
+        "cc",
+        "subject",
+        "date",
+        "message-id",
+        "received",
+        "return-path",
+        "sender",
+        "reply-to",
+        "in-reply-to",
+        "references",
+        "mime-version",
+        "content-type",
+        "content-transfer-encoding",
+        "content-disposition",
+        "delivered-to",
+    ];
     headers.iter().any(|(name, _)| KNOWN.contains(&name.as_str()))
 }
 

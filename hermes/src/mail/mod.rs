@@ -3,16 +3,21 @@
 
 pub mod attachment;
 pub mod command;
+mod guard;
 mod header;
+mod hidden;
+mod html;
 pub mod instruction;
 pub mod language;
 pub mod parse;
 pub mod screen;
 pub mod sender;
+mod structure;
 pub mod subject;
 pub mod thread;
 pub mod trace;
 pub mod verdict;
+mod words;
 
 use common::domain::ids::EmailAddress;
 use common::domain::outcome::MailEnding;
@@ -64,7 +69,7 @@ pub fn understand(
     evidence: &Evidence,
     trace: &mut Trace,
 ) -> Result<MailRequest, MailEnding> {
-    screen::screen(mail, desk.own, trace)?;
+    screen::screen(mail, desk, trace)?;
     let (from, assurance) = sender::sender(mail, evidence, trace)?;
     let signals = thread::signals(mail, desk.key, trace);
     let words = instruction::instruction(mail, trace);
@@ -80,10 +85,18 @@ pub fn understand(
         subject: mail.subject.clone(),
         signals,
         landmarks: thread::landmarks(mail),
-        instruction: words.new,
         command,
-        quoted: words.quoted,
+        quoted: words.background(),
+        instruction: words.new,
     })
+}
+
+/// How a mail that cannot be read ends.
+pub fn ending_of(unreadable: &Unreadable) -> MailEnding {
+    match unreadable {
+        Unreadable::TooLarge(_) => MailEnding::TooLarge,
+        Unreadable::NotAMail(_) => MailEnding::Malformed,
+    }
 }
 
 /// Leaves the line of the first stage.

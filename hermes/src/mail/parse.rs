@@ -2,22 +2,25 @@
 //! Header fields that decide something (From, ids, automatic marks) are read from the raw header, field by field, because
 //! a lenient parser keeps only one of several.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use common::domain::ids::EmailAddress;
 use common::domain::names::ContentHash;
 use common::domain::text;
-use mail_parser::decoders::html::html_to_text;
-use mail_parser::{HeaderName, HeaderValue, Message, MessageParser, MimeHeaders};
+use mail_parser::{
+    ContentType, HeaderName, HeaderValue, Message, MessageParser, MessagePart, MimeHeaders, PartType,
+};
 
+use super::guard;
 use super::header;
+use super::html::{self, Rendered};
+use super::structure::{self, MAX_PARTS};
 
 /// The largest mail we take.
 pub const MAX_RAW_BYTES: usize = 40 * 1024 * 1024;
 const MAX_HEADER_BYTES: usize = 1024 * 1024;
-const MAX_PARTS: usize = 1000;
 const MAX_SUBJECT_CHARS: usize = 500;
 const MAX_NAME_CHARS: usize = 200;
+/// Longer texts are cut.
+const MAX_TEXT_BYTES: usize = 2 * 1024 * 1024;
 
 /// Why some bytes are not a mail that we read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +44,15 @@ pub enum Author {
     Unclear(String),
 }
 
+/// What kind of text a mail has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// Plain text (RFC 2046, section 4.1.3), or none.
+    Plain,
+    /// HTML.
+    Html,
+}
+
 /// A file that came along.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttachedFile {
@@ -57,6 +69,8 @@ pub struct ParsedMail {
     pub headers: Vec<(String, String)>,
     /// Who says they wrote it.
     pub author: Author,
+    /// The first address of the first From field as it is written, whether or not that makes an author.
+    pub stated_from: Option<String>,
     /// The name beside that address.
     pub author_name: Option<String>,
     /// To whom (To, Cc, and where it was delivered to).
@@ -68,8 +82,14 @@ pub struct ParsedMail {
     pub subject: String,
     /// Without angle brackets.
     pub message_id: Option<String>,
-    /// The text, or the HTML as text.
+    /// The text; HTML as lines, with marks before what it quotes.
     pub text: String,
+    /// What the text was made of.
+    pub body: Body,
+    /// How many characters of HTML were not to be seen; they are not in the text.
+    pub hidden: usize,
+    /// Whether a part of it is a report of a mail server or reader.
+    pub reports: bool,
     /// What came along.
     pub attachments: Vec<AttachedFile>,
     /// What lies below the header, whatever ends its lines and whatever empty lines follow.
@@ -96,20 +116,21 @@ pub fn read(raw: &[u8]) -> Result<ParsedMail, Unreadable> {
     if !header::looks_like_mail(&headers) {
         return Err(Unreadable::NotAMail("it has none of the header fields that every mail has"));
     }
-    // A debug build of the parser overflows on some mails; a mail that breaks the parser is no reason to stop.
-    catch_unwind(AssertUnwindSafe(|| {
+    if let Some(reason) = structure::refusal(raw) {
+        return Err(Unreadable::NotAMail(reason));
+    }
+    guard::caught(|| {
         let message =
             MessageParser::default().parse(raw).ok_or(Unreadable::NotAMail("no header was found"))?;
-        if message.parts.len() > MAX_PARTS {
-            return Err(Unreadable::NotAMail("it has more than 1,000 parts"));
-        }
         Ok(extract(&message, headers, header::body_hash(&raw[body_at..])))
-    }))
+    })
     .unwrap_or(Err(Unreadable::NotAMail("its structure cannot be read")))
 }
 
 fn extract(message: &Message<'_>, headers: Vec<(String, String)>, body_hash: ContentHash) -> ParsedMail {
     let author = author(message, &headers);
+    let (rendered, body) = text(message);
+
     let stated = unique(stated_recipients(message));
     let delivered: Vec<String> = delivered_to(&headers).collect();
     // Each hop writes above what was there: the last field is that of the first hop.
@@ -123,13 +144,17 @@ fn extract(message: &Message<'_>, headers: Vec<(String, String)>, body_hash: Con
         .and_then(|(_, value)| super::thread::message_ids(value).into_iter().next());
     ParsedMail {
         author,
+        stated_from: stated_from(message),
         author_name: author_name(message),
         recipients,
         addressed,
         subject: one_line(message.subject().unwrap_or_default(), MAX_SUBJECT_CHARS),
         message_id,
-        text: text(message),
-        attachments: message.attachments().map(attached).collect(),
+        text: rendered.text,
+        hidden: rendered.hidden,
+        body,
+        reports: message.parts.iter().any(is_report),
+        attachments: attached(message),
         headers,
         body_hash,
     }
@@ -153,6 +178,11 @@ fn author(message: &Message<'_>, headers: &[(String, String)]) -> Author {
         }
         None => Author::Unclear("From holds no address".into()),
     }
+}
+
+fn stated_from(message: &Message<'_>) -> Option<String> {
+    let address = message.from()?.iter().find_map(|found| found.address())?;
+    Some(one_line(address, MAX_NAME_CHARS)).filter(|address| !address.is_empty())
 }
 
 fn author_name(message: &Message<'_>) -> Option<String> {
@@ -191,19 +221,70 @@ fn unique(texts: impl Iterator<Item = String>) -> Vec<EmailAddress> {
     all
 }
 
-/// The text parts; the HTML as text when they say nothing.
-fn text(message: &Message<'_>) -> String {
-    let parts = (0..message.text_body_count()).filter_map(|at| message.body_text(at));
-    let said = parts.collect::<Vec<_>>().join("\n");
-    if said.trim().is_empty() {
-        let html = message.body_html(0).map(|html| html_to_text(&html)).unwrap_or_default();
-        return text::lines(&html);
+/// The plain text parts; the HTML as lines when they say nothing.
+fn text(message: &Message<'_>) -> (Rendered, Body) {
+    let plain = text_parts(message, "plain").collect::<Vec<_>>().join("\n");
+    if !plain.trim().is_empty() {
+        return (Rendered { text: prefix(&text::lines(&plain)).to_owned(), hidden: 0 }, Body::Plain);
     }
-    text::lines(&said)
+    let html = text_parts(message, "html").collect::<Vec<_>>().join("\n");
+    if html.trim().is_empty() {
+        return (Rendered::default(), Body::Plain);
+    }
+    let rendered = html::lines(prefix(&html));
+    (Rendered { text: text::lines(&rendered.text), ..rendered }, Body::Html)
 }
 
-fn attached(part: &mail_parser::MessagePart<'_>) -> AttachedFile {
+fn prefix(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_TEXT_BYTES)]
+}
+
+/// The bodies of one kind, in order.
+fn text_parts<'a>(message: &'a Message<'_>, kind: &'static str) -> impl Iterator<Item = &'a str> {
+    let ids = if kind == "plain" { &message.text_body } else { &message.html_body };
+    ids.iter().filter_map(|id| message.parts.get(*id as usize)).filter_map(move |part| match &part.body {
+        PartType::Text(text) if kind == "plain" => Some(text.as_ref()),
+        PartType::Html(html) if kind == "html" => Some(html.as_ref()),
+        _ => None,
+    })
+}
+
+/// Reports of delivery (RFC 3464), of reading (RFC 8098), of abuse (RFC 5965).
+fn is_report(part: &MessagePart<'_>) -> bool {
+    part.content_type().is_some_and(|kind| {
+        let subtype = kind.subtype().unwrap_or_default();
+        kind.ctype().eq_ignore_ascii_case("message")
+            && ["delivery-status", "disposition-notification", "feedback-report"]
+                .iter()
+                .any(|known| subtype.eq_ignore_ascii_case(known))
+    })
+}
+
+/// The files of a mail, and what was attached to mails that came along whole.
+fn attached(message: &Message<'_>) -> Vec<AttachedFile> {
+    let mut files = Vec::new();
+    let mut within: Vec<&Message<'_>> = Vec::new();
+    for part in message.attachments() {
+        files.push(file(part));
+        within.extend(message_of(part));
+    }
+    while let Some(message) = within.pop() {
+        for part in message.attachments().take(MAX_PARTS.saturating_sub(files.len())) {
+            if part.content_disposition().is_some_and(ContentType::is_attachment) {
+                files.push(file(part));
+            }
+            within.extend(message_of(part));
+        }
+    }
+    files
+}
+
+fn file(part: &MessagePart<'_>) -> AttachedFile {
     AttachedFile { name: part.attachment_name().map(|name| one_line(name, 200)), size_bytes: part.len() }
+}
+
+fn message_of<'a, 'x>(part: &'a MessagePart<'x>) -> Option<&'a Message<'x>> {
+    if let PartType::Message(message) = &part.body { Some(message) } else { None }
 }
 
 /// Text without line breaks and other control characters, at most so long.

@@ -97,7 +97,7 @@ fn conversation_lines(text: &str) -> impl Iterator<Item = ThreadId> {
     text.lines().filter_map(conversation_line).take(MAX_LINES)
 }
 
-fn conversation_line(line: &str) -> Option<ThreadId> {
+pub(super) fn conversation_line(line: &str) -> Option<ThreadId> {
     const LABEL: &str = "conversation id:";
     // Only ASCII letters change their case, so places stay the same.
     let at = line.to_ascii_lowercase().find(LABEL)?;

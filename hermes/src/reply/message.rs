@@ -119,7 +119,9 @@ mod tests {
         assert_eq!((mail.subject.as_str(), mail.text.trim()), ("Re: Öffnungszeiten", "Grüße"));
         assert!(mail.header("content-type").any(|kind| kind.starts_with("multipart/alternative")));
         let own = EmailAddress::parse("x@y.z").unwrap();
-        assert!(crate::mail::screen::screen(&mail, &own, &mut crate::mail::trace::Trace::default()).is_err());
+        let key = crate::secrets::SecretKey::fleeting();
+        let desk = crate::mail::Desk { own: &own, key: &key };
+        assert!(crate::mail::screen::screen(&mail, desk, &mut crate::mail::trace::Trace::default()).is_err());
     }
 
     #[test]

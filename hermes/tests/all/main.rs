@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+mod bombs;
 mod command_line;
+mod conversations;
 mod crashes;
 mod dead_letters;
 mod http;
@@ -13,6 +15,7 @@ mod releases;
 mod results;
 mod serving;
 mod sessions;
+mod simulating;
 mod sites;
 mod stops;
 #[allow(dead_code, reason = "each test binary uses its part")]

@@ -328,6 +328,29 @@ impl HermesClient {
         let response = req_builder.send().await?;
         Ok(ListMailsRequest::parse_response(response).await?)
     }
+    /// Says what would become of a raw mail (RFC 5322), and by which rules, as if it came in now. Nothing is written or sent.
+    ///
+    /// * Path: `POST /v1/mails/simulate`
+    pub async fn simulate_mail(
+        &self,
+        request: SimulateMailRequest,
+    ) -> anyhow::Result<ApiResponse<Simulation, Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("mails")
+            .push("simulate");
+        let mut req_builder = self
+            .client
+            .post(url)
+            .header(reqwest::header::CONTENT_TYPE, "message/rfc822")
+            .json(&request.body);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(SimulateMailRequest::parse_response(response).await?)
+    }
     /// One mail with its decision trace.
     ///
     /// * Path: `GET /v1/mails/{mailId}`

@@ -477,6 +477,47 @@ pub struct Sessions {
     /// The latest activity first, where an owner or a worker was asked for.
     pub sessions: Vec<Session>,
 }
+/// A file that would come along.
+#[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
+pub struct SimulatedAttachment {
+    /// As the sender named it.
+    pub name: Option<String>,
+    /// Its decoded length.
+    #[serde(rename = "sizeBytes")]
+    pub size_bytes: i64,
+}
+/// The conversation of a simulated mail.
+#[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
+pub struct SimulatedThread {
+    /// Its id; a new one is another each time.
+    pub id: Option<String>,
+    /// Whether there is one already.
+    pub known: bool,
+}
+/// What would become of a mail.
+#[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
+pub struct Simulation {
+    /// What would come along.
+    pub attachments: Vec<SimulatedAttachment>,
+    /// Whether a machine wrote it.
+    pub automatic: bool,
+    /// `stop`, `publish`, `undo`, `status` or `help`, when the new words are no more than that.
+    pub command: Option<String>,
+    /// `routed`, `command-done`, `question-asked`, `automatic`, `unauthenticated`, `unknown-sender`, ...
+    pub ending: String,
+    /// The address that it says it is from.
+    pub from: Option<String>,
+    /// The new words.
+    pub instruction: String,
+    /// Quotes, mails passed on and the signature.
+    pub removed: String,
+    /// May be empty.
+    pub subject: String,
+    /// The conversation of a simulated mail.
+    pub thread: SimulatedThread,
+    /// Which rule said what.
+    pub trace: Vec<TraceLine>,
+}
 /// One step of a job.
 #[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
 pub struct Step {
@@ -1360,6 +1401,99 @@ impl ListMailsRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::Unauthorized(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        Ok(ApiResponse::Other(Box::new(req)))
+    }
+}
+/// Says what would become of a raw mail (RFC 5322), and by which rules, as if it came in now. Nothing is written or sent.
+#[derive(Debug, Clone, validator::Validate, oas3_gen_support::Default)]
+pub struct SimulateMailRequest {
+    /// The mail, at most 40 MB
+    pub body: RawRequestBody,
+}
+impl SimulateMailRequest {
+    /// Parse the HTTP response into the response enum.
+    pub async fn parse_response(
+        req: reqwest::Response,
+    ) -> anyhow::Result<ApiResponse<Simulation, Problem>> {
+        let status = req.status();
+        let content_type = req
+            .headers()
+            .get(reqwest::header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        if status == http::StatusCode::OK {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Simulation,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Ok(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::BAD_REQUEST {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::BadRequest(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::UNAUTHORIZED {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Unauthorized(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::REQUEST_TIMEOUT {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::RequestTimeout(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::PAYLOAD_TOO_LARGE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ContentTooLarge(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::UnsupportedMediaType(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }

@@ -1,0 +1,98 @@
+//! `hermes simulate`
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{CliError, Output, Result, read_file};
+use crate::config::{MailFrom, Settings};
+use crate::mail::Desk;
+use crate::mail::trace::TraceLine;
+use crate::secrets::SecretKey;
+use crate::simulate::{Conversations, Simulation, Understood, understand};
+
+/// So many mails are in memory at a time.
+const AT_A_TIME: usize = 64;
+
+/// Which mails to simulate.
+///
+/// Says what would become of each mail, and by which rules, as if its sender were known and genuine. Nothing is written and
+/// no data directory is needed; the mails of one call may answer each other. With --json: one line a file.
+///
+/// Example:
+///
+///   hermes simulate order.eml answer.eml
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct SimulateArguments {
+    /// Raw mails (RFC 5322), one a file.
+    #[arg(required = true, value_name = "FILE.eml")]
+    files: Vec<PathBuf>,
+    /// Who answers are from: mails from there are our own.
+    #[arg(
+        long,
+        env = "HERMES_MAIL_FROM",
+        default_value = "Hermes <hermes@localhost>",
+        value_name = "MAILBOX"
+    )]
+    mail_from: MailFrom,
+}
+
+/// Simulates; many files are understood at once, and decided in their order.
+pub(crate) fn run(settings: &Settings, arguments: &SimulateArguments) -> Result<()> {
+    let out = Output::new(settings.json);
+    let key = SecretKey::found_in(&settings.cloud.data_dir)?.unwrap_or_else(SecretKey::fleeting);
+    let desk = Desk { own: &arguments.mail_from.address, key: &key };
+    let mut conversations = Conversations::default();
+    for files in arguments.files.chunks(AT_A_TIME) {
+        for (path, understood) in files.iter().zip(all(files, desk)?) {
+            let mut simulation = conversations.decide(understood);
+            simulation.file = Some(path.display().to_string());
+            out.line(&simulation, || describe(path, &simulation))?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads and understands files on as many threads as there are processors.
+fn all(files: &[PathBuf], desk: Desk<'_>) -> Result<Vec<Understood>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(files.len());
+    let share = files.len().div_ceil(threads.max(1));
+    let one = |files: &[PathBuf]| -> Result<Vec<Understood>> {
+        files.iter().map(|path| Ok(understand(&read_file(path)?, desk))).collect()
+    };
+    let parts: Vec<Result<Vec<Understood>>> = std::thread::scope(|scope| {
+        let running: Vec<_> =
+            files.chunks(share.max(1)).map(|files| scope.spawn(move || one(files))).collect();
+        running.into_iter().map(|thread| thread.join().unwrap_or(Err(CliError::Simulation))).collect()
+    });
+    Ok(parts.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+fn describe(path: &Path, simulation: &Simulation) -> String {
+    let thread = match (&simulation.thread.id, simulation.thread.known) {
+        (Some(id), true) => format!("{id} (continued)"),
+        (Some(id), false) => format!("{id} (new)"),
+        (None, _) => "none".to_owned(),
+    };
+    let mut lines = vec![
+        format!("{}: {}", path.display(), simulation.ending.as_str()),
+        format!("from     {}", simulation.from.as_deref().unwrap_or("?")),
+        format!("subject  {}", simulation.subject),
+        format!("thread   {thread}"),
+    ];
+    if let Some(command) = simulation.command {
+        lines.push(format!("command  {}", command.as_str()));
+    }
+    for file in &simulation.attachments {
+        lines.push(format!("file     {} ({} bytes)", file.name.as_deref().unwrap_or("?"), file.size_bytes));
+    }
+    lines.push("instruction".to_owned());
+    lines.extend(simulation.instruction.lines().map(|line| format!("  | {line}")));
+    lines.push("trace".to_owned());
+    for TraceLine { stage, note } in simulation.trace.lines() {
+        lines.push(format!("  {:12} {note}", format!("{stage:?}").to_lowercase()));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}

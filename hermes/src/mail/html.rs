@@ -1,0 +1,321 @@
+//! HTML as lines: what is quoted gets its `>` marks, rules become lines of dashes, what is not seen is left out.
+
+use html5gum::{HtmlString, StartTag, Token, Tokenizer};
+
+use super::hidden;
+
+/// The line that stands for `<hr>`.
+const RULE: &str = "________________________________";
+/// The line that stands for the place where a mail program puts the older mail.
+const ORIGINAL: &str = "-----Original Message-----";
+/// Deeper elements are taken as if they stood at this depth.
+const MAX_DEPTH: usize = 200;
+
+/// A page as lines.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Rendered {
+    /// The lines.
+    pub(super) text: String,
+    /// How many characters were not to be seen.
+    pub(super) hidden: usize,
+}
+
+/// Renders.
+pub(super) fn lines(html: &str) -> Rendered {
+    let mut page = Page::default();
+    for Ok(token) in Tokenizer::new(html) {
+        match token {
+            Token::StartTag(tag) => page.open(&tag),
+            Token::EndTag(tag) => page.close(&tag.name),
+            Token::String(text) => page.say(&String::from_utf8_lossy(&text)),
+            Token::Comment(_) | Token::Doctype(_) | Token::Error(_) => {}
+        }
+    }
+    page.end()
+}
+
+/// Whether the words in an element are for a reader.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Shown {
+    #[default]
+    Yes,
+    /// Words that a style hides.
+    Hidden,
+    /// No words at all: styles, scripts, titles.
+    Silent,
+}
+
+/// An open element, as far as it matters.
+#[derive(Debug, Clone, Default)]
+struct Element {
+    name: String,
+    shown: Shown,
+    pre: bool,
+    quoted: bool,
+    gmail: bool,
+    link: Option<String>,
+}
+
+#[derive(Default)]
+struct Page {
+    open: Vec<Element>,
+    out: String,
+    line: String,
+    /// Empty lines that are due before the next word.
+    due: usize,
+    space: bool,
+    hidden: usize,
+}
+
+impl Page {
+    fn open(&mut self, tag: &StartTag<()>) {
+        let name = String::from_utf8_lossy(&tag.name).to_ascii_lowercase();
+        let of = |name: &[u8]| attribute(tag, name);
+        match name.as_str() {
+            "br" => return self.break_line(),
+            "hr" => {
+                return self.rule(if of(b"id").is_some_and(|id| id == "stopSpelling") {
+                    ORIGINAL
+                } else {
+                    RULE
+                });
+            }
+            "img" | "input" | "meta" | "link" | "base" | "col" | "wbr" | "area" | "source" => return,
+            "li" => {
+                self.block();
+                self.word("- ");
+            }
+            "td" | "th" => self.space = true,
+            _ if is_block(&name) => self.block(),
+            _ => {}
+        }
+        if name == "p" || name.len() == 2 && name.starts_with('h') && name != "hr" {
+            self.paragraph();
+        }
+        let element = self.element(&name, tag);
+        if begins_older_mail(tag) && element.shown == Shown::Yes {
+            self.rule(ORIGINAL);
+        }
+        if element.quoted {
+            self.block();
+        }
+        if self.open.len() < MAX_DEPTH && !tag.self_closing {
+            self.open.push(element);
+        }
+    }
+
+    fn element(&self, name: &str, tag: &StartTag<()>) -> Element {
+        let inherited = self.open.last();
+        let class = attribute(tag, b"class").unwrap_or_default();
+        let gmail = inherited.is_some_and(|e| e.gmail) || name == "div" && has_class(&class, "gmail_quote");
+        let silent = matches!(
+            name,
+            "head" | "style" | "script" | "title" | "template" | "noframes" | "object" | "svg"
+        );
+        let style = attribute(tag, b"style").unwrap_or_default();
+        let hidden = hidden::is_hidden(&style) || attribute(tag, b"hidden").is_some();
+        let shown = match inherited.map_or(Shown::Yes, |element| element.shown) {
+            Shown::Yes if silent => Shown::Silent,
+            Shown::Yes if hidden => Shown::Hidden,
+            other => other,
+        };
+        // Gmail marks what its author cites by their own wish like a quote, but outside of the quoted mail.
+        let cited = has_class(&class, "gmail_quote") && !gmail;
+        Element {
+            name: name.to_owned(),
+            shown,
+            pre: name == "pre" || inherited.is_some_and(|e| e.pre),
+            quoted: name == "blockquote" && !cited,
+            gmail,
+            link: (name == "a").then(|| attribute(tag, b"href")).flatten(),
+        }
+    }
+
+    fn close(&mut self, name: &HtmlString) {
+        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        if name == "br" {
+            return self.break_line();
+        }
+        if is_block(&name) {
+            self.block();
+        }
+        if name == "p" {
+            self.paragraph();
+        }
+        // Only near elements are closed, so that a stray end tag does not end the page.
+        let Some(back) = self.open.iter().rev().take(MAX_DEPTH).position(|element| element.name == name)
+        else {
+            return;
+        };
+        let at = self.open.len() - 1 - back;
+        if self.open[at].quoted {
+            self.block();
+        }
+        if let Some(link) = self.open[at].link.take() {
+            self.link(&link);
+        }
+        self.open.truncate(at);
+    }
+
+    fn link(&mut self, link: &str) {
+        let shown = link.trim_end_matches('/').split_once("://").map_or(link, |(_, rest)| rest);
+        let web = link.starts_with("http://") || link.starts_with("https://");
+        let visible = self.shown() == Shown::Yes;
+        if web && visible && link.len() < 300 && !self.line.contains(shown) && !self.line.trim().is_empty() {
+            self.word(&format!(" <{link}>"));
+        }
+    }
+
+    fn say(&mut self, text: &str) {
+        match self.shown() {
+            Shown::Yes => {}
+            Shown::Hidden => {
+                self.hidden += text.chars().filter(|c| c.is_alphanumeric()).count();
+                return;
+            }
+            Shown::Silent => return,
+        }
+        if self.open.last().is_some_and(|element| element.pre) {
+            for (at, line) in text.split('\n').enumerate() {
+                if at > 0 {
+                    self.break_line();
+                }
+                self.line.push_str(line.trim_end_matches('\r'));
+            }
+            return;
+        }
+        let spaced = |c: char| c.is_ascii_whitespace();
+        self.space |= text.starts_with(spaced);
+        for word in text.split(spaced).filter(|word| !word.is_empty()) {
+            if self.space && !self.line.is_empty() && !self.line.ends_with(' ') {
+                self.line.push(' ');
+            }
+            self.word(word);
+            self.space = true;
+        }
+        self.space = text.ends_with(spaced) || text.is_empty() && self.space;
+    }
+
+    fn shown(&self) -> Shown {
+        self.open.last().map_or(Shown::Yes, |element| element.shown)
+    }
+
+    fn word(&mut self, word: &str) {
+        self.line.push_str(word);
+    }
+
+    /// A line ends here, even an empty one.
+    fn break_line(&mut self) {
+        if self.line.trim().is_empty() {
+            self.due += 1;
+        } else {
+            self.flush();
+        }
+        self.space = false;
+    }
+
+    /// A block begins or ends: a new line, unless one has just begun.
+    fn block(&mut self) {
+        if !self.line.trim().is_empty() {
+            self.flush();
+        }
+        self.line.clear();
+        self.space = false;
+    }
+
+    fn paragraph(&mut self) {
+        self.due = self.due.max(1);
+    }
+
+    fn rule(&mut self, line: &str) {
+        if self.shown() != Shown::Yes {
+            return;
+        }
+        self.block();
+        self.word(line);
+        self.block();
+    }
+
+    fn flush(&mut self) {
+        let depth = self.open.iter().filter(|element| element.quoted).count().min(9);
+        let marks = if depth == 0 { String::new() } else { format!("{} ", ">".repeat(depth)) };
+        let line = std::mem::take(&mut self.line);
+        if !self.out.is_empty() {
+            let empty = if depth == 0 { "\n" } else { ">\n" };
+            (0..self.due.min(2)).for_each(|_| self.out.push_str(empty));
+        }
+        self.due = 0;
+        self.out.push_str(&marks);
+        self.out.push_str(line.trim_end());
+        self.out.push('\n');
+    }
+
+    fn end(mut self) -> Rendered {
+        self.block();
+        Rendered { text: self.out, hidden: self.hidden }
+    }
+}
+
+fn is_block(name: &str) -> bool {
+    matches!(
+        name,
+        "p" | "div"
+            | "tr"
+            | "table"
+            | "tbody"
+            | "ul"
+            | "ol"
+            | "blockquote"
+            | "h1"
+            | "h2"
+            | "h3"
+            | "h4"
+            | "h5"
+            | "h6"
+            | "pre"
+            | "section"
+            | "article"
+            | "header"
+            | "footer"
+            | "center"
+            | "address"
+            | "form"
+            | "dl"
+            | "dt"
+            | "dd"
+            | "body"
+            | "li"
+            | "fieldset"
+            | "main"
+            | "aside"
+            | "nav"
+            | "figure"
+            | "figcaption"
+    )
+}
+
+/// Where Outlook and its like put the older mail, without marks of their own.
+fn begins_older_mail(tag: &StartTag<()>) -> bool {
+    const IDS: [&str; 7] = [
+        "divRplyFwdMsg",
+        "x_divRplyFwdMsg",
+        "appendonsend",
+        "mail-editor-reference-message-container",
+        "OLK_SRC_BODY_SECTION",
+        "reply-intro",
+        "isReplyContent",
+    ];
+    let id = attribute(tag, b"id").unwrap_or_default();
+    let class = attribute(tag, b"class").unwrap_or_default();
+    IDS.contains(&id.as_str())
+        || ["yahoo_quoted", "tutanota_quote", "zmail_extra"].iter().any(|name| has_class(&class, name))
+}
+
+fn has_class(classes: &str, name: &str) -> bool {
+    classes.split_ascii_whitespace().any(|class| class == name || class.strip_prefix("x_") == Some(name))
+}
+
+fn attribute(tag: &StartTag<()>, name: &[u8]) -> Option<String> {
+    let value = tag.attributes.iter().find(|(found, _)| found.as_slice() == name)?.1;
+    Some(String::from_utf8_lossy(value).into_owned())
+}

@@ -1,0 +1,177 @@
+//! What stands above an older mail besides a headline: the header fields of that mail as lines, and lines between dashes.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::dates::has_date;
+use super::headline::plain;
+use crate::mail::words::{folded, phrases};
+
+const TABLE: &str = include_str!("../words/quotes.txt");
+/// A block of header fields is looked for in so many lines.
+const MAX_BLOCK_LINES: usize = 24;
+/// A field may be wrapped over so many further lines.
+const MAX_WRAPPED: usize = 3;
+
+/// What a field of a header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Field {
+    From,
+    Date,
+    To,
+    Cc,
+    Subject,
+    Other,
+}
+
+static LABELS: LazyLock<HashMap<String, Vec<Field>>> = LazyLock::new(|| {
+    let kinds = [
+        ("from", Field::From),
+        ("date", Field::Date),
+        ("to", Field::To),
+        ("cc", Field::Cc),
+        ("subject", Field::Subject),
+        ("other", Field::Other),
+    ];
+    let mut labels: HashMap<String, Vec<Field>> = HashMap::new();
+    for (kind, field) in kinds {
+        phrases(TABLE, kind).for_each(|label| labels.entry(label).or_default().push(field));
+    }
+    labels
+});
+static DIVIDERS: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "divider").collect());
+static FORWARDS: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "forward").collect());
+static ABOVE: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "above").collect());
+
+/// What a line between dashes announces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Divider {
+    /// The mail that is answered.
+    Original,
+    /// A mail that is passed on.
+    Forward,
+}
+
+/// `-----Original Message-----` and the like.
+pub(super) fn divider(line: &str) -> Option<Divider> {
+    let line = plain(line);
+    let title = line.trim_matches(|c: char| c.is_whitespace() || "-—–=_*#:~[]".contains(c));
+    if title.is_empty() || title.len() > 120 {
+        return None;
+    }
+    let ruled = line.starts_with("--")
+        || line.starts_with("==")
+        || line.starts_with("__")
+        || line.starts_with('—')
+        || line.starts_with('[');
+    let title = folded(title);
+    if FORWARDS.iter().any(|phrase| title == *phrase || ruled && title.starts_with(phrase.as_str()))
+        && (ruled || line.ends_with(':'))
+    {
+        return Some(Divider::Forward);
+    }
+    (ruled && DIVIDERS.iter().any(|phrase| title == *phrase || title.starts_with(phrase.as_str())))
+        .then_some(Divider::Original)
+}
+
+/// A line of nothing but dashes and the like.
+pub(super) fn is_rule(line: &str) -> bool {
+    let line = line.trim();
+    line.len() >= 3 && line.chars().all(|c| "-_=*~—–―─━#".contains(c))
+}
+
+/// What the values of a block hold.
+#[derive(Default)]
+struct Evidence {
+    address: bool,
+    date: bool,
+}
+
+/// How many of these lines are the header fields of an older mail. Below a rule two fields are enough; otherwise it
+/// takes three, a subject or an address among them, because "From: 9" and "To: 5" are opening hours.
+pub(super) fn header_block(lines: &[&str], below_rule: bool) -> Option<usize> {
+    let mut seen: Vec<Field> = Vec::new();
+    let (mut length, mut wrapped, mut evidence) = (0, 0, Evidence::default());
+    fields_of(lines[0])?;
+    for (at, line) in lines.iter().take(MAX_BLOCK_LINES).enumerate() {
+        if line.trim().is_empty() {
+            let next = lines[at..].iter().find(|line| !line.trim().is_empty());
+            if next.is_none_or(|next| fields_of(next).is_none()) {
+                break;
+            }
+            continue;
+        }
+        match fields_of(line) {
+            Some(fields) => {
+                for field in fields {
+                    add(&mut seen, field);
+                }
+                wrapped = 0;
+                length = at + 1;
+            }
+            None if wrapped < MAX_WRAPPED && !lines[at - 1].trim().is_empty() => wrapped += 1,
+            None => break,
+        }
+        evidence.address |= line.contains('@');
+        evidence.date |= has_date(&folded(line));
+    }
+    let subject = seen.contains(&Field::Subject);
+    let enough = match (seen.len(), below_rule) {
+        (0 | 1, _) => false,
+        (2, false) => (evidence.address && (subject || evidence.date)) || subject && evidence.date,
+        (_, _) => subject || evidence.address || evidence.date,
+    };
+    (enough && seen.iter().any(|field| matches!(field, Field::From | Field::Date))).then_some(length)
+}
+
+fn add(seen: &mut Vec<Field>, field: Field) {
+    if !seen.contains(&field) {
+        seen.push(field);
+    }
+}
+
+/// The fields in a line such as `*From:* a@b.c` or `To: a@b.c Subject: x`; none when it does not begin with one.
+fn fields_of(line: &str) -> Option<Vec<Field>> {
+    let line = plain(line);
+    let (label, rest) = line.split_once([':', '：'])?;
+    let field = field(label)?;
+    let mut fields = vec![field];
+    // Further fields of the same line: the word before a colon.
+    let mut rest = rest;
+    while let Some((before, after)) = rest.split_once(':') {
+        let word = before.trim_end().rsplit([' ', '\t', '*']).next().unwrap_or_default();
+        if word.len() + 1 < before.trim_end().len()
+            && let Some(field) = self::field(word)
+        {
+            fields.push(field);
+        }
+        rest = after;
+    }
+    Some(fields)
+}
+
+fn field(label: &str) -> Option<Field> {
+    let label = label.trim_matches(|c: char| c.is_whitespace() || c == '*' || c == '_');
+    if label.is_empty()
+        || label.chars().count() > 24
+        || label.chars().next().is_some_and(char::is_lowercase) && label.is_ascii()
+    {
+        return None;
+    }
+    LABELS.get(folded(label).as_str())?.first().copied()
+}
+
+/// Where in a line a helpdesk says that the reply stands above it.
+pub(super) fn reply_above(line: &str) -> Option<usize> {
+    if line.len() > 400 {
+        return None;
+    }
+    let folded = folded(line);
+    let decorated = ["--", "##", "==", "__", "**", "~~", "//"].iter().any(|sign| line.contains(sign));
+    if !ABOVE.iter().any(|phrase| folded.contains(phrase.as_str()))
+        || !(decorated || line.trim_start().starts_with('>'))
+    {
+        return None;
+    }
+    ["--", "##", "==", "__", "**", "~~", "//"].iter().filter_map(|sign| line.find(sign)).min().or(Some(0))
+}

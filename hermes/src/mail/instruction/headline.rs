@@ -1,0 +1,174 @@
+//! The line above a quote: "On Monday Scott wrote:" in many languages and forms, in one line or wrapped over several.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use super::dates::{begins_with_date, has_date};
+use crate::mail::words::{folded, phrases};
+
+const TABLE: &str = include_str!("../words/quotes.txt");
+/// A headline is wrapped over at most so many lines.
+const MAX_LINES: usize = 4;
+const MAX_BYTES: usize = 600;
+
+static VERBS: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "verb").collect());
+static OPENERS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "opener").collect());
+static DAYS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "day").collect());
+
+/// How sure it is that a quote follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Certainty {
+    /// Whatever follows.
+    Sure,
+    /// Only when the next words are marked as quoted.
+    IfMarked,
+}
+
+/// A headline that begins in the first of these lines: over how many it goes, and how sure that is.
+pub(super) fn headline(lines: &[&str]) -> Option<(usize, Certainty)> {
+    let first = plain(lines[0]);
+    if !may_begin(first) {
+        return None;
+    }
+    let mut joined = String::new();
+    for (at, line) in lines.iter().take(MAX_LINES).enumerate() {
+        let line = continued(line, &joined)?;
+        if line.is_empty() || joined.len() + line.len() > MAX_BYTES {
+            return None;
+        }
+        join(&mut joined, line);
+        if let Some(certainty) = judge(&joined) {
+            // A line of the author above a headline that needs no help is none of it.
+            let later =
+                (1..=at).any(|from| begins_surely(lines[from]) && headline(&lines[from..=at]).is_some());
+            return (!later).then_some((at + 1, certainty));
+        }
+    }
+    None
+}
+
+fn begins_surely(line: &str) -> bool {
+    let folded = folded(plain(line));
+    begins_with_date(&folded) || begins_headline(&folded) && !folded.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// Where in a line a headline begins that shares the line with words of the author.
+pub(super) fn shared(line: &str) -> Option<usize> {
+    let line = line.trim_end();
+    if line.len() > MAX_BYTES || !line.ends_with([':', '：']) || begins_surely(line) {
+        return None;
+    }
+    let starts = line
+        .char_indices()
+        .zip(line.chars().skip(1))
+        .filter(|((_, before), next)| matches!(before, ' ' | '-' | '\t') && next.is_uppercase());
+    for ((at, before), _) in starts {
+        let from = at + before.len_utf8();
+        let rest = &line[from..];
+        let opener = folded(rest.split(' ').next().unwrap_or_default());
+        if OPENERS.contains(opener.as_str()) && has_date(rest) && judge(rest) == Some(Certainty::Sure) {
+            let own = line[..from].trim_end_matches(|c: char| c.is_whitespace() || c == '-');
+            return (!own.is_empty()).then_some(own.len());
+        }
+    }
+    None
+}
+
+/// Whether one line, or several joined, are a headline.
+fn judge(line: &str) -> Option<Certainty> {
+    let line = plain(line);
+    let bare = line.trim_matches(|c: char| c == '-' || c.is_whitespace());
+    let dashed = bare.len() + 4 <= line.len() && line.starts_with("--");
+    let said = bare.trim_end_matches([':', '：', ' ', '\u{a0}']);
+    let ends = said.len() < bare.len() && bare.ends_with([':', '：']) || dashed;
+    let folded = folded(said);
+    let (date, address) = (has_date(&folded), has_address(said));
+    if !ends {
+        let bracketed = said.ends_with('>') && begins_with_date(&folded) && address;
+        return bracketed.then_some(Certainty::IfMarked);
+    }
+    let begins = begins_headline(&folded);
+    let sure = if has_verb(&folded) {
+        address || date && begins
+    } else {
+        date && address && begins && said.ends_with(['>', ')', ']'])
+    };
+    sure.then_some(Certainty::Sure)
+}
+
+fn has_verb(folded: &str) -> bool {
+    VERBS.iter().any(|verb| contains_word(folded, verb))
+}
+
+fn contains_word(text: &str, word: &str) -> bool {
+    text.match_indices(word).any(|(at, _)| {
+        let (before, after) = (text[..at].chars().next_back(), text[at + word.len()..].chars().next());
+        is_edge(before, word) && is_edge(after, word)
+    })
+}
+
+/// Languages without spaces have no edges of words; `>wrote` has none either.
+fn is_edge(neighbour: Option<char>, word: &str) -> bool {
+    neighbour.is_none_or(|c| !c.is_alphabetic()) || word.chars().next().is_some_and(|c| c >= '\u{2e80}')
+}
+
+/// A cheap look at the first line.
+fn may_begin(first: &str) -> bool {
+    let folded = folded(first);
+    begins_headline(folded.trim_start_matches(['-', ' ', '>']))
+        || has_address(first)
+        || has_verb(&folded) && first.ends_with([':', '：'])
+}
+
+fn begins_headline(folded: &str) -> bool {
+    let text = folded.trim_start_matches(['"', '«', '“', '(', ' ']);
+    if text.starts_with(|c: char| c.is_ascii_digit()) || begins_with_date(text) {
+        return true;
+    }
+    let end = text.find(|c: char| !(c.is_alphabetic() || c == '-' || c == '\'')).unwrap_or(text.len());
+    let word = &text[..end];
+    let cjk =
+        || text.chars().next().is_some_and(|c| OPENERS.contains(c.to_string().as_str()) && c >= '\u{2e80}');
+    OPENERS.contains(word) || DAYS.contains(word) && is_day(word, &text[end..]) || cjk()
+}
+
+/// Short names of days are other words as well: a number or a mark has to follow.
+fn is_day(word: &str, rest: &str) -> bool {
+    word.chars().count() > 3
+        || rest.starts_with(['.', ','])
+        || rest.trim_start().starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn has_address(text: &str) -> bool {
+    text.match_indices('@').any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + 1..].chars().next();
+        before.is_some_and(|c| c.is_alphanumeric() || "_-+.=".contains(c))
+            && after.is_some_and(char::is_alphanumeric)
+    })
+}
+
+/// Without what surrounds emphasised words.
+pub(super) fn plain(line: &str) -> &str {
+    line.trim_matches(|c: char| c.is_whitespace() || matches!(c, '*' | '_' | '\u{200e}' | '\u{200f}'))
+}
+
+/// The next line of a wrapped headline. A mark before it belongs to an address that was wrapped: `<a@b.c` and `> wrote:`.
+fn continued<'a>(line: &'a str, joined: &str) -> Option<&'a str> {
+    let line = plain(line);
+    let open = joined.rfind('<') > joined.rfind('>');
+    if line.starts_with('>') && !joined.is_empty() && !open {
+        return None;
+    }
+    Some(line)
+}
+
+/// Puts a line behind the others; a soft line break of an undecoded mail (RFC 2045, section 6.7) leaves no space.
+fn join(joined: &mut String, line: &str) {
+    if joined.ends_with('=') {
+        joined.pop();
+    } else if !joined.is_empty() {
+        joined.push(' ');
+    }
+    joined.push_str(line);
+}

@@ -1,0 +1,183 @@
+//! The new words of a mail, without what it quotes, passes on or signs with. What is cut goes along as background, never as
+//! instruction. Where nothing proves that a text is quoted, it is kept: an instruction must not get lost.
+
+mod block;
+mod dates;
+mod headline;
+mod pieces;
+mod signature;
+
+use super::hidden;
+use super::parse::{Body, ParsedMail};
+use super::subject::{self, Carried};
+use super::trace::{Stage, Trace};
+use pieces::{Kind, Piece};
+use signature::Place;
+
+/// The queue takes 1 MiB; JSON may write one byte as six.
+const MAX_NEW_BYTES: usize = 100 * 1024;
+const MAX_QUOTED_BYTES: usize = 20 * 1024;
+
+/// A mail's text by who wrote it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    /// What the author wrote now.
+    pub new: String,
+    /// What they wrote it below of, or between.
+    pub quoted: Option<String>,
+    /// What they pass on: words of third parties.
+    pub forwarded: Option<String>,
+    /// Their signature, and what their phone or mail program adds.
+    pub signature: Option<String>,
+    /// How many characters were not to be seen; they are nowhere here.
+    pub hidden: usize,
+}
+
+impl Words {
+    /// Everything that is no instruction, labelled.
+    pub fn background(&self) -> Option<String> {
+        let forwarded = self
+            .forwarded
+            .as_ref()
+            .map(|text| format!("[passed on by the author, written by others]\n{text}"));
+        let parts: Vec<String> = self.quoted.clone().into_iter().chain(forwarded).collect();
+        (!parts.is_empty()).then(|| parts.join("\n\n"))
+    }
+}
+
+/// The instruction: the new words, or the subject when there are none and it was written for this mail.
+pub fn instruction(mail: &ParsedMail, trace: &mut Trace) -> Words {
+    let mut words = read(mail);
+    if words.new.is_empty()
+        && let Some(written) = subject::written(&mail.subject)
+    {
+        trace.note(Stage::Instruction, "the text is empty: the subject is the instruction");
+        written.clone_into(&mut words.new);
+    }
+    let written = words.new.len();
+    cut(&mut words.new, MAX_NEW_BYTES);
+    [&mut words.quoted, &mut words.forwarded]
+        .into_iter()
+        .flatten()
+        .for_each(|text| cut(text, MAX_QUOTED_BYTES / 2));
+    if words.new.len() < written {
+        trace.note(
+            Stage::Instruction,
+            format!("only the first {} of {written} bytes are kept", words.new.len()),
+        );
+    }
+    describe(&words, trace);
+    words
+}
+
+fn describe(words: &Words, trace: &mut Trace) {
+    let count = |text: &Option<String>| text.as_ref().map_or(0, |text| text.chars().count());
+    let mut note =
+        format!("{} characters are new, {} are quoted", words.new.chars().count(), count(&words.quoted));
+    for (what, count) in [("passed on", count(&words.forwarded)), ("signature", count(&words.signature))] {
+        if count > 0 {
+            note = format!("{note}, {count} are {what}");
+        }
+    }
+    trace.note(Stage::Instruction, note);
+    if words.hidden > 0 {
+        let note = format!("{} characters that nobody sees were removed: somebody hid them", words.hidden);
+        trace.note(Stage::Instruction, note);
+    }
+}
+
+fn read(mail: &ParsedMail) -> Words {
+    let (text, hidden) = hidden::visible(&mail.text.replace("\r\n", "\n").replace('\u{a0}', " "));
+    let mut words = split(&text, mail.body, subject::carried(&mail.subject));
+    words.hidden = mail.hidden + hidden;
+    words
+}
+
+/// Tells new from quoted.
+fn split(text: &str, body: Body, carried: Carried) -> Words {
+    let lines: Vec<&str> = text.split('\n').map(ended).collect();
+    let mut pieces = pieces::pieces(&lines);
+    if carried == Carried::Forward {
+        // Mail programs that pass a mail on put its header where they put that of an answered one.
+        pieces
+            .iter_mut()
+            .filter(|piece| piece.kind == Kind::Quoted)
+            .for_each(|piece| piece.kind = Kind::Forwarded);
+    }
+    let mut signature = Vec::new();
+    let mut place = Place::Top;
+    for piece in pieces.iter_mut().filter(|piece| piece.kind == Kind::New) {
+        if let Some(at) = signature::begins(&piece.lines, place) {
+            signature.extend(piece.lines.split_off(at));
+        }
+        if piece.lines.iter().any(|line| !line.trim().is_empty()) {
+            place = Place::Below;
+        }
+    }
+    keep_citations(&mut pieces, body);
+    let new = of_kind(&pieces, Kind::New);
+    let proved = pieces.iter().any(|piece| matches!(piece.kind, Kind::Quoted | Kind::Forwarded));
+    if new.is_empty() && !proved {
+        return Words { new: unmarked(text, body), ..Words::default() };
+    }
+    Words {
+        new,
+        quoted: background(&pieces),
+        forwarded: Some(of_kind(&pieces, Kind::Forwarded)).filter(|text| !text.is_empty()),
+        signature: Some(trimmed(&signature)).filter(|text| !text.is_empty()),
+        hidden: 0,
+    }
+}
+
+/// Without blanks at its end, which mean something above a signature only (RFC 3676, section 4.3).
+fn ended(line: &str) -> &str {
+    if line == "-- " { line } else { line.trim_end() }
+}
+
+/// Marked lines above words of the author are what these are about, and stay, unless something in the mail says that it
+/// quotes an older one.
+fn keep_citations(pieces: &mut [Piece<'_>], body: Body) {
+    let says =
+        |piece: &Piece<'_>| piece.kind == Kind::New && piece.lines.iter().any(|line| !line.trim().is_empty());
+    let Some(last) = pieces.iter().rposition(says) else { return };
+    if body == Body::Plain && pieces.iter().all(|piece| matches!(piece.kind, Kind::New | Kind::Cited)) {
+        pieces[..last].iter_mut().for_each(|piece| piece.kind = Kind::New);
+    }
+}
+
+/// The quoted words; with the answers in their places when these stand between or below.
+fn background(pieces: &[Piece<'_>]) -> Option<String> {
+    let quoted = |piece: &Piece<'_>| matches!(piece.kind, Kind::Quoted | Kind::Cited);
+    let first = pieces.iter().position(quoted)?;
+    let shown = pieces[first..].iter().filter(|piece| piece.kind != Kind::Forwarded);
+    Some(trimmed(&shown.flat_map(|piece| piece.lines.iter().copied()).collect::<Vec<_>>()))
+}
+
+fn of_kind(pieces: &[Piece<'_>], kind: Kind) -> String {
+    let parts: Vec<String> =
+        pieces.iter().filter(|piece| piece.kind == kind).map(|piece| trimmed(&piece.lines)).collect();
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
+}
+
+/// The lines without empty ones at their ends.
+fn trimmed(lines: &[&str]) -> String {
+    lines.join("\n").trim_matches('\n').trim_end().to_owned()
+}
+
+/// A page that is one quote is read as if it were none.
+fn unmarked(text: &str, body: Body) -> String {
+    match body {
+        Body::Plain => text.trim().to_owned(),
+        Body::Html => {
+            let lines: Vec<&str> = text.lines().map(|line| line.trim_start_matches(['>', ' '])).collect();
+            lines.join("\n").trim().to_owned()
+        }
+    }
+}
+
+fn cut(text: &mut String, max_bytes: usize) {
+    text.truncate(text.floor_char_boundary(max_bytes));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! A text in pieces: what is new, what is quoted, what is passed on. Reads from the top; each line is looked at once.
+
+use super::block::{Divider, divider, header_block, is_rule, reply_above};
+use super::headline::{Certainty, headline, plain, shared};
+
+/// What a piece of the text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Words of the author.
+    New,
+    /// Marked lines without a headline.
+    Cited,
+    /// A quote whose headline, divider or header says that it is one.
+    Quoted,
+    /// Somebody else's mail, passed on.
+    Forwarded,
+}
+
+/// Some lines of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Piece<'a> {
+    pub(super) kind: Kind,
+    pub(super) lines: Vec<&'a str>,
+}
+
+/// What begins at a line.
+enum Begins {
+    Text,
+    Cited,
+    /// A headline of so many lines above marked lines.
+    Marked(usize),
+    /// Everything from here on, of which so many lines are the header.
+    Rest(Kind, usize, Proof),
+    /// Nothing but a line above which a reply is written.
+    End,
+}
+
+/// What shows that the rest is quoted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// A line between dashes.
+    Divider,
+    /// Only a headline or header fields, which a citation may have too.
+    Header,
+}
+
+/// Takes a text apart.
+pub(super) fn pieces<'a>(lines: &[&'a str]) -> Vec<Piece<'a>> {
+    let mut found = Found { pieces: Vec::new() };
+    let ours = lines.iter().rposition(|line| crate::mail::thread::conversation_line(line).is_some());
+    let (mut at, mut looked, mut below_rule) = (0, 0, false);
+    while at < lines.len() {
+        for line in lines[looked..at].iter().filter(|line| !line.trim().is_empty()) {
+            below_rule = is_rule(line);
+        }
+        looked = at;
+        match begins(&lines[at..], below_rule) {
+            Begins::Text => at = found.text(lines, at),
+            Begins::Cited => at = found.marked(Kind::Cited, lines, at, 0),
+            Begins::Marked(header) => at = found.marked(Kind::Quoted, lines, at, header),
+            Begins::Rest(kind, header, proof) => {
+                found.drop_rules();
+                if proof == Proof::Header && found.says_nothing() && ours.is_none_or(|ours| ours < at) {
+                    // Nothing stands above, so what stands below may be all there is to say, unless our own footer does.
+                    found.push(kind, &lines[at..at + header]);
+                    at += header;
+                } else {
+                    found.push(kind, &lines[at..]);
+                    break;
+                }
+            }
+            Begins::End => {
+                found.push(Kind::Quoted, &lines[at..]);
+                break;
+            }
+        }
+    }
+    found.pieces
+}
+
+fn begins(lines: &[&str], below_rule: bool) -> Begins {
+    let line = lines[0];
+    if line.trim().is_empty() {
+        return Begins::Text;
+    }
+    if reply_above(line).is_some_and(|at| at == 0 || is_marked(line)) {
+        return Begins::End;
+    }
+    match divider(line) {
+        Some(Divider::Original) => return Begins::Rest(Kind::Quoted, 1, Proof::Divider),
+        Some(Divider::Forward) => return Begins::Rest(Kind::Forwarded, 1, Proof::Divider),
+        None => {}
+    }
+    if is_marked(line) {
+        return Begins::Cited;
+    }
+    if let Some(length) = header_block(lines, below_rule) {
+        let proof = if below_rule { Proof::Divider } else { Proof::Header };
+        return Begins::Rest(Kind::Quoted, length, proof);
+    }
+    if shared(line).is_some() {
+        return Begins::Text;
+    }
+    match headline(lines) {
+        Some((length, certainty)) => {
+            let marked = lines[length..]
+                .iter()
+                .find(|line| !line.trim().is_empty())
+                .is_some_and(|line| is_marked(line));
+            match (marked, certainty) {
+                (true, _) => Begins::Marked(length),
+                (false, Certainty::Sure) => Begins::Rest(Kind::Quoted, length, Proof::Header),
+                (false, Certainty::IfMarked) => Begins::Text,
+            }
+        }
+        None => Begins::Text,
+    }
+}
+
+/// Whether it is a line of a quote.
+pub(super) fn is_marked(line: &str) -> bool {
+    let line = line.trim_start_matches([' ', '\t', '\u{200e}']);
+    line.starts_with('>') || line.starts_with("&gt;") && line.len() > 4
+}
+
+struct Found<'a> {
+    pieces: Vec<Piece<'a>>,
+}
+
+impl<'a> Found<'a> {
+    fn push(&mut self, kind: Kind, lines: &[&'a str]) {
+        match self.pieces.last_mut() {
+            Some(last) if last.kind == kind => last.lines.extend(lines),
+            _ => self.pieces.push(Piece { kind, lines: lines.to_vec() }),
+        }
+    }
+
+    /// A line of the author, unless a headline shares it.
+    fn text(&mut self, lines: &[&'a str], at: usize) -> usize {
+        let line = lines[at];
+        let cut = reply_above(line).filter(|cut| *cut > 0);
+        let line = cut.map_or(line, |cut| &line[..cut]);
+        match shared(line).filter(|_| cut.is_some() || quote_follows(&lines[at + 1..])) {
+            Some(own) => {
+                self.push(Kind::New, &[&line[..own]]);
+                self.push(Kind::Quoted, &[&line[own..]]);
+            }
+            None => self.push(Kind::New, &[line]),
+        }
+        if cut.is_some() {
+            self.push(Kind::Quoted, &lines[at + 1..]);
+            return lines.len();
+        }
+        at + 1
+    }
+
+    /// Marked lines, the empty ones between them, and those that lost their mark when they were wrapped.
+    fn marked(&mut self, kind: Kind, lines: &[&'a str], from: usize, header: usize) -> usize {
+        let mut end = from + header;
+        let mut at = end;
+        while at < lines.len() {
+            if is_marked(lines[at]) {
+                if reply_above(lines[at]).is_some() {
+                    end = lines.len();
+                    break;
+                }
+                at += 1;
+                end = at;
+            } else if lines[at].trim().is_empty()
+                || at > from + header && lost_its_mark(&lines[..=at], lines.get(at + 1))
+            {
+                at += 1;
+            } else {
+                break;
+            }
+        }
+        self.push(kind, &lines[from..end]);
+        end
+    }
+
+    fn says_nothing(&self) -> bool {
+        self.pieces.iter().all(|piece| piece.lines.iter().all(|line| line.trim().is_empty() || is_rule(line)))
+    }
+
+    /// Rules and empty lines right above a quote belong to it.
+    fn drop_rules(&mut self) {
+        let Some(last) = self.pieces.last_mut().filter(|last| last.kind == Kind::New) else { return };
+        while last.lines.last().is_some_and(|line| line.trim().is_empty() || is_rule(line)) {
+            last.lines.pop();
+        }
+    }
+}
+
+/// Whether a quote comes next, or nothing.
+fn quote_follows(lines: &[&str]) -> bool {
+    lines.iter().find(|line| !line.trim().is_empty()).is_none_or(|line| is_marked(line))
+}
+
+/// A line without a mark between marked lines, the one above of which was too long or broken within a word.
+fn lost_its_mark(lines: &[&str], next: Option<&&str>) -> bool {
+    let [.., above, line] = lines else { return false };
+    if !is_marked(above) || !next.is_some_and(|next| is_marked(next)) {
+        return false;
+    }
+    let above = plain(above);
+    let open = above.matches('(').count() > above.matches(')').count()
+        || above.matches('<').count() > above.matches('>').count().saturating_sub(1);
+    let broken = !line.trim().contains(' ') && line.contains(['=', '/', '_', '?', '&', ')', '>']);
+    above.chars().count() >= 65 || open || broken
+}

@@ -1,0 +1,92 @@
+//! Mails made to cost far more than their bytes. Each is read within 300 ms of processor time of a release build (a debug
+//! build gets ten times as long) and 64 MB over what its bytes take, whatever it ends as.
+
+const MEGABYTE: usize = 1024 * 1024;
+
+/// Kilobytes of memory that this process has had at most.
+fn peak_kb() -> i64 {
+    nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF).unwrap().max_rss()
+}
+
+/// Milliseconds of processor time of this thread's process.
+fn spent() -> i64 {
+    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_THREAD).unwrap();
+    let millis = |time: nix::sys::time::TimeVal| time.tv_sec() * 1000 + time.tv_usec() / 1000;
+    millis(usage.user_time()) + millis(usage.system_time())
+}
+
+fn html(body: &str) -> String {
+    format!("From: a@b.c\nContent-Type: text/html\n\n{body}")
+}
+
+fn bombs() -> Vec<(&'static str, String)> {
+    let head = "From: a@b.c\nSubject: x\n";
+    let mixed = format!("{head}Content-Type: multipart/mixed; boundary=b\n\n");
+    let nested_parts: String = (0..2000)
+        .map(|n| format!("--b{n}\nContent-Type: multipart/mixed; boundary=b{}\n\n", n + 1))
+        .collect::<Vec<_>>()
+        .concat();
+    vec![
+        ("parts", format!("{mixed}{}", "--b\n\n".repeat(2_000_000))),
+        ("parts below the cap", format!("{mixed}{}", "--b\nContent-Type: text/plain\n\nhello\n".repeat(999))),
+        ("parts in parts", format!("{head}Content-Type: multipart/mixed; boundary=b0\n\n{nested_parts}")),
+        ("mails in mails", format!("{head}{}", "Content-Type: message/rfc822\n\n".repeat(300_000))),
+        ("mails in mails below the cap", format!("{head}{}", "Content-Type: message/rfc822\n\n".repeat(99))),
+        ("recipients", format!("{head}To: {}\n\nhello", "a@b.cc, ".repeat(120_000))),
+        (
+            "recipients of a part",
+            format!("{mixed}--b\nTo: {}\n\nhello\n--b--\n", "a@b.cc, ".repeat(1_000_000)),
+        ),
+        ("references", format!("{head}References: {}\n\nhello", "<a@b>\n ".repeat(140_000))),
+        ("fields", format!("{head}{}\nhello", "X-A: b\n".repeat(145_000))),
+        ("fields of a part", format!("{mixed}--b\n{}\nhello\n--b--\n", "X-A: b\n".repeat(1_000_000))),
+        ("a large header", format!("{head}X-A: {}\n\nhello", "b".repeat(2 * MEGABYTE))),
+        ("encoded words", format!("{head}Subject: {}\n\nhello", "=?utf-8?q?=41?= ".repeat(60_000))),
+        (
+            "continuations of a parameter",
+            format!(
+                "{head}Content-Type: text/plain;{}\n\nhello",
+                (0..40_000).map(|n| format!(" n*{n}=x;")).collect::<Vec<_>>().concat()
+            ),
+        ),
+        ("comments in comments", format!("{head}To: {} a@b.c\n\nhello", "(".repeat(500_000))),
+        ("open tags", html(&"<div>".repeat(MEGABYTE / 5))),
+        ("quotes in quotes", html(&"<blockquote>a".repeat(80_000))),
+        ("end tags of nothing", html(&format!("{}{}", "<b>".repeat(20_000), "</i>".repeat(100_000)))),
+        (
+            "one tag with attributes",
+            html(&format!("<p {}>x", (0..100_000).map(|n| format!("a{n}=b ")).collect::<Vec<_>>().concat())),
+        ),
+        ("headlines without end", format!("{head}\n{}", "On Mon, 3 Mar 2025 Hermes <h@x.y\n".repeat(60_000))),
+        ("empty lines", format!("{head}\nhello\n{}", "\n".repeat(2 * MEGABYTE))),
+        (
+            "headlines and nothing else",
+            format!("{head}\n{}", "On 3 Mar 2025 Hermes <h@x.y> wrote:\n\n".repeat(50_000)),
+        ),
+        ("one long line", format!("{head}\n{}", "On > 3 Mar 2025 ".repeat(130_000))),
+        ("marks", format!("{head}\n{}", ">".repeat(2 * MEGABYTE))),
+        ("rules", format!("{head}\nhello\n{}", "-- \n---\n".repeat(50_000))),
+        ("closings", format!("{head}\nhello\n{}", "Regards,\nScott\n\n".repeat(50_000))),
+    ]
+}
+
+#[test]
+fn mails_that_multiply_are_read_or_refused_within_bounds() {
+    let (own, key) = (
+        common::domain::ids::EmailAddress::parse("hermes@localhost").unwrap(),
+        hermes::secrets::SecretKey::fleeting(),
+    );
+    let desk = hermes::mail::Desk { own: &own, key: &key };
+    let allowed_ms = if cfg!(debug_assertions) { 3000 } else { 300 };
+    let bombs = bombs();
+    assert!(bombs.len() >= 20);
+    for (name, raw) in bombs {
+        let (kb, ms) = (peak_kb(), spent());
+        let understood = hermes::simulate::understand(raw.as_bytes(), desk);
+        let (kb, ms) = (peak_kb() - kb, spent() - ms);
+        println!("{name}: {} KB, {ms} ms, {kb} KB over the peak before", raw.len() / 1024);
+        drop(understood);
+        assert!(ms <= allowed_ms, "{name} took {ms} ms");
+        assert!(kb <= 64 * 1024, "{name} took {kb} KB");
+    }
+}
