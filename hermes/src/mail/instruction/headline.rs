@@ -81,6 +81,9 @@ fn judge(line: &str) -> Option<Certainty> {
     let dashed = bare.len() + 4 <= line.len() && line.starts_with("--");
     let said = bare.trim_end_matches([':', '：', ' ', '\u{a0}']);
     let ends = said.len() < bare.len() && bare.ends_with([':', '：']) || dashed;
+    if !ends && !said.ends_with('>') {
+        return None;
+    }
     let folded = folded(said);
     let (date, address) = (has_date(&folded), has_address(said));
     if !ends {
