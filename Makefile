@@ -65,14 +65,15 @@ test-fresh: ## the demo in a chroot of a fresh Debian with an empty home (as roo
 	@scripts/test-fresh
 
 .PHONY: lint
-lint: ## format, clippy, licences and bans, Dockerfiles, scripts
+lint: ## format, clippy, licences and bans, Dockerfiles, scripts, the state machine
 	$(call part,lint)
-	@scripts/setup base rust hadolint shellcheck deny
+	@scripts/setup base rust node hadolint shellcheck asl deny
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked $(aws) -- -D warnings
 	cargo deny --log-level warn check --hide-inclusion-graph --allow duplicate bans licenses sources
 	hadolint Dockerfile.hermes Dockerfile.worker
 	shellcheck --external-sources scripts/* .ci/run
+	asl-validator --json-path deploy/email-processor.asl.json
 
 .PHONY: audit
 audit: ## known weaknesses of what is built in (needs the advisory database from the network)

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::announced::Announced;
-use crate::config::{MailFrom, MailSettings, PublicUrl};
+use crate::config::{MailFrom, MailSettings, Orchestrator, PublicUrl};
 use crate::ingest::verify::Verifier;
 use crate::secrets::SecretKey;
 
@@ -40,6 +40,8 @@ pub struct App {
     pub health: Health,
     /// Room for the mails that are being taken, in bytes.
     pub inbound: Arc<Semaphore>,
+    /// Who puts work on its queue.
+    pub orchestrator: Orchestrator,
     /// What shows who wrote a mail.
     pub verifier: Verifier,
     written: tokio::sync::Mutex<Option<(Instant, Option<String>)>>,
@@ -56,6 +58,7 @@ impl App {
             announced: Announced::default(),
             health: Health::default(),
             inbound: Arc::new(Semaphore::new(MAX_INBOUND_BYTES)),
+            orchestrator: settings.orchestrator,
             verifier: Verifier::new(settings),
             written: tokio::sync::Mutex::default(),
         }

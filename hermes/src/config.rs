@@ -62,6 +62,11 @@ pub struct MailSettings {
     )]
     pub mail_from: MailFrom,
 
+    /// Who puts work on its queue: `direct` = hermes itself; `step-functions` = the state machine that `hermes provision`
+    /// makes, which also waits for the answer (HERMES_CLOUD=aws).
+    #[arg(long, env = "HERMES_ORCHESTRATOR", value_enum, default_value_t = Orchestrator::Direct, value_name = "WHO")]
+    pub orchestrator: Orchestrator,
+
     /// Where browsers reach us, for preview links: `http://host:port`. Only scheme and port are used. Default: http and
     /// the port we listen on.
     #[arg(long, env = "HERMES_PUBLIC_URL", value_name = "URL")]
@@ -88,6 +93,15 @@ pub struct ServeSettings {
     pub sweep_secs: u64,
 }
 
+/// Who puts work on its queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Orchestrator {
+    /// hermes itself.
+    Direct,
+    /// A state machine.
+    StepFunctions,
+}
+
 /// Whose mail is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Trust {
@@ -110,6 +124,9 @@ pub enum BadSettings {
         "HERMES_ADMIN_TOKEN has fewer than 16 characters: choose a longer one, or leave it out and one is made"
     )]
     WeakToken,
+    /// There is no state machine here.
+    #[error("HERMES_ORCHESTRATOR=step-functions needs HERMES_CLOUD=aws; leave it out on this machine")]
+    NoStateMachine,
 }
 
 impl ServeSettings {

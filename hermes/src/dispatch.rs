@@ -16,6 +16,7 @@ use common::domain::timestamp::Timestamp;
 use common::messages::{ClaimRequest, Interrupt, Order, Work};
 
 use crate::app::App;
+use crate::handover;
 use crate::ingest::record::MailRecord;
 use crate::mail::trace::{Stage, Trace};
 use crate::route::Routed;
@@ -40,6 +41,9 @@ pub async fn dispatch(app: &App, routed: &Routed, mail: &MailRecord, trace: &mut
     if state != JobState::Pending {
         trace.note(Stage::Dispatch, "a worker has it already");
         return Ok(());
+    }
+    if handover::takes(app.orchestrator, work) {
+        return handover::hand_over(app, work, &mail.mail_id, trace).await;
     }
     let queue = Queue::Input(work.project_user());
     app.cloud.queues.send(&queue, fifo(work)).await?;
@@ -174,6 +178,19 @@ async fn announce_or_interrupt(
     Ok(Handed::Announced)
 }
 
+/// Asks a live owner, if there is one, to let this work go first.
+pub async fn interrupt_owner(cloud: &Cloud, work: &Work, trace: &mut Trace) {
+    match cloud.claims.get(&work.project_user()).await {
+        Ok(Some(claim)) if unowned(Some(&claim), cloud.clock.now()).is_none() => {
+            interrupt(cloud, &claim, work, trace).await;
+        }
+        Ok(_) => {}
+        Err(error) => {
+            tracing::warn!(%error, command.id = %work.command_id, "a claim cannot be read; its work waits its turn");
+        }
+    }
+}
+
 /// Asks the owner of the claim to let this work go first. When that does not succeed it waits its turn.
 async fn interrupt(cloud: &Cloud, claim: &ClaimRecord, work: &Work, trace: &mut Trace) {
     match ask_to_interrupt(cloud, claim, work).await {
@@ -232,15 +249,25 @@ pub async fn announce(
     thread: Option<&ThreadId>,
     mail: Option<&MailId>,
 ) -> Result<()> {
-    let request = ClaimRequest {
+    let request = announcement(cloud, key, thread, mail);
+    cloud.queues.send(&Queue::Unclaimed, Outgoing::standard(request.to_json())).await.map(drop)
+}
+
+/// What is said of work that perhaps has no owner.
+pub fn announcement(
+    cloud: &Cloud,
+    key: &ProjectUser,
+    thread: Option<&ThreadId>,
+    mail: Option<&MailId>,
+) -> ClaimRequest {
+    ClaimRequest {
         project_id: key.project.clone(),
         user_id: key.user.clone(),
         queue_url: None,
         thread_id: thread.map(ToString::to_string),
         message_id: mail.map(ToString::to_string),
         timestamp: cloud.clock.now(),
-    };
-    cloud.queues.send(&Queue::Unclaimed, Outgoing::standard(request.to_json())).await.map(drop)
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod dispatch;
 pub mod feed;
+pub mod handover;
 pub mod http;
 pub mod ingest;
 pub mod loops;
@@ -30,12 +31,13 @@ use std::time::Duration;
 
 use common::clock::Clock;
 use common::cloud::{Cloud, CloudError};
+use common::config::CloudKind;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use app::App;
 use cli::{CliError, Command, Output};
-use config::{BadSettings, ServeSettings, Settings, Trust};
+use config::{BadSettings, Orchestrator, ServeSettings, Settings, Trust};
 use loops::{EndedEarly, Loops};
 use secrets::{AdminToken, SecretError, SecretKey};
 
@@ -88,6 +90,10 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<(), RunError> {
     serve.check()?;
+    let on_aws = settings.cloud.cloud == CloudKind::Aws;
+    if serve.mail.orchestrator == Orchestrator::StepFunctions && !on_aws {
+        return Err(BadSettings::NoStateMachine.into());
+    }
     let failed = |error| RunError::Listen(serve.listen, error);
     let listener = TcpListener::bind(serve.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;

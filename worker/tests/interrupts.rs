@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use common::cloud::Cloud;
-use common::cloud::callback::{Callback, Heard};
+use common::cloud::callback::{Callback, Errand, Heard};
 use common::cloud::queue::Outgoing;
 use common::domain::active_job::ActiveJob;
 use common::domain::ids::{CommandId, ProjectUser};
@@ -275,6 +275,10 @@ impl Callback for Ears {
 
     async fn heartbeat(&self, _token: &str) -> common::cloud::Result<Heard> {
         Ok(Heard::Yes)
+    }
+
+    async fn hand_over(&self, _errand: &Errand) -> common::cloud::Result<()> {
+        panic!("workers hand nothing over")
     }
 }
 

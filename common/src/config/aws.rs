@@ -49,6 +49,10 @@ pub struct AwsSettings {
     #[arg(long, env = "HERMES_SES_CONFIGURATION_SET", value_name = "NAME", global = true)]
     pub ses_configuration_set: Option<String>,
 
+    /// The role that the state machine acts by: `hermes provision` makes the machine when it is set.
+    #[arg(long, env = "HERMES_STATE_MACHINE_ROLE_ARN", value_name = "ARN", global = true)]
+    pub state_machine_role_arn: Option<String>,
+
     /// Tables of another name.
     #[command(flatten)]
     pub tables: TableSettings,

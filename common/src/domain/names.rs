@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::ids::{CommandId, InvalidId, Owner, ProjectId, ProjectUser, ThreadId};
 pub use resources::{
-    BucketPattern, OWNERSHIP_TABLE, SiteBuckets, objects_bucket, table, thread_pages_prefix,
+    BucketPattern, OWNERSHIP_TABLE, SiteBuckets, objects_bucket, state_machine, table, thread_pages_prefix,
 };
 
 /// SQS allows 80 characters of `[A-Za-z0-9_-]`, `.fifo` counted.

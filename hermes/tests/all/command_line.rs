@@ -10,7 +10,7 @@ use hermes::config::Settings;
 use crate::support::mail;
 
 fn variables(command: &Command, found: &mut BTreeSet<String>) {
-    for argument in command.get_arguments() {
+    for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
         found.extend(argument.get_env().map(|name| name.to_string_lossy().into_owned()));
     }
     for sub in command.get_subcommands() {
@@ -27,7 +27,7 @@ fn the_example_of_the_environment_names_exactly_the_variables_of_help() {
         .lines()
         .filter_map(|line| line.trim_start_matches(['#', ' ']).split_once('='))
         .map(|(name, _)| name.to_owned())
-        .filter(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+        .filter(|name| !name.is_empty() && name.chars().all(|c| matches!(c, 'A'..='Z' | '0'..='9' | '_')))
         .collect();
     assert_eq!(named, known);
 }
@@ -243,4 +243,32 @@ fn it_says_when_it_is_ready_and_ends_in_order_when_asked() {
 
 fn nix_pid(child: &Child) -> nix::unistd::Pid {
     nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap())
+}
+
+#[test]
+fn the_local_cloud_needs_no_provisioning_and_the_doctor_finds_it_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    for arguments in [&["provision"][..], &["provision", "--dry-run"], &["provision", "--check"]] {
+        assert!(ok(&data, arguments).contains("nothing to do"), "{arguments:?}");
+    }
+    assert!(!data.exists(), "looking makes no data directory");
+    ok(&data, &["projects", "add", "bakery", "--repo-url", "https://github.com/you/bakery.git"]);
+    assert!(ok(&data, &["doctor"]).contains("well"));
+    std::fs::remove_file(data.join("objects/probe")).unwrap();
+    std::fs::create_dir(data.join("objects/probe")).unwrap();
+    std::fs::create_dir(data.join("objects/probe/in-the-way")).unwrap();
+    std::fs::write(data.join("objects/probe/in-the-way/x"), "x").unwrap();
+    let ill = run(&data, &["doctor"]);
+    let said = String::from_utf8_lossy(&ill.stdout).into_owned() + &String::from_utf8_lossy(&ill.stderr);
+    assert!(!ill.status.success() && said.contains("1 of the checks failed"), "{said}");
+}
+
+#[test]
+fn a_state_machine_is_refused_where_there_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut serve = program(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
+    let output = serve.env("HERMES_ORCHESTRATOR", "step-functions").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("needs HERMES_CLOUD=aws"), "{said}");
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder as Update;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure as OnFailure;
@@ -53,7 +54,9 @@ impl AwsClaims {
         match put.send().await {
             Ok(_) => Ok(Written::Yes),
             Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
             {
                 Ok(Written::ByAnother)
             }
@@ -91,25 +94,22 @@ impl AwsClaims {
     async fn pages(&self, worker: Option<&WorkerId>) -> Result<Vec<ClaimRecord>> {
         let (mut rows, mut after) = (Vec::new(), None);
         loop {
-            let (items, next) = match worker {
-                Some(worker) => {
-                    let page = self.query(worker).set_exclusive_start_key(after).send().await;
-                    let page = page.map_err(|error| failed("listing the claims of a worker", &error))?;
-                    (page.items, page.last_evaluated_key)
-                }
-                None => {
-                    let page = self.dynamodb.scan().table_name(&self.table).index_name(CONTAINER_INDEX);
-                    let page = page.set_exclusive_start_key(after).send().await;
-                    let page = page.map_err(|error| failed("listing claims", &error))?;
-                    (page.items, page.last_evaluated_key)
-                }
+            let (items, next) = if let Some(worker) = worker {
+                let page = self.query(worker).set_exclusive_start_key(after).send().await;
+                let page = page.map_err(|error| failed("listing the claims of a worker", &error))?;
+                (page.items, page.last_evaluated_key)
+            } else {
+                let page = self.dynamodb.scan().table_name(&self.table).index_name(CONTAINER_INDEX);
+                let page = page.set_exclusive_start_key(after).send().await;
+                let page = page.map_err(|error| failed("listing claims", &error))?;
+                (page.items, page.last_evaluated_key)
             };
             for item in items.unwrap_or_default() {
                 rows.push(claim_row::read(&item)?);
             }
             after = next.filter(|key| !key.is_empty());
             if after.is_none() {
-                rows.sort_by(|a, b| a.project_key.to_string().cmp(&b.project_key.to_string()));
+                rows.sort_by_cached_key(|row| row.project_key.to_string());
                 return Ok(rows);
             }
         }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::primitives::{AggregatedBytes, ByteStream};
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -281,5 +281,6 @@ fn total(answer: &GetObjectOutput) -> u64 {
 
 async fn body(at: &At, answer: GetObjectOutput) -> Result<Bytes> {
     let body = answer.body.collect().await;
-    body.map(|all| all.into_bytes()).map_err(|error| CloudError::unavailable(format!("reading {at}"), error))
+    body.map(AggregatedBytes::into_bytes)
+        .map_err(|error| CloudError::unavailable(format!("reading {at}"), error))
 }

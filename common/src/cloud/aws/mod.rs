@@ -45,14 +45,15 @@ pub async fn open(settings: &CloudSettings, clock: Clock) -> Result<Cloud> {
     let names = Arc::new(names::Names::new(settings, &clients));
     let buckets = Arc::new(buckets::Buckets::new(clients.s3.clone(), Arc::clone(&names), &clients.region));
     let files = Arc::new(files::AwsFiles::new(clients.s3, buckets));
+    let urls = Arc::new(queue_urls::QueueUrls::new(clients.sqs.clone(), Arc::clone(&names)));
     let pointers = pointer::Pointers::new(files.clone());
     Ok(Cloud {
-        queues: Arc::new(queue::AwsQueues::new(clients.sqs, &names, pointers)),
+        queues: Arc::new(queue::AwsQueues::new(clients.sqs, Arc::clone(&urls), pointers)),
         claims: Arc::new(claims::AwsClaims::new(clients.dynamodb.clone(), &names)),
         store: Arc::new(store::AwsStore::new(clients.dynamodb, Arc::clone(&names), clock.clone())),
         files,
         mailer: Arc::new(mailer::AwsMailer::new(clients.sesv2, &clients.region, &settings.aws)),
-        callback: Arc::new(callback::AwsCallback::new(clients.sfn)),
+        callback: Arc::new(callback::AwsCallback::new(clients.sfn, names, urls)),
         clock,
     })
 }

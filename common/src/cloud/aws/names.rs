@@ -18,6 +18,7 @@ pub(super) struct Names {
     tables: TableSettings,
     sites: SiteBuckets,
     account: OnceCell<String>,
+    region: String,
     sts: Sts,
 }
 
@@ -36,6 +37,7 @@ impl Names {
             unclaimed_url: settings.aws.unclaimed_queue_url.clone(),
             tables: settings.aws.tables.clone(),
             sites: settings.aws.site_buckets(),
+            region: clients.region.clone(),
             account: OnceCell::new_with(settings.aws.aws_account_id.clone()),
             sts: clients.sts.clone(),
         }
@@ -75,6 +77,14 @@ impl Names {
     /// The private bucket.
     pub(super) async fn objects_bucket(&self) -> Result<String> {
         Ok(names::objects_bucket(&self.prefix, self.account().await?))
+    }
+
+    /// The state machine of this environment.
+    pub(super) async fn state_machine_arn(&self) -> Result<String> {
+        let partition = if self.region.starts_with("cn-") { "aws-cn" } else { "aws" };
+        let (region, account, name) =
+            (&self.region, self.account().await?, names::state_machine(&self.prefix));
+        Ok(format!("arn:{partition}:states:{region}:{account}:stateMachine:{name}"))
     }
 
     /// The account's id: as set, else asked for once.

@@ -13,7 +13,6 @@ use uuid::Uuid;
 
 use super::connect::timeouts;
 use super::error::{failed, says};
-use super::names::Names;
 use super::pointer::{MARK, Pointers};
 use super::queue_urls::{MISSING, QueueUrls};
 use crate::cloud::queue::{Delivery, Depth, Outgoing, Queues, Receipt, limits};
@@ -31,14 +30,13 @@ const ANSWERS: Duration = Duration::from_secs(20);
 /// The door.
 pub(super) struct AwsQueues {
     sqs: Client,
-    urls: QueueUrls,
+    urls: Arc<QueueUrls>,
     pointers: Pointers,
 }
 
 impl AwsQueues {
     /// Over this client.
-    pub(super) fn new(sqs: Client, names: &Arc<Names>, pointers: Pointers) -> Self {
-        let urls = QueueUrls::new(sqs.clone(), Arc::clone(names));
+    pub(super) fn new(sqs: Client, urls: Arc<QueueUrls>, pointers: Pointers) -> Self {
         Self { sqs, urls, pointers }
     }
 

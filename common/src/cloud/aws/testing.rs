@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::connect::Clients;
 use super::error::{failed, says};
+use super::names::Names;
 use crate::cloud::{CloudError, Result};
 use crate::config::CloudSettings;
 
@@ -35,6 +36,22 @@ pub async fn task_token(settings: &CloudSettings) -> Result<String> {
         body.get("token")?.as_str().map(str::to_owned)
     })
     .ok_or_else(|| CloudError::unavailable("receiving a token", "there is none"))
+}
+
+/// How the execution of a command stands: `RUNNING`, `SUCCEEDED`, `FAILED`; none before it was started. Its output or error
+/// comes along.
+pub async fn execution(settings: &CloudSettings, command: &str) -> Result<Option<(String, String)>> {
+    let clients = Clients::connect(&settings.aws).await;
+    let names = Names::new(settings, &clients);
+    let machine = names.state_machine_arn().await?;
+    let arn = format!("{}:{command}", machine.replace(":stateMachine:", ":execution:"));
+    match clients.sfn.describe_execution().execution_arn(arn).send().await {
+        Ok(found) => {
+            Ok(Some((found.status.as_str().to_owned(), found.output.or(found.error).unwrap_or_default())))
+        }
+        Err(error) if says(&error, &["ExecutionDoesNotExist"]) => Ok(None),
+        Err(error) => Err(failed("looking at an execution", &error)),
+    }
 }
 
 /// Lets mail be sent from an address.

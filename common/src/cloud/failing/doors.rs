@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::operation::Operation;
 use super::plan::Plan;
 use crate::cloud::Result;
-use crate::cloud::callback::{Callback, Heard};
+use crate::cloud::callback::{Callback, Errand, Heard};
 use crate::cloud::claims::{Claims, TakeAnswer};
 use crate::cloud::files::{At, Etag, FileContent, FilePart, Files, IfMatch, Space};
 use crate::cloud::mailer::{Mailer, OutgoingMail, Sent};
@@ -171,5 +171,9 @@ impl Callback for Around<dyn Callback> {
 
     async fn heartbeat(&self, token: &str) -> Result<Heard> {
         self.plan.around(Operation::Heartbeat, self.door.heartbeat(token)).await
+    }
+
+    async fn hand_over(&self, errand: &Errand) -> Result<()> {
+        self.plan.around(Operation::HandOver, self.door.hand_over(errand)).await
     }
 }

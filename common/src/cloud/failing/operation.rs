@@ -58,5 +58,8 @@ operations! {
         CopyFile = "files.copy", DeleteFile = "files.delete", ListFiles = "files.list",
     }
     Mailer { SendMail = "mailer.send" }
-    Callback { Success = "callback.success", Failure = "callback.failure", Heartbeat = "callback.heartbeat" }
+    Callback {
+        Success = "callback.success", Failure = "callback.failure", Heartbeat = "callback.heartbeat",
+        HandOver = "callback.hand_over",
+    }
 }

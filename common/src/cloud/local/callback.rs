@@ -7,8 +7,8 @@ use super::db::Db;
 use super::fault::Outcome;
 use super::writer::Tx;
 use crate::clock::Clock;
-use crate::cloud::Result;
-use crate::cloud::callback::{Callback, Heard, limits};
+use crate::cloud::callback::{Callback, Errand, Heard, limits};
+use crate::cloud::{CloudError, Result};
 use crate::domain::timestamp::Timestamp;
 
 /// The door.
@@ -51,6 +51,11 @@ impl Callback for LocalCallback {
         limits::check_token(token)?;
         let (token, now) = (token.to_owned(), self.clock.now());
         self.db.write("sending a task's sign of life", move |tx| beat(tx, &token, now)).await
+    }
+
+    async fn hand_over(&self, errand: &Errand) -> Result<()> {
+        let command = &errand.command;
+        Err(CloudError::Invalid(format!("there is no state machine on this machine to hand {command} to")))
     }
 }
 

@@ -26,6 +26,11 @@ pub fn objects_bucket(prefix: &Prefix, account: &str) -> String {
     format!("{}-objects-{account}", prefix.as_str())
 }
 
+/// The state machine of an environment.
+pub fn state_machine(prefix: &Prefix) -> String {
+    format!("{}-email-processor", prefix.as_str())
+}
+
 /// What the keys of a thread's own preview start with, among the private objects.
 pub fn thread_pages_prefix(project: &ProjectId, key: &PreviewKey) -> String {
     format!("previews/{project}/{key}/")

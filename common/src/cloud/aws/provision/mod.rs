@@ -1,7 +1,8 @@
-//! Queues, tables and the private bucket of an environment: how they stand, and making them. Everything made here carries
+//! Queues, tables, the private bucket and the state machine of an environment: how they stand, and making them. Everything made here carries
 //! the environment's prefix as a tag; what carries another's is not touched.
 
 mod bucket;
+mod machine;
 mod queues;
 mod tables;
 
@@ -23,6 +24,8 @@ struct Ground {
     clients: Clients,
     names: Arc<Names>,
     urls: QueueUrls,
+    /// Who the state machine acts as.
+    role: Option<String>,
 }
 
 impl Ground {
@@ -30,13 +33,14 @@ impl Ground {
         let clients = Clients::connect(&settings.aws).await;
         let names = Arc::new(Names::new(settings, &clients));
         let urls = QueueUrls::new(clients.sqs.clone(), Arc::clone(&names));
-        Self { clients, names, urls }
+        Self { clients, names, urls, role: settings.aws.state_machine_role_arn.clone() }
     }
 
     async fn look(&self) -> Result<Vec<Item>> {
         let mut items = queues::look(self).await?;
         items.extend(tables::look(self).await?);
         items.push(bucket::look(self).await?);
+        items.extend(machine::look(self).await?);
         Ok(items)
     }
 }
@@ -61,6 +65,7 @@ pub(in crate::cloud) async fn make(settings: &CloudSettings) -> Result<Vec<Item>
     queues::make(&ground, &items).await?;
     tables::make(&ground, &items).await?;
     bucket::make(&ground, &items).await?;
+    machine::make(&ground, &items).await?;
     Ok(items)
 }
 
