@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use backon::Retryable as _;
 use common::cloud::queue::Outgoing;
-use common::cloud::store::{Query, Store};
+use common::cloud::store::{Expect, Query, Record as _, Store};
 use common::cloud::{CloudError, Result};
 use common::domain::active_job::ActiveJob;
 use common::domain::claim::Fence;
@@ -55,7 +55,14 @@ pub async fn runs_no_more(me: &Me, fence: &Fence) {
     let store = &*me.cloud.store;
     let removed = async {
         match store.load::<ActiveJob>(key).await? {
-            Some(stored) if stored.value.epoch == fence.epoch => store.remove::<ActiveJob>(key).await,
+            Some(stored) if stored.value.epoch == fence.epoch => {
+                let ours = Expect::Version(stored.version);
+                match store.delete(ActiveJob::TABLE, &ActiveJob::key(key), ours).await {
+                    // A newer owner has written it meanwhile.
+                    Err(CloudError::Conflict(_)) => Ok(()),
+                    removed => removed,
+                }
+            }
             Some(_) | None => Ok(()),
         }
     };

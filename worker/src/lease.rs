@@ -11,10 +11,13 @@ use common::cloud::{Cloud, CloudError};
 use common::domain::claim::Fence;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::job::{Cut, Stopper};
 use crate::me::new_version;
+
+/// Whoever waits for a task token hears of it at least this often.
+const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// The message that is being worked on.
 #[derive(Debug, Clone)]
@@ -31,6 +34,8 @@ pub struct InFlight {
 pub struct Lease {
     shared: Arc<Shared>,
     task: JoinHandle<()>,
+    /// A lease that its owner dropped (its task broke) is not renewed any more.
+    _ended: DropGuard,
 }
 
 struct Shared {
@@ -54,16 +59,19 @@ impl Lease {
             ended: CancellationToken::new(),
         });
         let task = tokio::spawn(Arc::clone(&shared).beat(taken_at));
-        Self { shared, task }
+        let ended = shared.ended.clone().drop_guard();
+        Self { shared, task, _ended: ended }
     }
 
-    /// Keeps this message invisible from now on.
+    /// Keeps this message invisible from now on, and says at once that it is worked on.
     pub async fn carry(&self, in_flight: InFlight) {
         *self.shared.slot() = Some(in_flight.clone());
-        if self.shared.length.as_secs() != in_flight.receipt.queue.visibility_secs() {
-            self.shared.keep_message(&in_flight).await;
+        let visible_for = in_flight.receipt.queue.visibility_secs();
+        if self.shared.length.as_secs() == visible_for {
+            self.shared.within_limit(self.shared.tell_it_lives(&in_flight)).await;
+        } else {
+            self.shared.keep(&in_flight).await;
         }
-        self.shared.tell_it_lives(&in_flight).await;
         if self.lost().is_cancelled() {
             in_flight.stopper.stop(Cut::FenceLost);
         }
@@ -80,9 +88,9 @@ impl Lease {
     }
 
     /// Ends the heartbeat; the claim itself is left as it is.
-    pub async fn end(self) {
+    pub async fn end(mut self) {
         self.shared.ended.cancel();
-        if let Err(error) = self.task.await {
+        if let Err(error) = (&mut self.task).await {
             tracing::error!(%error, "the heartbeat of a claim broke");
         }
     }
@@ -95,8 +103,9 @@ impl Shared {
 
     /// Renewals are counted from the time of sending: an answer that took long confirms an old time.
     async fn beat(self: Arc<Self>, taken_at: Instant) {
+        let every = (self.length / 3).min(HEARTBEAT);
         let mut confirmed = taken_at;
-        let mut next = taken_at + self.length / 3;
+        let mut next = taken_at + every;
         loop {
             let give_up_at = confirmed + self.length - self.length / 6;
             tokio::select! {
@@ -113,7 +122,7 @@ impl Shared {
                 renewed = self.renew() => renewed,
                 () = sleep_until(give_up_at) => return self.lose("no answer to its renewal"),
             };
-            next = sent_at + self.length / 3;
+            next = sent_at + every;
             match renewed {
                 Ok(()) => confirmed = sent_at,
                 Err(CloudError::FenceLost(_)) => return self.lose("somebody else has taken it over"),
@@ -123,17 +132,27 @@ impl Shared {
                 }
             }
             if let Some(in_flight) = in_flight {
-                let both = async {
-                    self.keep_message(&in_flight).await;
-                    self.tell_it_lives(&in_flight).await;
-                };
-                timeout(self.length / 6, both).await.ok();
+                self.keep(&in_flight).await;
             }
         }
     }
 
     async fn renew(&self) -> common::cloud::Result<()> {
         self.cloud.claims.renew(&self.fence, &new_version(), self.cloud.clock.now()).await
+    }
+
+    /// Keeps the message and tells whoever waits; neither keeps the other waiting.
+    async fn keep(&self, in_flight: &InFlight) {
+        tokio::join!(
+            self.within_limit(self.keep_message(in_flight)),
+            self.within_limit(self.tell_it_lives(in_flight))
+        );
+    }
+
+    async fn within_limit(&self, call: impl Future<Output = ()>) {
+        if timeout(self.length / 6, call).await.is_err() {
+            tracing::warn!(project.key = %self.fence.project_key, "a heartbeat got no answer in time");
+        }
     }
 
     async fn keep_message(&self, in_flight: &InFlight) {

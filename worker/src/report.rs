@@ -16,6 +16,9 @@ use crate::me::hasty;
 /// What whoever waits for the token of an interrupted work is told.
 const PREEMPTED: &str = "PREEMPTED";
 
+/// Who waits for a token takes no more of why it failed.
+const MAX_CAUSE_BYTES: usize = 32_768;
+
 /// The result that a finished row states.
 pub fn result(work: &Work, job: &Job, outcome: JobOutcome, target: &SiteTarget, me: &WorkerId) -> JobResult {
     let shown = matches!(outcome, JobOutcome::Changed | JobOutcome::PushConflict);
@@ -70,6 +73,7 @@ async fn answer(cloud: &Cloud, token: &str, result: &JobResult, text: &str) -> R
         cloud.callback.success(token, text).await
     } else {
         let cause = result.error.as_deref().unwrap_or(&result.summary);
+        let cause = &cause[..cause.floor_char_boundary(MAX_CAUSE_BYTES)];
         let error = if result.interrupted { PREEMPTED } else { result.outcome.as_str() };
         cloud.callback.failure(token, error, cause).await
     }

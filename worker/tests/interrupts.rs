@@ -261,6 +261,12 @@ async fn s50_the_next_runs_on_the_thread_are_told_what_was_interrupted() {
 #[derive(Default)]
 struct Ears(Mutex<Vec<(String, String)>>);
 
+impl Ears {
+    fn heard(&self) -> Vec<(String, String)> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
 #[async_trait]
 impl Callback for Ears {
     async fn success(&self, token: &str, _output: &str) -> common::cloud::Result<Heard> {
@@ -268,8 +274,8 @@ impl Callback for Ears {
         Ok(Heard::Yes)
     }
 
-    async fn failure(&self, token: &str, error: &str, _cause: &str) -> common::cloud::Result<Heard> {
-        self.0.lock().unwrap().push((token.to_owned(), error.to_owned()));
+    async fn failure(&self, _token: &str, error: &str, cause: &str) -> common::cloud::Result<Heard> {
+        self.0.lock().unwrap().push((error.to_owned(), cause.to_owned()));
         Ok(Heard::Yes)
     }
 
@@ -295,6 +301,26 @@ async fn s45_whoever_waits_for_interrupted_work_hears_preempted() {
         let result = worker::report::result(&order, &row, outcome, &target, &"w-1".parse().unwrap());
         worker::report::send(&cloud, &result, Some("token-1")).await.unwrap();
     }
-    let heard: Vec<String> = ears.0.lock().unwrap().iter().map(|(_, error)| error.clone()).collect();
+    let heard: Vec<String> = ears.heard().into_iter().map(|(error, _)| error).collect();
     assert_eq!(heard, ["PREEMPTED", "stopped"]);
+}
+
+#[tokio::test]
+async fn s41_whoever_waits_for_failed_work_hears_its_outcome_and_why_within_the_limits_of_a_token() {
+    let world = World::new();
+    let ears = std::sync::Arc::new(Ears::default());
+    let cloud = Cloud { callback: ears.clone(), ..world.cloud.clone() };
+    let order = complete(&work("c-1", ONE, "slow one"));
+    let mut row = order.to_job(Timestamp::default());
+    row.error = Some("npm: no such file\n".repeat(4_000));
+    let target = SiteTarget::Preview("bakery".parse().unwrap());
+    let failed = JobOutcome::BuildFailed;
+    let result = worker::report::result(&order, &row, failed, &target, &"w-1".parse().unwrap());
+    worker::report::send(&cloud, &result, Some("token-1")).await.unwrap();
+    let [(error, cause)] = &ears.heard()[..] else { panic!("told once: {:?}", ears.heard()) };
+    assert!(error == "build-failed" && error.len() <= 256);
+    assert!(cause.starts_with("npm: no such file") && cause.chars().count() <= 32_768, "{}", cause.len());
+    // A real token takes it.
+    worker::report::send(&world.cloud, &result, Some("token-2")).await.unwrap();
+    assert_eq!(world.cloud.callback.success("token-2", "1").await.unwrap(), Heard::NoLonger);
 }
