@@ -275,9 +275,11 @@ fn fetch_branch(
         remote.connect_auth(Direction::Fetch, Some(access.callbacks()), None).during(&what)?;
     let advertised = Advertised::read(connection.list().during(&what)?);
     let wanted = choose(&advertised).and_then(|branch| Some((advertised.branch(&branch)?, branch)));
-    if let Some((tip, branch)) = wanted
-        && repo.find_commit(tip).is_err()
-    {
+    if let Some((tip, branch)) = wanted {
+        if repo.find_commit(tip).is_ok() {
+            saw(repo, &branch, tip)?;
+            return Ok(advertised);
+        }
         let mut options = access.fetch_options();
         if !access.is_local() && repo.is_empty().during(&what)? {
             options.depth(1);
@@ -286,6 +288,25 @@ fn fetch_branch(
         connection.remote().fetch(&[spec], Some(&mut options), None).during(&what)?;
     }
     Ok(advertised)
+}
+
+/// Remembers where the remote has a branch: what is reachable from there need not be kept here.
+fn saw(repo: &Repository, branch: &str, tip: Oid) -> Result<()> {
+    let name = format!("refs/remotes/origin/{branch}");
+    repo.reference(&name, tip, true, "seen on the remote").during(format!("remember {name}")).map(drop)
+}
+
+/// Fetches a branch with all of its history.
+pub fn fetch_whole(repo: &Repository, access: &Access, branch: &str) -> Result<()> {
+    const UNSHALLOW: i32 = i32::MAX;
+    let what = format!("fetch the history of {branch} from {}", access.url);
+    let mut options = access.fetch_options();
+    if !access.is_local() {
+        options.depth(UNSHALLOW);
+    }
+    let spec = format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
+    let mut remote = repo.remote_anonymous(access.url.as_str()).during(&what)?;
+    remote.fetch(&[spec], Some(&mut options), None).during(&what)
 }
 
 /// Moves the remote branch forward to our commit; [`GitKind::Moved`] when it is not an ancestor of ours or moved in
@@ -310,7 +331,7 @@ pub fn push(repo: &Repository, access: &Access, commit: Oid, branch: &str) -> Re
     let mut remote = repo.remote_anonymous(access.url.as_str()).during(&what)?;
     remote.push(&[format!("{LOCAL}:refs/heads/{branch}")], Some(&mut options)).during(&what)?;
     drop(options);
-    let Some(status) = rejected else { return Ok(()) };
+    let Some(status) = rejected else { return saw(repo, branch, commit) };
     let now = advertised(repo, access)?.branch(branch).unwrap_or(Oid::ZERO_SHA1);
     let kind = if place == Some(now) { GitKind::Denied } else { GitKind::Moved };
     Err(GitError::new(kind, what, format!("the remote refused it: {status}")))

@@ -258,7 +258,7 @@ fn working_folders_that_cannot_be_used_are_named_as_they_were_chosen() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_worker_is_followed_by_another_that_finishes_its_job_once() {
+async fn s35_a_killed_worker_is_followed_by_another_that_finishes_its_job_once() {
     let world = World::new();
     let remote = world.bakery().await;
     let slow = format!("'{AGENT}' --delay-ms 60000");
@@ -284,4 +284,48 @@ async fn a_killed_worker_is_followed_by_another_that_finishes_its_job_once() {
     assert_eq!(remote.messages("thread-abcdef1").len(), 1);
     assert!(!world.path("data/workspaces/bakery-amelia.2").exists(), "the agent of before was killed");
     next.stop().await;
+}
+
+/// Writes half of a page and stays.
+const HALF: &str = "require('fs').writeFileSync('site/about.html','half\\n');setInterval(()=>{},9e9)";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s37_work_outlives_a_shutdown_although_the_remote_hangs_and_another_machine_goes_on_with_it() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let agent = format!("node -e \"{HALF}\"");
+    let env = [("SANDBOX", "off"), ("SHUTDOWN_GRACE_SECS", "13"), ("AGENT_COMMAND", agent.as_str())];
+    let mut program = Program::start(&world, &env);
+    program.says("is ready");
+    world.order("bakery#amelia", work("c-1", "abcdef1", "change \"7 to 18\" to \"8 to 20\"")).await;
+    let edited = world.path("data/workspaces/bakery-amelia/repo/site/about.html");
+    let half_done = async || std::fs::read_to_string(&edited).ok().filter(|text| text == "half\n");
+    world.until("half of the work", half_done).await;
+    // Whoever opens the remote waits for ever.
+    let (config, away) = (remote.path.join("config"), remote.path.join("config.away"));
+    std::fs::rename(&config, &away).unwrap();
+    nix::unistd::mkfifo(&config, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let begun = std::time::Instant::now();
+    let (status, log) = program.terminate();
+    assert!(status.success(), "{log:#?}");
+    assert!(begun.elapsed().as_secs() < 14, "{:?} {log:#?}", begun.elapsed());
+    assert_eq!(world.holder("bakery#amelia").await, None, "{log:#?}");
+    assert_eq!(world.job("c-1").await.unwrap().attempts, 0, "the attempt is not charged");
+    let kept = common::cloud::files::At::object("wip/c-1");
+    let bundle = world.cloud.files.get(&kept).await.unwrap().expect("a bundle").bytes;
+    assert!(bundle.starts_with(b"# v2 git bundle\n"));
+
+    std::fs::remove_file(&config).unwrap();
+    std::fs::rename(&away, &config).unwrap();
+    assert_eq!(remote.branches(), ["main"]);
+    std::fs::remove_dir_all(world.path("data/workspaces")).unwrap();
+    let other = world.worker(&[]);
+    world.announce("bakery#amelia").await;
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    assert_eq!(result.files_changed, ["site/about.html", "site/index.html"], "both halves");
+    let messages = remote.messages("thread-abcdef1");
+    assert!(messages[1].starts_with("WIP: Auto-save: Container shutdown\n"), "{messages:?}");
+    assert!(!world.cloud.files.exists(&kept).await.unwrap(), "it is on its branch now");
+    other.stop().await;
 }

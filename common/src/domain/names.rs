@@ -357,6 +357,11 @@ pub fn transcript_key(command: &CommandId) -> String {
     format!("transcripts/{command}.jsonl")
 }
 
+/// Commits of a job that was cut off while the remote did not answer, as a git bundle.
+pub fn wip_key(command: &CommandId) -> String {
+    format!("wip/{command}")
+}
+
 /// The branch of a thread.
 pub fn branch(thread: &ThreadId) -> String {
     format!("thread-{thread}")

@@ -3,19 +3,21 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
 use common::domain::ids::CommandId;
 use common::domain::names;
 use common::domain::outcome::JobOutcome;
 use common::domain::repo_url::RepoUrl;
+use common::domain::session::Left;
 use git2::Repository;
 
 use super::handover::Checkout;
 use super::message::{self, Identity};
 use super::rebase::{Rebased, rebase_without};
 use super::renew::renew;
-use super::repeated::repeated;
+use super::repeated::{find_finished, repeated};
 use super::workspace::Workspace;
-use super::{Cut, Failure, JobContext, Trouble, sweep, tree};
+use super::{Cut, Failure, JobContext, Trouble, bundle, save, sweep, tree};
 use crate::git::{self, Access, Advertised, During as _, GitError, GitKind, Oid, off_thread};
 use crate::secrets::Secrets;
 
@@ -23,8 +25,6 @@ use crate::secrets::Secrets;
 const CACHES: [&str; 3] = ["node_modules", ".astro", ".cache"];
 /// Where HEAD is before there is a checkout.
 const NO_BRANCH: &str = "refs/heads/hermes-unborn";
-/// How far back the commit of a command is looked for.
-const HISTORY: usize = 200;
 
 /// Prepares the branch of this work.
 pub async fn prepare(context: &JobContext) -> Result<Checkout, Trouble> {
@@ -48,6 +48,7 @@ pub async fn prepare(context: &JobContext) -> Result<Checkout, Trouble> {
         )
     })?;
     let wanted = Wanted {
+        kept: save::waiting(context).await?,
         access: Access { url, token: context.settings.git_token.clone() },
         branch: work.branch_name(),
         default_branch: context.project.as_ref().and_then(|project| project.default_branch.clone()),
@@ -60,15 +61,18 @@ pub async fn prepare(context: &JobContext) -> Result<Checkout, Trouble> {
         let (workspace, wanted) = (workspace.clone(), wanted.clone());
         off_thread(move || wanted.prepare_or_renew(&workspace.repo()))
     };
-    let (before, finished) = tokio::select! {
+    let Prepared { before, finished, taken_over } = tokio::select! {
         prepared = prepared => prepared?,
         () = context.stopper.token().cancelled() => return Err(Trouble::Cut(Cut::Shutdown)),
     };
-    Ok(Checkout { workspace, access: wanted.access, branch: wanted.branch, before, finished })
+    let after_push = if taken_over.len() == wanted.kept.len() { Left::Nothing } else { Left::Unchanged };
+    let Wanted { access, branch, .. } = wanted;
+    Ok(Checkout { workspace, access, branch, before, finished, taken_over, after_push })
 }
 
 #[derive(Clone)]
 struct Wanted {
+    kept: Vec<(CommandId, Bytes)>,
     access: Access,
     branch: String,
     default_branch: Option<String>,
@@ -77,7 +81,12 @@ struct Wanted {
     secrets: Secrets,
 }
 
-type Prepared = (Oid, Option<Oid>);
+/// The branch as it stands in the folder.
+struct Prepared {
+    before: Oid,
+    finished: Option<Oid>,
+    taken_over: Vec<CommandId>,
+}
 
 impl Wanted {
     /// A damaged copy is put aside and made anew, once; so is one that fails in any other way of its own.
@@ -97,10 +106,11 @@ impl Wanted {
         tree::leave_middle_of_anything(&repo)?;
         self.save_other_branch(&repo)?;
         let advertised = git::fetch(&repo, &self.access, |advertised| Some(self.source(advertised)?.0))?;
+        let taken_over = self.take_over(&repo, &advertised)?;
         let tip = self.tip(&repo, &advertised)?;
         let finished = find_finished(&repo, tip, &self.command)?;
         self.check_out(&repo, path, tip)?;
-        Ok((tip, finished))
+        Ok(Prepared { before: tip, finished, taken_over })
     }
 
     /// The remote branch to go on from: the thread's own, else the default branch.
@@ -138,6 +148,45 @@ impl Wanted {
             Rebased::Onto(tip) => Ok(tip),
             Rebased::Conflict => self.keep_aside(repo, ours).map(|()| theirs),
         }
+    }
+
+    /// Brings what was kept among the objects onto our branch. What cannot be brought stays where it is.
+    fn take_over(&self, repo: &Repository, advertised: &Advertised) -> git::Result<Vec<CommandId>> {
+        let mut taken_over = Vec::new();
+        for (command, bundle) in &self.kept {
+            let deep = self.deepen_for(repo, advertised, bundle);
+            match deep.and_then(|()| bundle::read(repo, bundle)).and_then(|tip| self.put_on_branch(repo, tip))
+            {
+                Ok(()) => taken_over.push(command.clone()),
+                Err(error) => {
+                    tracing::warn!(%command, %error, "kept work could not be taken over; it stays among the objects");
+                }
+            }
+        }
+        Ok(taken_over)
+    }
+
+    /// A shallow copy may lack what a bundle builds on.
+    fn deepen_for(&self, repo: &Repository, advertised: &Advertised, bundle: &[u8]) -> git::Result<()> {
+        let Ok(header) = bundle::header(bundle) else { return Ok(()) };
+        let is_here = |id: &Oid| repo.find_commit(*id).is_ok();
+        if header.prerequisites.iter().all(is_here) || is_here(&header.tip) {
+            return Ok(());
+        }
+        let Some((branch, _)) = self.source(advertised) else { return Ok(()) };
+        git::fetch_whole(repo, &self.access, &branch)
+    }
+
+    fn put_on_branch(&self, repo: &Repository, tip: Oid) -> git::Result<()> {
+        let onto = match git::local_branch(repo, &self.branch) {
+            Some(ours) if git::contains(repo, ours, tip) => return Ok(()),
+            Some(ours) if !git::contains(repo, tip, ours) => self.join(repo, tip, ours)?,
+            Some(_) | None => tip,
+        };
+        let name = format!("refs/heads/{}", self.branch);
+        repo.reference(&name, onto, true, "taken over").during("take kept work over")?;
+        tracing::info!(branch = self.branch, commit = %onto, "unfinished work that the remote had not got was taken over");
+        Ok(())
     }
 
     fn keep_aside(&self, repo: &Repository, ours: Oid) -> git::Result<()> {
@@ -182,17 +231,4 @@ impl Wanted {
             result => result,
         }
     }
-}
-
-fn find_finished(repo: &Repository, tip: Oid, command: &CommandId) -> git::Result<Option<Oid>> {
-    let what = "look for the commit of this command";
-    let mut walk = repo.revwalk().during(what)?;
-    walk.push(tip).during(what)?;
-    for commit in walk.take(HISTORY).flatten() {
-        let found = repo.find_commit(commit).during(what)?;
-        if found.message().is_ok_and(|text| message::is_finished(text, command)) {
-            return Ok(Some(commit));
-        }
-    }
-    Ok(None)
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use common::domain::budget::Usage;
+use common::domain::ids::CommandId;
+use common::domain::session::Left;
 
 use super::workspace::Workspace;
 use crate::git::{Access, Oid};
@@ -20,6 +22,10 @@ pub struct Checkout {
     pub before: Oid,
     /// The commit that finished this command in an earlier run.
     pub finished: Option<Oid>,
+    /// Commands whose kept work is on the branch now; it is on the remote with the next push.
+    pub taken_over: Vec<CommandId>,
+    /// What is still kept elsewhere once the branch is on the remote.
+    pub after_push: Left,
 }
 
 /// What the agent says it did.

@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod build;
+mod bundle;
 pub mod checkout;
 pub mod commit;
 mod context;
@@ -16,11 +17,10 @@ pub mod push;
 mod rebase;
 mod renew;
 mod repeated;
+mod save;
 mod sweep;
 mod tree;
 pub mod workspace;
-
-use std::time::Duration;
 
 use common::checkpoint::{self, Point};
 use common::domain::budget::Usage;
@@ -71,8 +71,6 @@ pub enum Run {
 
 /// Longer words of the agent, and longer errors, are cut.
 const MAX_TEXT_CHARS: usize = 10_000;
-/// How long saving unfinished work may take.
-const SAVE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs one attempt from checkout to push.
 pub async fn run(context: &JobContext, journal: &mut Journal) -> Run {
@@ -125,7 +123,7 @@ async fn steps(
     ending.files_changed.clone_from(&commit.files);
     let shown = show(context, journal, &checkout, &commit).await;
     if matches!(shown, Err(Trouble::Cut(_))) {
-        save_finished(context, &checkout, &commit).await;
+        ending.left = save::keep(context, &checkout, &commit).await;
     }
     match shown {
         Ok(at) => {
@@ -212,6 +210,7 @@ async fn push_commit(
     let tip = checkout.finished.map_or(commit.id, |_| checkout.before);
     let pushed = push::push(context, checkout, tip).await?;
     checkpoint::reach(Point::Pushed).await;
+    ending.left = save::forget(context, checkout).await;
     match pushed {
         Pushed::There(id) => {
             if tip == commit.id {
@@ -229,7 +228,7 @@ async fn push_commit(
     }
 }
 
-/// Commits and pushes what the agent left when the job was cut off or its budget ended. Best effort, within a limit.
+/// Commits and keeps what the agent left when the job was cut off or its budget ended.
 async fn save_unfinished(context: &JobContext, checkout: &Checkout, trouble: &Trouble, ending: &mut Ending) {
     let purpose = match trouble {
         Trouble::Cut(Cut::Shutdown) => Purpose::Shutdown,
@@ -238,37 +237,8 @@ async fn save_unfinished(context: &JobContext, checkout: &Checkout, trouble: &Tr
         Trouble::Failed(failure) if failure.outcome == JobOutcome::BudgetExhausted => Purpose::Budget,
         Trouble::Cut(Cut::FenceLost) | Trouble::Failed(_) => return,
     };
-    let save = async {
-        let commit = commit::make(context, checkout, purpose).await?;
-        let Some(commit) = commit else { return Ok(None) };
-        push::push(context, checkout, commit.id).await.map(|_| Some(commit))
-    };
-    match tokio::time::timeout(SAVE_LIMIT, save).await {
-        Ok(Ok(Some(commit))) => {
-            tracing::info!(commit = %commit.id, "unfinished work was saved on its branch");
-            ending.commit_id = Some(commit.id.to_string());
-            ending.files_changed = commit.files;
-        }
-        Ok(Ok(None)) => {}
-        Ok(Err(trouble)) => {
-            tracing::warn!(?trouble, "unfinished work could not be pushed and stays in its folder");
-        }
-        Err(_) => tracing::warn!("saving unfinished work took too long; it stays in its folder"),
-    }
-}
-
-/// Pushes a finished commit of a job that was cut off while its site was built, so that the next run adopts it.
-async fn save_finished(context: &JobContext, checkout: &Checkout, commit: &Commit) {
-    if context.stopper.stopped() == Some(Cut::FenceLost) {
-        return;
-    }
-    match tokio::time::timeout(SAVE_LIMIT, push::push(context, checkout, commit.id)).await {
-        Ok(Ok(_)) => {
-            tracing::info!(commit = %commit.id, "the finished commit was pushed before the job was cut off");
-        }
-        Ok(Err(trouble)) => {
-            tracing::warn!(?trouble, "the finished commit could not be pushed and stays in its folder");
-        }
-        Err(_) => tracing::warn!("pushing the finished commit took too long; it stays in its folder"),
-    }
+    let Some(commit) = save::unfinished(context, checkout, purpose).await else { return };
+    ending.left = save::keep(context, checkout, &commit).await;
+    ending.commit_id = Some(commit.id.to_string());
+    ending.files_changed = commit.files;
 }

@@ -1,8 +1,11 @@
 //! The branch on the remote: only ever moved forward. A remote that moved is rebased onto; a conflict keeps both sides.
 
+use common::domain::ids::CommandId;
+
 use super::handover::{Checkout, Pushed};
 use super::message::Identity;
 use super::rebase::{Rebased, rebase};
+use super::repeated::find_finished;
 use super::workspace::Workspace;
 use super::{JobContext, Trouble};
 use crate::git::{self, Access, During as _, GitError, GitKind, Oid, off_thread};
@@ -19,6 +22,7 @@ pub async fn push(context: &JobContext, checkout: &Checkout, commit: Oid) -> Res
         aside: aside(&checkout.branch, context.work.command_id.as_str()),
         commit,
         identity: context.settings.identity.clone(),
+        command: context.work.command_id.clone(),
     };
     Ok(off_thread(move || order.push()).await?)
 }
@@ -36,6 +40,7 @@ struct Order {
     aside: String,
     commit: Oid,
     identity: Identity,
+    command: CommandId,
 }
 
 impl Order {
@@ -52,6 +57,11 @@ impl Order {
             let Some(theirs) = heads.branch(&self.branch) else { continue };
             if git::contains(&repo, theirs, ours) {
                 return self.there(&repo, ours);
+            }
+            if let Some(done) = find_finished(&repo, theirs, &self.command)? {
+                tracing::warn!(commit = %done, "the remote branch has the commit of this command already; it is adopted instead of ours");
+                self.set_local(&repo, theirs)?;
+                return Ok(Pushed::There(done));
             }
             match rebase(&repo, ours, theirs, &self.identity.signature()?)? {
                 Rebased::Onto(tip) => ours = tip,

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use common::domain::ids::CommandId;
 use git2::Repository;
 
 use super::message;
 use super::tree::diff;
 use crate::git::{self, During as _, Oid};
 
-/// How far back commits are compared.
+/// How far back commits are looked at.
 const HISTORY: usize = 200;
 
 /// Commits of ours to be left out.
@@ -18,6 +19,20 @@ pub(super) struct Repeated {
     pub(super) commits: Vec<Oid>,
     /// Whether one of them changes something else than its counterpart.
     pub(super) differ: bool,
+}
+
+/// The commit that finished a command, on the way back from this one.
+pub(super) fn find_finished(repo: &Repository, tip: Oid, command: &CommandId) -> git::Result<Option<Oid>> {
+    let what = "look for the commit of this command";
+    let mut walk = repo.revwalk().during(what)?;
+    walk.push(tip).during(what)?;
+    for commit in walk.take(HISTORY).flatten() {
+        let found = repo.find_commit(commit).during(what)?;
+        if found.message().is_ok_and(|text| message::is_finished(text, command)) {
+            return Ok(Some(commit));
+        }
+    }
+    Ok(None)
 }
 
 /// The commits that only `ours` has and whose command is finished in the history of `theirs`.

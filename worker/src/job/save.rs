@@ -1,0 +1,102 @@
+//! Work of a job that was cut off: committed, pushed, and where the remote does not answer kept among the objects as a git
+//! bundle, which the next run on the thread takes over. Best effort within a limit; never under a claim that is lost.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::cloud::files::{At, IfMatch};
+use common::domain::ids::CommandId;
+use common::domain::names;
+use common::domain::session::Left;
+use tokio::time::timeout;
+
+use super::handover::{Checkout, Commit};
+use super::message::Purpose;
+use super::{Cut, JobContext, Trouble, bundle, commit, push};
+use crate::git::{self, Oid, off_thread};
+
+/// How long each part of saving may take; together at most ten seconds.
+const COMMIT_LIMIT: Duration = Duration::from_secs(3);
+const PUSH_LIMIT: Duration = Duration::from_secs(4);
+const BUNDLE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Commits what the agent left in the folder, and keeps it.
+pub(super) async fn unfinished(
+    context: &JobContext,
+    checkout: &Checkout,
+    purpose: Purpose,
+) -> Option<Commit> {
+    match timeout(COMMIT_LIMIT, commit::make(context, checkout, purpose)).await {
+        Ok(Ok(commit)) => return commit,
+        Ok(Err(trouble)) => {
+            tracing::warn!(?trouble, "unfinished work could not be committed and stays in its folder")
+        }
+        Err(_) => tracing::warn!("committing unfinished work took too long; it stays in its folder"),
+    }
+    None
+}
+
+/// Puts a commit of a job that was cut off where it outlives this machine.
+pub(super) async fn keep(context: &JobContext, checkout: &Checkout, commit: &Commit) -> Left {
+    if context.stopper.stopped() == Some(Cut::FenceLost) || !(context.still_ours)().await {
+        return Left::Unchanged;
+    }
+    match timeout(PUSH_LIMIT, push::push(context, checkout, commit.id)).await {
+        Ok(Ok(_)) => {
+            tracing::info!(commit = %commit.id, "work of a job that was cut off was saved on its branch");
+            return forget(context, checkout).await;
+        }
+        Ok(Err(trouble)) => {
+            tracing::warn!(?trouble, "saved work could not be pushed; it is kept among the objects")
+        }
+        Err(_) => tracing::warn!("the remote does not answer; saved work is kept among the objects"),
+    }
+    match timeout(BUNDLE_LIMIT, put_bundle(context, checkout, commit.id)).await {
+        Ok(Ok(())) => return Left::Kept,
+        Ok(Err(trouble)) => {
+            tracing::warn!(?trouble, "saved work could not be kept among the objects and stays in its folder")
+        }
+        Err(_) => {
+            tracing::warn!("keeping saved work among the objects took too long; it stays in its folder")
+        }
+    }
+    Left::Unchanged
+}
+
+async fn put_bundle(context: &JobContext, checkout: &Checkout, tip: Oid) -> Result<(), Trouble> {
+    let (workspace, branch) = (checkout.workspace.clone(), checkout.branch.clone());
+    let made = off_thread(move || bundle::write(&git::open(&workspace.repo())?, &branch, tip)).await?;
+    let Some(bytes) = made else { return Ok(()) };
+    let key = names::wip_key(&context.work.command_id);
+    tracing::info!(
+        key,
+        size_bytes = bytes.len(),
+        "saved work is kept as a git bundle until the next run on its thread"
+    );
+    context.files.put(&At::object(key), Bytes::from(bytes), IfMatch::Any).await?;
+    Ok(())
+}
+
+/// Bundles that wait for this run: its own of an earlier run, and those of other work on its thread.
+pub(super) async fn waiting(context: &JobContext) -> Result<Vec<(CommandId, Bytes)>, Trouble> {
+    let own = &context.work.command_id;
+    let others = context.session.iter().flat_map(|session| &session.kept).filter(|command| *command != own);
+    let mut found = Vec::new();
+    for command in others.chain([own]) {
+        if let Some(file) = context.files.get(&At::object(names::wip_key(command))).await? {
+            found.push((command.clone(), file.bytes));
+        }
+    }
+    Ok(found)
+}
+
+/// What was taken over is on the remote now. The answer is what is still kept elsewhere.
+pub(super) async fn forget(context: &JobContext, checkout: &Checkout) -> Left {
+    for command in &checkout.taken_over {
+        let key = names::wip_key(command);
+        if let Err(error) = context.files.delete(&At::object(&key), IfMatch::Any).await {
+            tracing::warn!(key, %error, "a bundle that is not needed any more could not be deleted");
+        }
+    }
+    checkout.after_push
+}
