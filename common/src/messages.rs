@@ -400,6 +400,8 @@ pub struct Control {
 /// What a worker finds on its control queue.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Order {
+    /// A project+user without an owner that this worker served last: it may claim it before others hear of it.
+    Offer(ClaimRequest),
     /// Stop one job for newer work.
     Interrupt(Interrupt),
     /// Do as an operator says.
@@ -409,12 +411,13 @@ pub enum Order {
 impl Order {
     /// Reads a message of a control queue.
     pub fn parse(body: &str) -> Result<Self, Malformed> {
-        const WHAT: &str = "an interrupt or a control order";
+        const WHAT: &str = "an interrupt, a control order or a claim request";
         let value: Value = serde_json::from_str(body).map_err(|e| Malformed::new(WHAT, e))?;
         match kind(&value).as_deref() {
             Some("INTERRUPT") => read("an interrupt", body, "INTERRUPT", None).map(Self::Interrupt),
             Some("CONTROL") => read("a control order", body, "CONTROL", None).map(Self::Control),
-            _ => Err(Malformed::new(WHAT, "type is neither INTERRUPT nor CONTROL")),
+            Some("CLAIM_REQUEST") => read("a claim request", body, "CLAIM_REQUEST", None).map(Self::Offer),
+            _ => Err(Malformed::new(WHAT, "type is none of INTERRUPT, CONTROL and CLAIM_REQUEST")),
         }
     }
 
@@ -423,6 +426,7 @@ impl Order {
         match self {
             Self::Interrupt(interrupt) => envelope("INTERRUPT", interrupt),
             Self::Control(control) => envelope("CONTROL", control),
+            Self::Offer(request) => request.to_json(),
         }
     }
 }

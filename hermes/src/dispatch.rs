@@ -2,6 +2,8 @@
 //! queue, and only then the claim is read, so that either the owner's next receive finds the work or nobody owns it and it
 //! is announced. A running job that has to make way is named to its owner. Every write may be repeated.
 
+use std::time::Duration;
+
 use common::cloud::queue::Outgoing;
 use common::cloud::store::{Record, Store, Version};
 use common::cloud::{Cloud, CloudError, Result};
@@ -15,6 +17,7 @@ use common::domain::thread::{Direction, Thread, ThreadMapping};
 use common::domain::timestamp::Timestamp;
 use common::messages::{ClaimRequest, Interrupt, Order, Work};
 
+use crate::affinity;
 use crate::app::App;
 use crate::handover;
 use crate::ingest::record::MailRecord;
@@ -173,7 +176,7 @@ async fn announce_or_interrupt(
         }
         return Ok(Handed::Owned);
     };
-    announce(cloud, &key, Some(&work.thread_id), mail).await?;
+    tell_workers(cloud, work, mail, trace).await?;
     trace.note(Stage::Dispatch, format!("announced: {reason}"));
     Ok(Handed::Announced)
 }
@@ -189,6 +192,21 @@ pub async fn interrupt_owner(cloud: &Cloud, work: &Work, trace: &mut Trace) {
             tracing::warn!(%error, command.id = %work.command_id, "a claim cannot be read; its work waits its turn");
         }
     }
+}
+
+/// The worker that served its owner last hears of it first, if there is one; all others a moment later.
+async fn tell_workers(cloud: &Cloud, work: &Work, mail: Option<&MailId>, trace: &mut Trace) -> Result<()> {
+    let key = work.project_user();
+    let request = announcement(cloud, &key, Some(&work.thread_id), mail);
+    let delay = match affinity::offer(cloud, &key, &request).await {
+        Some(worker) => {
+            trace.note(Stage::Dispatch, format!("offered first to {worker}, which served its owner last"));
+            affinity::HEAD_START
+        }
+        None => Duration::ZERO,
+    };
+    let message = Outgoing { delay, ..Outgoing::standard(request.to_json()) };
+    cloud.queues.send(&Queue::Unclaimed, message).await.map(drop)
 }
 
 /// Asks the owner of the claim to let this work go first. When that does not succeed it waits its turn.
@@ -274,7 +292,6 @@ pub fn announcement(
 mod tests {
     use super::*;
     use common::domain::claim::{ClaimVersion, Epoch};
-    use std::time::Duration;
 
     fn claim(status: ClaimStatus) -> ClaimRecord {
         ClaimRecord {

@@ -1,6 +1,7 @@
 //! The control plane: mail in, work out, results back, operators served. [`ingest`] is the way in, [`results`] the way back;
 //! `http` and `cli` are two ways to the same [`operations`].
 
+pub mod affinity;
 pub mod announced;
 pub mod answers;
 pub mod app;

@@ -1,5 +1,6 @@
 //! The warm worker: it claims a project+user, runs its jobs and gives the claim back. It listens on no socket.
 
+pub mod breaker;
 pub mod config;
 pub mod git;
 pub mod intake;
@@ -9,6 +10,7 @@ pub mod lease;
 pub mod leftovers;
 pub mod me;
 pub mod offers;
+pub mod poison;
 pub mod presence;
 pub mod process;
 pub mod report;
@@ -20,5 +22,6 @@ pub mod start;
 pub mod tenure;
 pub mod text;
 pub mod work;
+pub mod yielding;
 
 pub use start::start;

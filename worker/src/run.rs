@@ -18,12 +18,14 @@ use tokio::task::{Id, JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::breaker::Breaker;
 use crate::interrupts;
 use crate::job::{Cut, Stopper};
 use crate::me::{Me, Receiving, last_of};
 use crate::offers::{self, Verdict, Watched};
 use crate::presence;
 use crate::tenure::{Standing, Tenure};
+use crate::yielding::{self, Quiet};
 
 /// An idle claim is given back within this, or the newcomer's request goes back.
 const YIELD_LIMIT: Duration = Duration::from_secs(5);
@@ -50,6 +52,7 @@ pub async fn run(me: Arc<Me>) -> Result<()> {
         tokio::select! {
             () = me.shutdown.cancelled() => {}
             () = me.changed.notified() => {}
+            () = desk.breaker.pause() => {}
             Some(ended) = desk.running.join_next_with_id() => desk.forget(ended),
             received = arrival(&mut offers) => {
                 offers = None;
@@ -113,6 +116,7 @@ struct Desk {
     running: JoinSet<JoinHandle<()>>,
     last_looks: JoinSet<()>,
     watched: Watched,
+    breaker: Breaker,
 }
 
 impl Desk {
@@ -125,6 +129,7 @@ impl Desk {
             running: JoinSet::new(),
             last_looks: JoinSet::new(),
             watched: Watched::default(),
+            breaker: Breaker::default(),
         }
     }
 
@@ -133,9 +138,10 @@ impl Desk {
         tokio::spawn(async move { me.receive(&queue, MAX_WAIT).await })
     }
 
-    /// With room, or with an idle claim to give up for whoever waits.
+    /// With room, or with a claim that is not busy to give up for whoever waits.
     fn wants_offers(&self) -> bool {
-        self.duty == Duty::Serving && (self.has_room() || self.idlest().is_some())
+        let serves = self.duty == Duty::Serving && self.breaker.lets_pass();
+        serves && (self.has_room() || !self.quiet().is_empty())
     }
 
     fn is_drained(&self) -> bool {
@@ -146,13 +152,13 @@ impl Desk {
         self.held.len() < usize::from(self.me.claims.capacity)
     }
 
-    /// The claim that is idle for the longest time.
-    fn idlest(&self) -> Option<ProjectUser> {
-        let idle = self.held.iter().filter_map(|(key, held)| match *held.standing.borrow() {
-            Standing::Idle(since) => Some((since, key)),
+    /// The claims under which nothing runs.
+    fn quiet(&self) -> Vec<Quiet> {
+        let quiet = |(key, held): (&ProjectUser, &Held)| match *held.standing.borrow() {
+            Standing::Idle(since) => Some(Quiet { key: key.clone(), since }),
             Standing::Busy(_) => None,
-        });
-        idle.min_by_key(|(since, _)| *since).map(|(_, key)| key.clone())
+        };
+        self.held.iter().filter_map(quiet).collect()
     }
 
     async fn offer(&mut self, delivery: &Delivery) {
@@ -164,6 +170,9 @@ impl Desk {
             Ok(_) => Ok(Verdict::Satisfied),
             Err(error) => Err(error),
         };
+        if handled.is_ok() {
+            self.breaker.worked();
+        }
         match handled {
             Ok(Verdict::Taken(fence, taken_at)) => {
                 checkpoint::reach(Point::ClaimTaken).await;
@@ -174,7 +183,23 @@ impl Desk {
             Ok(Verdict::Later(after)) => self.me.give_back(delivery, after).await,
             Err(error) => {
                 tracing::warn!(%error, "a claim request could not be handled and comes back in a moment");
-                self.me.give_back(delivery, AFTER_TROUBLE).await;
+                let pause = self.breaker.failed();
+                self.me.give_back(delivery, pause.max(AFTER_TROUBLE)).await;
+            }
+        }
+    }
+
+    /// Work of somebody this worker served last, offered before others hear of it: taken if there is room, else left to
+    /// the request that follows on the unclaimed queue.
+    async fn offered(&mut self, key: &ProjectUser) {
+        if self.duty == Duty::Draining || self.held.contains_key(key) || !self.has_room() {
+            return;
+        }
+        match self.watched.take(&self.me, key).await {
+            Ok(Verdict::Taken(fence, taken_at)) => self.begin(fence, taken_at),
+            Ok(Verdict::Satisfied | Verdict::Later(_)) => {}
+            Err(error) => {
+                tracing::info!(%error, project.key = %key, "work that was offered first could not be claimed; others are told in a moment");
             }
         }
     }
@@ -197,10 +222,10 @@ impl Desk {
         self.watched.take(&self.me, key).await
     }
 
-    /// Gives up the idlest claim.
+    /// Gives up the claim that is needed least.
     async fn make_room(&mut self) -> bool {
-        let Some(key) = self.idlest() else { return false };
-        tracing::info!(project.key = %key, "an idle claim is given up because somebody else waits");
+        let Some(key) = yielding::least_needed(&self.me, self.quiet()).await else { return false };
+        tracing::info!(project.key = %key, "a claim under which nothing runs is given up because somebody else waits");
         if let Some(held) = self.held.get(&key) {
             held.asked.cancel();
         }
@@ -247,6 +272,7 @@ impl Desk {
         match Order::parse(&delivery.body) {
             Ok(Order::Interrupt(interrupt)) => self.interrupt(&interrupt).await,
             Ok(Order::Control(control)) => self.obey(control).await,
+            Ok(Order::Offer(request)) => self.offered(&request.project_user()).await,
             Err(malformed) => {
                 tracing::warn!(reason = %malformed, "an order that cannot be read was thrown away");
             }

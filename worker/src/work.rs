@@ -1,6 +1,7 @@
 //! One message of a claim: read, completed, run, written down, reported and only then deleted. What failed comes back
 //! later, what failed for good goes to the dead letters; nothing is run again that has an outcome.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use common::domain::names::SiteTarget;
 use common::domain::outcome::{JobOutcome, Retry};
 use common::domain::session::RunEnd;
 use common::messages::{Work, WorkDraft};
+use futures_util::FutureExt as _;
+use tokio::time::timeout;
 
 use crate::intake::{self, Intake};
 use crate::interrupts;
@@ -20,28 +23,50 @@ use crate::job::journal::Journal;
 use crate::job::{self, Cut, Ending, Interrupted, JobContext, Run, StillOurs, Stopper};
 use crate::lease::{InFlight, Lease};
 use crate::me::new_version;
+use crate::poison;
 use crate::report;
 use crate::sessions;
 use crate::tenure::{Standing, Tenure};
 
 /// A message that we could not even look at (a table does not answer) comes back after this.
 const AFTER_TROUBLE: Duration = Duration::from_secs(5);
+const LONGEST_TROUBLE: Duration = Duration::from_mins(1);
+/// How long a renewal before a push may take; after that the heartbeat decides.
+const RENEWAL_LIMIT: Duration = Duration::from_secs(2);
 /// What is kept of the grace for stopping and saving a job.
 const SAVE_SECS: u64 = 12;
 
 /// Works a message off. The answer says when it comes back, if it does.
 pub async fn handle(tenure: &Tenure, lease: &Lease, delivery: &Delivery) -> Option<Duration> {
-    let handled = Message { tenure, lease, delivery }.work_off().await;
+    let worked_off = AssertUnwindSafe(Message { tenure, lease, delivery }.work_off()).catch_unwind().await;
+    let handled = worked_off.unwrap_or_else(|panic| {
+        Err(CloudError::Invalid(format!("the worker broke at it: {}", poison::words(&*panic))))
+    });
     lease.put_down();
-    match handled {
-        Ok(again) => again,
-        Err(CloudError::FenceLost(_)) => None,
-        Err(error) => {
-            tracing::warn!(project.key = %tenure.fence.project_key, %error, "a message could not be handled and comes back in a moment");
-            tenure.me.give_back(delivery, AFTER_TROUBLE).await;
-            Some(AFTER_TROUBLE)
+    let (me, fence) = (&tenure.me, &tenure.fence);
+    let error = match handled {
+        Ok(again) => return again,
+        Err(CloudError::FenceLost(_)) => return None,
+        Err(error) => error,
+    };
+    if !error.is_retryable() && delivery.receive_count >= MAX_ATTEMPTS {
+        match poison::end(me, fence, delivery, &error.to_string()).await {
+            Ok(()) => return None,
+            Err(error) => {
+                tracing::warn!(project.key = %fence.project_key, %error, "a message could not be put aside");
+            }
         }
     }
+    let after = pause_after(delivery.receive_count);
+    tracing::warn!(project.key = %fence.project_key, %error, "a message could not be handled and comes back after {} s", after.as_secs());
+    me.give_back(delivery, after).await;
+    Some(after)
+}
+
+/// 5 s, 10 s, ... one minute: a table that does not answer for hours must not use up the receives of a message.
+fn pause_after(receives: u32) -> Duration {
+    let doublings = receives.saturating_sub(1).min(4);
+    (AFTER_TROUBLE * 2u32.pow(doublings)).min(LONGEST_TROUBLE)
 }
 
 struct Message<'a> {
@@ -199,8 +224,10 @@ impl Message<'_> {
         Arc::new(move || {
             let (me, fence, lost) = (Arc::clone(&me), fence.clone(), lost.clone());
             Box::pin(async move {
-                let renewed = me.cloud.claims.renew(&fence, &new_version(), me.cloud.clock.now()).await;
-                !matches!(renewed, Err(CloudError::FenceLost(_))) && !lost.is_cancelled()
+                let version = new_version();
+                let renew = me.cloud.claims.renew(&fence, &version, me.cloud.clock.now());
+                let renewed = timeout(RENEWAL_LIMIT, renew).await;
+                !matches!(renewed, Ok(Err(CloudError::FenceLost(_)))) && !lost.is_cancelled()
             })
         })
     }

@@ -370,7 +370,7 @@ impl dyn Store + '_ {
 
     /// One page of records.
     pub async fn find<T: Record>(&self, query: Query) -> Result<(Vec<T>, Option<Cursor>)> {
-        records(self.query(T::TABLE, query).await?)
+        Ok(records(self.query(T::TABLE, query).await?))
     }
 
     /// One page of all records.
@@ -379,14 +379,20 @@ impl dyn Store + '_ {
         limit: usize,
         after: Option<Cursor>,
     ) -> Result<(Vec<T>, Option<Cursor>)> {
-        records(self.scan(T::TABLE, limit, after).await?)
+        Ok(records(self.scan(T::TABLE, limit, after).await?))
     }
 }
 
-fn records<T: Record>(page: Page) -> Result<(Vec<T>, Option<Cursor>)> {
-    let values =
-        page.rows.into_iter().map(|row| decode(row).map(|stored| stored.value)).collect::<Result<_>>()?;
-    Ok((values, page.next))
+/// The rows of a page. One that cannot be read is left out and told: it must not hide all others.
+fn records<T: Record>(page: Page) -> (Vec<T>, Option<Cursor>) {
+    let read = |row| match decode(row) {
+        Ok(stored) => Some(stored.value),
+        Err(error) => {
+            tracing::error!(%error, "a row is left out of a list");
+            None
+        }
+    };
+    (page.rows.into_iter().filter_map(read).collect(), page.next)
 }
 
 fn encode<T: Record>(value: &T) -> Result<Value> {

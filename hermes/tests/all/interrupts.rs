@@ -43,7 +43,7 @@ async fn interrupts(world: &World, id: &str) -> (String, Vec<Interrupt>) {
     let orders = world.drain(&control()).await;
     let read = |body: &str| match Order::parse(body).unwrap() {
         Order::Interrupt(interrupt) => interrupt,
-        Order::Control(control) => panic!("{control:?}"),
+        other => panic!("{other:?}"),
     };
     let orders = orders.iter().map(|delivery| read(&delivery.body)).collect();
     (text(&answer, "commandId").to_owned(), orders)

@@ -22,7 +22,7 @@ async fn orders(world: &World) -> Vec<Control> {
     let all = world.drain(&Queue::Control(Owner { worker, nonce })).await;
     let read = |body: &str| match Order::parse(body).unwrap() {
         Order::Control(control) => control,
-        Order::Interrupt(interrupt) => panic!("{interrupt:?}"),
+        other => panic!("{other:?}"),
     };
     all.iter().map(|delivery| read(&delivery.body)).collect()
 }

@@ -169,8 +169,13 @@ impl World {
     pub(crate) async fn claimed(&self, key: &str) {
         let owner =
             Owner { worker: WorkerId::parse("worker-1").unwrap(), nonce: Nonce::parse("0a1b2c3d").unwrap() };
+        self.claimed_by(key, &owner).await;
+    }
+
+    /// This process holds the claim from now on.
+    pub(crate) async fn claimed_by(&self, key: &str, owner: &Owner) {
         let take = Take {
-            owner,
+            owner: owner.clone(),
             version: ClaimVersion::from_stored("v1".into()),
             lapsed: None,
             lease_secs: 45,

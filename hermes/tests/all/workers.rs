@@ -19,8 +19,14 @@ fn owner(nonce: &str) -> Owner {
 async fn said(world: &World, nonce: &str, status: ContainerStatus) {
     let now = world.cloud().clock.now();
     let Owner { worker, nonce } = owner(nonce);
-    let row =
-        Container { container_id: worker, nonce, started_at: now, last_activity: now, status, capacity: 2 };
+    let row = Container {
+        container_id: worker,
+        nonce,
+        started_at: now,
+        last_activity: now,
+        status,
+        capacity: 2,
+    };
     world.cloud().store.save(&row).await.unwrap();
 }
 
@@ -28,7 +34,7 @@ async fn orders(world: &World, nonce: &str) -> Vec<Control> {
     let all = world.drain(&Queue::Control(owner(nonce))).await;
     let read = |body: &str| match Order::parse(body).unwrap() {
         Order::Control(control) => control,
-        Order::Interrupt(interrupt) => panic!("{interrupt:?}"),
+        other => panic!("{other:?}"),
     };
     all.iter().map(|delivery| read(&delivery.body)).collect()
 }

@@ -1,0 +1,64 @@
+//! A message that cannot be handled, whatever is tried: it goes to the dead letters, its job ends, its sender is told once,
+//! and the next message has its turn.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use common::cloud::Result;
+use common::cloud::queue::Delivery;
+use common::domain::claim::Fence;
+use common::domain::job::Job;
+use common::domain::names::SiteTarget;
+use common::domain::outcome::JobOutcome;
+use common::messages::WorkDraft;
+
+use crate::job::Ending;
+use crate::job::journal::Journal;
+use crate::me::Me;
+use crate::report;
+
+const FOR_THE_OWNER: &str =
+    "Something in this request keeps us from handling it. Somebody will have to look into it.";
+
+/// Ends it.
+pub async fn end(me: &Me, fence: &Fence, delivery: &Delivery, why: &str) -> Result<()> {
+    let reason = format!("it was received {} times and could not be handled: {why}", delivery.receive_count);
+    me.bury(delivery, Some(&fence.project_key), &reason).await?;
+    if let Err(error) = end_job(me, fence, delivery, &reason).await {
+        tracing::warn!(message.id = delivery.message_id, %error, "the job of a message that was put aside could not be ended");
+    }
+    me.delete(delivery).await
+}
+
+async fn end_job(me: &Me, fence: &Fence, delivery: &Delivery, reason: &str) -> Result<()> {
+    let Ok(draft) = WorkDraft::parse(&delivery.body, &delivery.message_id, me.cloud.clock.now()) else {
+        return Ok(());
+    };
+    let Some(stored) = me.cloud.store.load::<Job>(&draft.command_id).await? else { return Ok(()) };
+    let row = stored.value;
+    if row.project_key != fence.project_key || row.outcome.is_some() {
+        return Ok(());
+    }
+    let mut journal = Journal {
+        store: Arc::clone(&me.cloud.store),
+        clock: me.cloud.clock.clone(),
+        command: row.command_id,
+        worker: me.owner.worker.clone(),
+        epoch: fence.epoch,
+        attempt: row.attempts + 1,
+        charged: true,
+    };
+    let ending =
+        Ending { summary: FOR_THE_OWNER.to_owned(), error: Some(reason.to_owned()), ..Ending::default() };
+    let row = journal.finish(JobOutcome::Failed, &ending).await?;
+    let work = draft.complete(row.user_id.clone(), row.thread_id.clone(), String::new());
+    let target = SiteTarget::Preview(row.project_id.clone());
+    let result = report::result(&work, &row, JobOutcome::Failed, &target, &me.owner.worker);
+    report::send(&me.cloud, &result, work.task_token.as_deref()).await
+}
+
+/// What a panic said.
+pub fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words")
+}
