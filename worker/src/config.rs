@@ -87,6 +87,11 @@ pub struct ClaimSettings {
     #[arg(long, env = "HERMES_LEASE_SECS", value_name = "SECONDS", default_value_t = 45, value_parser = clap::value_parser!(u64).range(2..=3600))]
     pub lease_secs: u64,
 
+    /// So much all working folders together may take, in megabytes; beyond it those that nobody used for the longest time
+    /// are removed, but none that is in use or holds work that the remote has not got.
+    #[arg(long, env = "WORKSPACE_BUDGET_MB", value_name = "MB", default_value_t = 20_000)]
+    pub workspace_budget_mb: u64,
+
     /// How long a shutdown may take; the last 12 seconds are kept for stopping and saving a running job.
     #[arg(long, env = "SHUTDOWN_GRACE_SECS", value_name = "SECONDS", default_value_t = 25)]
     pub shutdown_grace_secs: u64,

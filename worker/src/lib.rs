@@ -21,6 +21,7 @@ pub mod sessions;
 pub mod start;
 pub mod tenure;
 pub mod text;
+pub mod tidy;
 pub mod work;
 pub mod yielding;
 

@@ -41,6 +41,8 @@ pub struct Me {
     pub shutdown: CancellationToken,
     /// Woken when a claim becomes busy or idle.
     pub changed: Notify,
+    /// Woken when a claim was given back.
+    pub gave_up: Notify,
 }
 
 /// A growing pause with jitter between failures.

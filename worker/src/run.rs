@@ -25,6 +25,7 @@ use crate::me::{Me, Receiving, last_of};
 use crate::offers::{self, Verdict, Watched};
 use crate::presence;
 use crate::tenure::{Standing, Tenure};
+use crate::tidy;
 use crate::yielding::{self, Quiet};
 
 /// An idle claim is given back within this, or the newcomer's request goes back.
@@ -42,6 +43,7 @@ pub async fn run(me: Arc<Me>) -> Result<()> {
     let mut desk = Desk::new(Arc::clone(&me));
     presence::say(&me, ContainerStatus::Running).await;
     tokio::spawn(presence::keep(Arc::clone(&me)));
+    tokio::spawn(tidy::keep(Arc::clone(&me)));
     tracing::info!(worker.id = %me.owner.worker, "worker {} is ready and waiting for work", me.owner.worker);
     let mut orders = desk.receive(me.control_queue());
     let mut offers: Option<Receiving> = None;
@@ -72,8 +74,12 @@ pub async fn run(me: Arc<Me>) -> Result<()> {
     presence::say(&me, ContainerStatus::Draining).await;
     desk.close(offers).await;
     orders.abort();
-    presence::say(&me, ContainerStatus::Terminated).await;
-    me.cloud.queues.remove_queue(&me.control_queue()).await
+    let removed = me.cloud.queues.remove_queue(&me.control_queue()).await;
+    if removed.is_ok() {
+        // Without this word the sweep removes the queue.
+        presence::say(&me, ContainerStatus::Terminated).await;
+    }
+    removed
 }
 
 /// What the receive brings; never, when there is none.

@@ -57,6 +57,7 @@ pub async fn start(settings: RunSettings, shutdown: CancellationToken) -> Result
         jobs: Arc::new(jobs),
         shutdown,
         changed: Notify::new(),
+        gave_up: Notify::new(),
     };
     Ok(crate::run::run(Arc::new(me)).await?)
 }

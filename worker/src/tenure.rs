@@ -101,6 +101,7 @@ impl Tenure {
         if !lost {
             self.release().await;
         }
+        self.me.gave_up.notify_one();
         tokio::spawn(async move {
             let pending = tokio::select! {
                 received = &mut receiving => received.unwrap_or(None),

@@ -40,6 +40,9 @@ pub struct Container {
     pub status: ContainerStatus,
     /// How many project+users it works for at once.
     pub capacity: u16,
+    /// Earlier processes of this name that did not say their end: their control queues may still be there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<Nonce>,
 }
 
 impl Container {

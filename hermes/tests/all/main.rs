@@ -7,6 +7,7 @@ mod command_line;
 mod conversations;
 mod crashes;
 mod dead_letters;
+mod fleet;
 mod http;
 mod ingest;
 mod interrupts;

@@ -17,6 +17,7 @@ pub mod push;
 mod rebase;
 mod renew;
 mod repeated;
+pub mod room;
 mod save;
 mod sweep;
 mod tree;

@@ -3,6 +3,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,18 @@ pub struct Places {
     pub home: PathBuf,
     /// Its temporary files.
     pub tmp: PathBuf,
+}
+
+/// The file in a working folder whose lock says that somebody uses it, and whose time says when.
+pub(super) fn lock_of(folder: &Path) -> PathBuf {
+    folder.join("lock")
+}
+
+/// Whether this folder stands in for one that was locked.
+pub(super) fn is_sibling(folder: &Path) -> bool {
+    folder
+        .extension()
+        .is_some_and(|number| number.to_str().is_some_and(|number| number.parse::<u32>().is_ok()))
 }
 
 /// A locked folder of one project+user.
@@ -93,13 +106,30 @@ impl Workspace {
     }
 }
 
-async fn lock_within(folder: &Path, wait: Duration) -> io::Result<Option<Workspace>> {
+fn open_lock(folder: &Path) -> io::Result<File> {
     std::fs::create_dir_all(folder.join("repo"))?;
-    let lock = File::options().create(true).truncate(false).write(true).open(folder.join("lock"))?;
+    File::options().create(true).truncate(false).write(true).open(lock_of(folder))
+}
+
+fn is_lock_of(lock: &File, folder: &Path) -> bool {
+    let there = std::fs::symlink_metadata(lock_of(folder));
+    there.is_ok_and(|there| {
+        lock.metadata().is_ok_and(|ours| ours.ino() == there.ino() && ours.dev() == there.dev())
+    })
+}
+
+async fn lock_within(folder: &Path, wait: Duration) -> io::Result<Option<Workspace>> {
+    let mut lock = open_lock(folder)?;
     let deadline = tokio::time::Instant::now() + wait;
     loop {
         match lock.try_lock() {
-            Ok(()) => return Ok(Some(Workspace { root: folder.to_owned(), lock: Arc::new(lock) })),
+            // It was removed to make room while we waited for it.
+            Ok(()) if !is_lock_of(&lock, folder) => lock = open_lock(folder)?,
+            Ok(()) => {
+                // Writing moves the time of the last use.
+                lock.write_all_at(b"\n", 0)?;
+                return Ok(Some(Workspace { root: folder.to_owned(), lock: Arc::new(lock) }));
+            }
             Err(TryLockError::WouldBlock) if tokio::time::Instant::now() < deadline => {
                 if is_orphaned(&lock) {
                     kill_holders(&lock);

@@ -1,0 +1,218 @@
+//! Room on the disk: when all working folders together are larger than their budget, those that nobody used for the
+//! longest time are removed. One that is locked, or holds work that the remote has not got, is never removed.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use git2::{BranchType, Repository, StatusOptions};
+use uuid::Uuid;
+
+use super::bundle::unknown_to_the_remote;
+use super::workspace::{is_sibling, lock_of};
+use crate::git;
+
+/// What is being removed is called so first, so that nobody works in half a folder.
+const REMOVED: &str = ".removed-";
+/// `st_blocks` counts these.
+const BLOCK_BYTES: u64 = 512;
+
+/// What there was, and what became of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Tidied {
+    /// Bytes of all folders that are left.
+    pub left_bytes: u64,
+    /// Bytes of those that were removed.
+    pub freed_bytes: u64,
+    /// The folders that were removed.
+    pub removed: Vec<PathBuf>,
+}
+
+struct Folder {
+    path: PathBuf,
+    bytes: u64,
+    last_used: SystemTime,
+}
+
+/// Removes what is not needed and does not fit. Blocks.
+pub fn tidy(workspaces: &Path, budget_bytes: u64) -> io::Result<Tidied> {
+    finish_removals(workspaces)?;
+    let mut folders = folders(workspaces)?;
+    folders.sort_by_key(|folder| folder.last_used);
+    let mut tidied =
+        Tidied { left_bytes: folders.iter().map(|folder| folder.bytes).sum(), ..Tidied::default() };
+    for folder in folders {
+        let fits = tidied.left_bytes <= budget_bytes;
+        if fits && !is_sibling(&folder.path) || !remove(workspaces, &folder.path)? {
+            continue;
+        }
+        tidied.left_bytes -= folder.bytes;
+        tidied.freed_bytes += folder.bytes;
+        tidied.removed.push(folder.path);
+    }
+    Ok(tidied)
+}
+
+fn finish_removals(workspaces: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(workspaces)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(REMOVED) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn folders(workspaces: &Path) -> io::Result<Vec<Folder>> {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(workspaces)? {
+        let path = entry?.path();
+        // Only what was once locked is a working folder.
+        let Ok(lock) = lock_of(&path).symlink_metadata() else { continue };
+        if lock.is_file() {
+            folders.push(Folder { bytes: size(&path), last_used: lock.modified()?, path });
+        }
+    }
+    Ok(folders)
+}
+
+/// What it takes on the disk. No link is followed; what vanishes meanwhile counts nothing.
+fn size(path: &Path) -> u64 {
+    let Ok(meta) = path.symlink_metadata() else { return 0 };
+    let own = meta.blocks() * BLOCK_BYTES;
+    if !meta.is_dir() {
+        return own;
+    }
+    let below = fs::read_dir(path).into_iter().flatten().flatten();
+    own + below.map(|entry| size(&entry.path())).sum::<u64>()
+}
+
+/// Whether it could be removed.
+fn remove(workspaces: &Path, folder: &Path) -> io::Result<bool> {
+    let Ok(lock) = File::options().write(true).open(lock_of(folder)) else { return Ok(false) };
+    if lock.try_lock().is_err() {
+        return Ok(false);
+    }
+    if holds_unpushed(&folder.join("repo")) {
+        tracing::warn!(folder = %folder.display(), "a working folder is kept although there is little room: it holds work that the remote has not got");
+        return Ok(false);
+    }
+    let aside = workspaces.join(format!("{REMOVED}{}", Uuid::new_v4().simple()));
+    fs::rename(folder, &aside)?;
+    fs::remove_dir_all(&aside)?;
+    tracing::info!(folder = %folder.display(), "a working folder that was not used for long was removed to make room");
+    Ok(true)
+}
+
+/// Whether it has commits or files that were never seen on the remote. When in doubt it has.
+fn holds_unpushed(path: &Path) -> bool {
+    let is_empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    if !path.exists() || is_empty() {
+        return false;
+    }
+    git::open(path).map_or(true, |repo| is_ahead(&repo).unwrap_or(true))
+}
+
+fn is_ahead(repo: &Repository) -> Result<bool, git2::Error> {
+    for branch in repo.branches(Some(BranchType::Local))? {
+        let Some(tip) = branch?.0.get().target() else { return Ok(true) };
+        if !unknown_to_the_remote(repo, tip)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    let mut options = StatusOptions::new();
+    options.include_untracked(true).include_ignored(false);
+    Ok(!repo.statuses(Some(&mut options))?.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    struct Shelf(tempfile::TempDir);
+
+    impl Shelf {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        /// A folder of about 100 kB whose repository is as the remote has it, used so many hours ago.
+        fn folder(&self, name: &str, hours_ago: u64) -> PathBuf {
+            let path = self.0.path().join(name);
+            let repo = path.join("repo");
+            fs::create_dir_all(&repo).unwrap();
+            let git = git::open_or_init(&repo).unwrap();
+            fs::write(repo.join("page.html"), "x".repeat(100_000)).unwrap();
+            let mut index = git.index().unwrap();
+            index.add_path(Path::new("page.html")).unwrap();
+            index.write().unwrap();
+            let tree = git.find_tree(index.write_tree().unwrap()).unwrap();
+            let who = git2::Signature::now("a", "a@example.org").unwrap();
+            let id = git.commit(Some("refs/heads/main"), &who, &who, "one", &tree, &[]).unwrap();
+            git.set_head("refs/heads/main").unwrap();
+            git.reference("refs/remotes/origin/main", id, true, "test").unwrap();
+            let lock = File::create(lock_of(&path)).unwrap();
+            let used = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 - hours_ago * 3600);
+            lock.set_modified(used).unwrap();
+            path
+        }
+
+        fn tidy(&self, budget_bytes: u64) -> Vec<String> {
+            let removed = tidy(self.0.path(), budget_bytes).unwrap().removed;
+            removed.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+        }
+    }
+
+    fn unpushed_commit(folder: &Path) {
+        let git = git::open(&folder.join("repo")).unwrap();
+        let tip = git.head().unwrap().peel_to_commit().unwrap();
+        let who = git2::Signature::now("a", "a@example.org").unwrap();
+        git.commit(Some("refs/heads/thread-x"), &who, &who, "two", &tip.tree().unwrap(), &[&tip]).unwrap();
+    }
+
+    #[test]
+    fn the_folders_that_were_not_used_for_longest_go_until_the_rest_fits() {
+        let shelf = Shelf::new();
+        for (name, hours_ago) in [("b", 2), ("a", 3), ("c", 1)] {
+            shelf.folder(name, hours_ago);
+        }
+        let all = tidy(shelf.0.path(), u64::MAX).unwrap();
+        assert!(all.removed.is_empty() && all.left_bytes > 300_000, "{all:?}");
+        assert_eq!(shelf.tidy(all.left_bytes - 1), ["a"]);
+        assert_eq!(shelf.tidy(0), ["b", "c"]);
+        assert_eq!(fs::read_dir(shelf.0.path()).unwrap().count(), 0, "nothing is left of them");
+    }
+
+    #[test]
+    fn a_locked_folder_and_one_with_unpushed_work_are_never_removed() {
+        let shelf = Shelf::new();
+        let locked = shelf.folder("locked", 9);
+        let lock = File::options().write(true).open(lock_of(&locked)).unwrap();
+        lock.lock().unwrap();
+        unpushed_commit(&shelf.folder("ahead", 8));
+        fs::write(shelf.folder("dirty", 7).join("repo/new.html"), "half").unwrap();
+        fs::write(shelf.folder("broken", 6).join("repo/.git/HEAD"), "?").unwrap();
+        shelf.folder("plain", 1);
+        assert_eq!(shelf.tidy(0), ["plain"]);
+        drop(lock);
+        assert_eq!(shelf.tidy(0), ["locked"]);
+    }
+
+    #[test]
+    fn a_sibling_is_removed_when_nobody_uses_it_and_foreign_folders_stay() {
+        let shelf = Shelf::new();
+        shelf.folder("bakery-amelia", 2);
+        shelf.folder("bakery-amelia.2", 1);
+        fs::create_dir_all(shelf.0.path().join(".cache/npm")).unwrap();
+        fs::create_dir_all(shelf.0.path().join(".removed-1/repo")).unwrap();
+        assert_eq!(shelf.tidy(u64::MAX), ["bakery-amelia.2"]);
+        let mut left: Vec<_> =
+            fs::read_dir(shelf.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".cache", "bakery-amelia"], "what an earlier run began to remove is gone too");
+    }
+}
