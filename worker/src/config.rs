@@ -93,7 +93,7 @@ pub struct ClaimSettings {
     pub workspace_budget_mb: u64,
 
     /// How long a shutdown may take; the last 12 seconds are kept for stopping and saving a running job.
-    #[arg(long, env = "SHUTDOWN_GRACE_SECS", value_name = "SECONDS", default_value_t = 25)]
+    #[arg(long, env = "SHUTDOWN_GRACE_SECS", value_name = "SECONDS", default_value_t = 25, value_parser = clap::value_parser!(u64).range(12..=7200))]
     pub shutdown_grace_secs: u64,
 }
 

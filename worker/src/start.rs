@@ -50,6 +50,25 @@ pub async fn start(settings: RunSettings, shutdown: CancellationToken) -> Result
     }
     let jobs = job_settings(&settings)?;
     let cloud = Cloud::from_config(&settings.cloud, Clock::System).await?;
+    work(cloud, settings, jobs, shutdown).await
+}
+
+/// The same over this cloud, whatever the settings say of one.
+pub async fn work_over(
+    cloud: Cloud,
+    settings: RunSettings,
+    shutdown: CancellationToken,
+) -> Result<(), StartError> {
+    let jobs = job_settings(&settings)?;
+    work(cloud, settings, jobs, shutdown).await
+}
+
+async fn work(
+    cloud: Cloud,
+    settings: RunSettings,
+    jobs: JobSettings,
+    shutdown: CancellationToken,
+) -> Result<(), StartError> {
     let me = Me {
         cloud,
         owner: owner(settings.claims.container_id.clone()),

@@ -31,6 +31,10 @@ use crate::tenure::{Standing, Tenure};
 /// A message that we could not even look at (a table does not answer) comes back after this.
 const AFTER_TROUBLE: Duration = Duration::from_secs(5);
 const LONGEST_TROUBLE: Duration = Duration::from_mins(1);
+/// One that breaks us, or cannot be read, will not get better: it comes back soon, and is put aside the third time.
+const AFTER_BREAKING: Duration = Duration::from_secs(2);
+/// A message that comes back within this keeps its claim busy.
+const LONGEST_EXPECTATION: Duration = Duration::from_secs(10);
 /// How long a renewal before a push may take; after that the heartbeat decides.
 const RENEWAL_LIMIT: Duration = Duration::from_secs(2);
 /// What is kept of the grace for stopping and saving a job.
@@ -38,7 +42,9 @@ const SAVE_SECS: u64 = 12;
 
 /// Works a message off. The answer says when it comes back, if it does.
 pub async fn handle(tenure: &Tenure, lease: &Lease, delivery: &Delivery) -> Option<Duration> {
-    let worked_off = AssertUnwindSafe(Message { tenure, lease, delivery }.work_off()).catch_unwind().await;
+    let message = Message { tenure, lease, delivery };
+    let working = Box::pin(message.work_off());
+    let worked_off = AssertUnwindSafe(working).catch_unwind().await;
     let handled = worked_off.unwrap_or_else(|panic| {
         Err(CloudError::Invalid(format!("the worker broke at it: {}", poison::words(&*panic))))
     });
@@ -57,10 +63,11 @@ pub async fn handle(tenure: &Tenure, lease: &Lease, delivery: &Delivery) -> Opti
             }
         }
     }
-    let after = pause_after(delivery.receive_count);
+    let after = if error.is_retryable() { pause_after(delivery.receive_count) } else { AFTER_BREAKING };
     tracing::warn!(project.key = %fence.project_key, %error, "a message could not be handled and comes back after {} s", after.as_secs());
     me.give_back(delivery, after).await;
-    Some(after)
+    // Nobody else waits for this claim that long: it is quiet meanwhile.
+    (after <= LONGEST_EXPECTATION).then_some(after)
 }
 
 /// 5 s, 10 s, ... one minute: a table that does not answer for hours must not use up the receives of a message.
@@ -100,7 +107,10 @@ impl Message<'_> {
             return self.bury(&reason).await;
         }
         let now = me.cloud.clock.now();
-        let thread = intake::ensure_thread(&me.cloud.store, work, now).await?;
+        let (thread, interrupted) = tokio::try_join!(
+            intake::ensure_thread(&me.cloud.store, work, now),
+            interrupts::unfinished(&*me.cloud.store, work)
+        )?;
         if thread.project_key != *ours {
             return self.bury(&format!("thread {} belongs to somebody else", thread.thread_id)).await;
         }
@@ -130,7 +140,6 @@ impl Message<'_> {
             let reason = format!("{} attempts were begun and none came to an end", row.attempts);
             return self.end_badly(&mut journal, work, &target, JobOutcome::Failed, text, &reason).await;
         }
-        let interrupted = interrupts::unfinished(&*me.cloud.store, work).await?;
         let run = self.run(intake, interrupted, &row, &mut journal, preview).await;
         self.settle(journal, run, target).await
     }
@@ -165,17 +174,18 @@ impl Message<'_> {
             project.key = %self.tenure.fence.project_key, attempt = journal.attempt, "a job begins"
         );
         self.tenure.stand(Standing::Busy(Some((work.command_id.clone(), stopper.clone()))));
-        self.lease
-            .carry(InFlight {
-                receipt: self.delivery.receipt.clone(),
-                task_token: work.task_token.clone(),
-                stopper: stopper.clone(),
-            })
-            .await;
-        checkpoint::reach(Point::MessageCarried).await;
+        let in_flight = InFlight {
+            receipt: self.delivery.receipt.clone(),
+            task_token: work.task_token.clone(),
+            stopper: stopper.clone(),
+        };
         let fence = &self.tenure.fence;
-        let ((), session) =
-            tokio::join!(interrupts::runs(me, fence, work, row), sessions::begins(me, fence, work));
+        let ((), (), session) = tokio::join!(
+            self.lease.carry(in_flight),
+            interrupts::runs(me, fence, work, row),
+            sessions::begins(me, fence, work)
+        );
+        checkpoint::reach(Point::MessageCarried).await;
         let context = JobContext {
             epoch: self.tenure.fence.epoch,
             project: intake.project,

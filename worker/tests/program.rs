@@ -7,14 +7,16 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
+use common::domain::job::StepName;
 use common::domain::names::Queue;
 use common::domain::outcome::JobOutcome;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{AGENT, LIMIT, World, work};
+use support::{AGENT, LIMIT, Remote, World, work};
 
 struct Program {
     child: Child,
@@ -286,6 +288,26 @@ async fn s35_a_killed_worker_is_followed_by_another_that_finishes_its_job_once()
     next.stop().await;
 }
 
+/// A remote that keeps whoever opens it waiting for ever.
+struct Hanging {
+    config: PathBuf,
+    away: PathBuf,
+}
+
+impl Hanging {
+    fn make(remote: &Remote) -> Self {
+        let (config, away) = (remote.path.join("config"), remote.path.join("config.away"));
+        std::fs::rename(&config, &away).unwrap();
+        nix::unistd::mkfifo(&config, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        Self { config, away }
+    }
+
+    fn heal(self) {
+        std::fs::remove_file(&self.config).unwrap();
+        std::fs::rename(&self.away, &self.config).unwrap();
+    }
+}
+
 /// Writes half of a page and stays.
 const HALF: &str = "require('fs').writeFileSync('site/about.html','half\\n');setInterval(()=>{},9e9)";
 
@@ -301,10 +323,7 @@ async fn s37_work_outlives_a_shutdown_although_the_remote_hangs_and_another_mach
     let edited = world.path("data/workspaces/bakery-amelia/repo/site/about.html");
     let half_done = async || std::fs::read_to_string(&edited).ok().filter(|text| text == "half\n");
     world.until("half of the work", half_done).await;
-    // Whoever opens the remote waits for ever.
-    let (config, away) = (remote.path.join("config"), remote.path.join("config.away"));
-    std::fs::rename(&config, &away).unwrap();
-    nix::unistd::mkfifo(&config, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let hanging = Hanging::make(&remote);
     let begun = std::time::Instant::now();
     let (status, log) = program.terminate();
     assert!(status.success(), "{log:#?}");
@@ -315,8 +334,7 @@ async fn s37_work_outlives_a_shutdown_although_the_remote_hangs_and_another_mach
     let bundle = world.cloud.files.get(&kept).await.unwrap().expect("a bundle").bytes;
     assert!(bundle.starts_with(b"# v2 git bundle\n"));
 
-    std::fs::remove_file(&config).unwrap();
-    std::fs::rename(&away, &config).unwrap();
+    hanging.heal();
     assert_eq!(remote.branches(), ["main"]);
     std::fs::remove_dir_all(world.path("data/workspaces")).unwrap();
     let other = world.worker(&[]);
@@ -327,5 +345,40 @@ async fn s37_work_outlives_a_shutdown_although_the_remote_hangs_and_another_mach
     let messages = remote.messages("thread-abcdef1");
     assert!(messages[1].starts_with("WIP: Auto-save: Container shutdown\n"), "{messages:?}");
     assert!(!world.cloud.files.exists(&kept).await.unwrap(), "it is on its branch now");
+    other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s37_a_shutdown_while_a_push_hangs_keeps_the_finished_commit_and_it_is_not_made_again() {
+    let world = World::new();
+    let remote = world.remote("bakery", support::SITE);
+    let go = world.path("go").display().to_string();
+    let build = "const fs=require('fs');const t=setInterval(()=>{if(fs.existsSync(process.argv[1])){clearInterval(t);\
+                 fs.cpSync('site','dist',{recursive:true})}},20)";
+    world.project_built_by("bakery", &remote, &["node", "-e", build, &go]).await;
+    let mut program = Program::start(&world, &[("SANDBOX", "off"), ("SHUTDOWN_GRACE_SECS", "13")]);
+    program.says("is ready");
+    world.order("bakery#amelia", work("c-1", "abcdef1", "change \"7 to 18\" to \"8 to 20\"")).await;
+    let is_at = async |name: StepName| {
+        let job = world.job("c-1").await?;
+        job.steps.last().is_some_and(|step| step.name == name).then_some(())
+    };
+    world.until("the build", async || is_at(StepName::Build).await).await;
+    let hanging = Hanging::make(&remote);
+    std::fs::write(&go, "").unwrap();
+    world.until("the push", async || is_at(StepName::Push).await).await;
+    let (status, log) = program.terminate();
+    assert!(status.success(), "{log:#?}");
+    assert_eq!(world.holder("bakery#amelia").await, None, "{log:#?}");
+
+    hanging.heal();
+    std::fs::remove_dir_all(world.path("data/workspaces")).unwrap();
+    // Nobody makes the change a second time: this agent would fail.
+    let other = world.worker_with_agent("/bin/false", &[]);
+    world.announce("bakery#amelia").await;
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    assert_eq!(remote.messages("thread-abcdef1").len(), 1);
+    assert!(remote.file("thread-abcdef1", "site/index.html").unwrap().contains("8 to 20"));
     other.stop().await;
 }

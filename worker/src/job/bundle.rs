@@ -17,12 +17,11 @@ pub(super) fn write(repo: &Repository, branch: &str, tip: Oid) -> git::Result<Op
     if commits.is_empty() {
         return Ok(None);
     }
-    let mut text = String::from(SIGNATURE);
+    let mut bytes = SIGNATURE.as_bytes().to_vec();
     for prerequisite in parents_outside(repo, &commits).during(&what)? {
-        text.push_str(&format!("-{prerequisite}\n"));
+        writeln!(bytes, "-{prerequisite}").during(&what)?;
     }
-    text.push_str(&format!("{tip} refs/heads/{branch}\n\n"));
-    let mut bytes = text.into_bytes();
+    writeln!(bytes, "{tip} refs/heads/{branch}\n").during(&what)?;
     let mut pack = repo.packbuilder().during(&what)?;
     let mut walk = walk(repo, tip).during(&what)?;
     pack.insert_walk(&mut walk).during(&what)?;

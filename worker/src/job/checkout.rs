@@ -106,7 +106,7 @@ impl Wanted {
         tree::leave_middle_of_anything(&repo)?;
         self.save_other_branch(&repo)?;
         let advertised = git::fetch(&repo, &self.access, |advertised| Some(self.source(advertised)?.0))?;
-        let taken_over = self.take_over(&repo, &advertised)?;
+        let taken_over = self.take_over(&repo, &advertised);
         let tip = self.tip(&repo, &advertised)?;
         let finished = find_finished(&repo, tip, &self.command)?;
         self.check_out(&repo, path, tip)?;
@@ -151,7 +151,7 @@ impl Wanted {
     }
 
     /// Brings what was kept among the objects onto our branch. What cannot be brought stays where it is.
-    fn take_over(&self, repo: &Repository, advertised: &Advertised) -> git::Result<Vec<CommandId>> {
+    fn take_over(&self, repo: &Repository, advertised: &Advertised) -> Vec<CommandId> {
         let mut taken_over = Vec::new();
         for (command, bundle) in &self.kept {
             let deep = self.deepen_for(repo, advertised, bundle);
@@ -163,7 +163,7 @@ impl Wanted {
                 }
             }
         }
-        Ok(taken_over)
+        taken_over
     }
 
     /// A shallow copy may lack what a bundle builds on.

@@ -23,6 +23,8 @@ mod sweep;
 mod tree;
 pub mod workspace;
 
+use std::time::Duration;
+
 use common::checkpoint::{self, Point};
 use common::domain::budget::Usage;
 use common::domain::job::{StepName, WorkAction};
@@ -36,6 +38,7 @@ use handover::{AgentReport, Checkout, Commit, Pushed};
 use journal::Journal;
 use message::Purpose;
 
+use crate::git::Oid;
 use crate::text::plain;
 
 /// How a job ended.
@@ -70,6 +73,8 @@ pub enum Run {
     Cut(Cut, Box<Ending>),
 }
 
+/// How long a push may go on after its job was cut off.
+const PUSH_GRACE: Duration = Duration::from_secs(2);
 /// Longer words of the agent, and longer errors, are cut.
 const MAX_TEXT_CHARS: usize = 10_000;
 
@@ -209,7 +214,13 @@ async fn push_commit(
     checkpoint::reach(Point::ClaimConfirmed).await;
     // Behind a commit that an earlier run finished, the branch may have gone on.
     let tip = checkout.finished.map_or(commit.id, |_| checkout.before);
-    let pushed = push::push(context, checkout, tip).await?;
+    let pushed = match push_unless_cut(context, checkout, tip).await {
+        Ok(pushed) => pushed,
+        Err(trouble) => {
+            ending.left = save::elsewhere(context, checkout, tip).await;
+            return Err(trouble);
+        }
+    };
     checkpoint::reach(Point::Pushed).await;
     ending.left = save::forget(context, checkout).await;
     match pushed {
@@ -226,6 +237,18 @@ async fn push_commit(
             ending.error = Some(format!("conflict with the remote branch; ours is on {kept_on}"));
             Ok(JobOutcome::PushConflict)
         }
+    }
+}
+
+/// A push that is nearly done may end; a remote that hangs keeps nobody waiting.
+async fn push_unless_cut(context: &JobContext, checkout: &Checkout, tip: Oid) -> Result<Pushed, Trouble> {
+    let cut_off = async {
+        context.stopper.token().cancelled().await;
+        tokio::time::sleep(PUSH_GRACE).await;
+    };
+    tokio::select! {
+        pushed = push::push(context, checkout, tip) => pushed,
+        () = cut_off => Err(Trouble::Cut(context.stopper.stopped().unwrap_or(Cut::Stopped))),
     }
 }
 

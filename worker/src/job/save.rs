@@ -29,7 +29,7 @@ pub(super) async fn unfinished(
     match timeout(COMMIT_LIMIT, commit::make(context, checkout, purpose)).await {
         Ok(Ok(commit)) => return commit,
         Ok(Err(trouble)) => {
-            tracing::warn!(?trouble, "unfinished work could not be committed and stays in its folder")
+            tracing::warn!(?trouble, "unfinished work could not be committed and stays in its folder");
         }
         Err(_) => tracing::warn!("committing unfinished work took too long; it stays in its folder"),
     }
@@ -47,17 +47,28 @@ pub(super) async fn keep(context: &JobContext, checkout: &Checkout, commit: &Com
             return forget(context, checkout).await;
         }
         Ok(Err(trouble)) => {
-            tracing::warn!(?trouble, "saved work could not be pushed; it is kept among the objects")
+            tracing::warn!(?trouble, "saved work could not be pushed; it is kept among the objects");
         }
         Err(_) => tracing::warn!("the remote does not answer; saved work is kept among the objects"),
     }
-    match timeout(BUNDLE_LIMIT, put_bundle(context, checkout, commit.id)).await {
+    elsewhere(context, checkout, commit.id).await
+}
+
+/// Keeps a commit that the remote did not take among the objects.
+pub(super) async fn elsewhere(context: &JobContext, checkout: &Checkout, tip: Oid) -> Left {
+    if context.stopper.stopped() == Some(Cut::FenceLost) || !(context.still_ours)().await {
+        return Left::Unchanged;
+    }
+    match timeout(BUNDLE_LIMIT, put_bundle(context, checkout, tip)).await {
         Ok(Ok(())) => return Left::Kept,
         Ok(Err(trouble)) => {
-            tracing::warn!(?trouble, "saved work could not be kept among the objects and stays in its folder")
+            tracing::warn!(
+                ?trouble,
+                "saved work could not be kept among the objects and stays in its folder"
+            );
         }
         Err(_) => {
-            tracing::warn!("keeping saved work among the objects took too long; it stays in its folder")
+            tracing::warn!("keeping saved work among the objects took too long; it stays in its folder");
         }
     }
     Left::Unchanged

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use worker::config::{Action, Cli};
+use worker::config::{Action, Cli, RunSettings};
 use worker::start::StartError;
 
 /// Nothing here takes longer.
@@ -75,13 +75,25 @@ impl World {
     }
 
     pub fn worker_with_agent(&self, agent: &str, arguments: &[&str]) -> Running {
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(worker::start(self.settings(agent, arguments), shutdown.clone()));
+        Running { shutdown, task }
+    }
+
+    /// A worker with the demo agent over another cloud than the world's.
+    pub fn worker_over(&self, cloud: Cloud, arguments: &[&str]) -> Running {
+        let shutdown = CancellationToken::new();
+        let settings = self.settings(&format!("'{AGENT}'"), arguments);
+        let task = tokio::spawn(worker::start::work_over(cloud, settings, shutdown.clone()));
+        Running { shutdown, task }
+    }
+
+    fn settings(&self, agent: &str, arguments: &[&str]) -> RunSettings {
         let data = self.path("data").display().to_string();
         let fixed = ["worker", "run", "--data-dir", &data, "--sandbox", "off", "--agent-command", agent];
         let all = fixed.iter().chain(&["--allow-file-repos"]).chain(arguments);
         let Action::Run(settings) = Cli::try_parse_from(all).unwrap().command;
-        let shutdown = CancellationToken::new();
-        let task = tokio::spawn(worker::start(*settings, shutdown.clone()));
-        Running { shutdown, task }
+        *settings
     }
 
     /// A bare remote with one commit on `main`.

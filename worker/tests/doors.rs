@@ -1,0 +1,178 @@
+//! Workers whose doors hang, fail or break them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use common::cloud::failing::{Calls, Door, Failing, Fate, Operation, Plan, When};
+use common::cloud::files::{At, Etag, FileContent, FilePart, Files, IfMatch, Space};
+use common::cloud::queue::Outgoing;
+use common::cloud::{Cloud, Result};
+use common::domain::ids::ProjectUser;
+use common::domain::names::Queue;
+use common::domain::outcome::JobOutcome;
+use common::domain::timestamp::Timestamp;
+use common::messages::WorkDraft;
+use serde_json::{Value, json};
+use support::{World, work};
+use tokio::sync::Notify;
+
+const AMELIA: &str = "bakery#amelia";
+const HOURS: &str = "change \"7 to 18\" to \"8 to 20\"";
+
+/// What becomes of a call that the test looks out for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    /// Pages are never put up.
+    HangsAtPages,
+    /// Looking for kept work of `c-1` breaks the worker.
+    BreaksAtKeptWork,
+    /// Nothing special.
+    Plain,
+}
+
+/// The files of a cloud, in some mood.
+struct Moody {
+    files: Arc<dyn Files>,
+    mood: Mutex<Mood>,
+    reached: Notify,
+}
+
+impl Moody {
+    fn over(cloud: &Cloud, mood: Mood) -> (Arc<Self>, Cloud) {
+        let moody =
+            Arc::new(Self { files: cloud.files.clone(), mood: Mutex::new(mood), reached: Notify::new() });
+        (moody.clone(), Cloud { files: moody, ..cloud.clone() })
+    }
+
+    fn is(&self, mood: Mood) -> bool {
+        *self.mood.lock().unwrap() == mood
+    }
+
+    async fn page(&self, at: &At) {
+        if self.is(Mood::HangsAtPages) && matches!(at.space, Space::Site(_)) {
+            self.reached.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[async_trait]
+impl Files for Moody {
+    async fn put(&self, at: &At, bytes: Bytes, condition: IfMatch) -> Result<Etag> {
+        self.page(at).await;
+        self.files.put(at, bytes, condition).await
+    }
+
+    async fn get(&self, at: &At) -> Result<Option<FileContent>> {
+        assert!(!(self.is(Mood::BreaksAtKeptWork) && at.key == "wip/c-1"), "broken on purpose");
+        self.files.get(at).await
+    }
+
+    async fn read_range(&self, at: &At, offset: u64, len: usize) -> Result<Option<FilePart>> {
+        self.files.read_range(at, offset, len).await
+    }
+
+    async fn exists(&self, at: &At) -> Result<bool> {
+        self.files.exists(at).await
+    }
+
+    async fn copy(&self, from: &At, to: &At, condition: IfMatch) -> Result<Etag> {
+        self.page(to).await;
+        self.files.copy(from, to, condition).await
+    }
+
+    async fn delete(&self, at: &At, condition: IfMatch) -> Result<()> {
+        self.files.delete(at, condition).await
+    }
+
+    async fn list(&self, space: &Space, prefix: &str) -> Result<Vec<String>> {
+        self.files.list(space, prefix).await
+    }
+}
+
+/// Queues work as hermes does: with its row, without an announcement.
+async fn queue(world: &World, body: Value) {
+    let draft = WorkDraft::parse(&body.to_string(), "m", Timestamp::default()).unwrap();
+    let thread = draft.thread_id.clone().unwrap();
+    let work = draft.complete("amelia".parse().unwrap(), thread, String::new());
+    world.cloud.store.insert(&work.to_job(world.cloud.clock.now())).await.unwrap();
+    world.put(AMELIA, &body.to_string()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s49_a_publication_that_hangs_makes_way_and_is_finished_later() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let (moody, cloud) = Moody::over(&world.cloud, Mood::HangsAtPages);
+    let worker = world.worker_over(cloud, &[]);
+    queue(&world, work("c-1", "aaaaaa1", HOURS)).await;
+    world.announce(AMELIA).await;
+    moody.reached.notified().await;
+    queue(&world, work("c-2", "bbbbbb2", "change \"Since 1920\" to \"Since 1921\"")).await;
+    *moody.mood.lock().unwrap() = Mood::Plain;
+    let claim = world.cloud.claims.get(&ProjectUser::parse(AMELIA).unwrap()).await.unwrap().unwrap();
+    let order = json!({"type": "INTERRUPT", "version": 1, "projectId": "bakery", "userId": "amelia",
+        "commandId": "c-1", "newThreadId": "bbbbbb2", "newMessageId": "c-2", "reason": "newer", "timestamp": 1});
+    let control = Queue::Control(claim.owner.unwrap());
+    world.cloud.queues.send(&control, Outgoing::standard(order.to_string())).await.unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let result = world.result().await;
+        if result.command_id.as_str() == "c-1" && result.outcome == JobOutcome::Changed {
+            assert!(world.page(&result, "index.html").unwrap().contains("8 to 20"));
+        }
+        seen.push((result.command_id.to_string(), result.outcome));
+    }
+    let expected =
+        [("c-1", JobOutcome::Interrupted), ("c-2", JobOutcome::Changed), ("c-1", JobOutcome::Changed)];
+    assert_eq!(seen, expected.map(|(command, outcome)| (command.to_owned(), outcome)));
+    assert_eq!(remote.messages("thread-aaaaaa1").len(), 1, "the finished edits were not made again");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_breaks_the_worker_is_put_aside_and_told_once_and_the_next_one_has_its_turn() {
+    let world = World::new();
+    world.bakery().await;
+    let (_moody, cloud) = Moody::over(&world.cloud, Mood::BreaksAtKeptWork);
+    let worker = world.worker_over(cloud, &[]);
+    queue(&world, work("c-1", "aaaaaa1", HOURS)).await;
+    queue(&world, work("c-2", "bbbbbb2", HOURS)).await;
+    world.announce(AMELIA).await;
+    let (broken, next) = (world.result().await, world.result().await);
+    assert_eq!((broken.command_id.as_str(), broken.outcome), ("c-1", JobOutcome::Failed));
+    assert!(broken.error.unwrap().contains("broken on purpose"));
+    assert_eq!((next.command_id.as_str(), next.outcome), ("c-2", JobOutcome::Changed));
+    let dead = world.next(Queue::Dead).await;
+    assert!(dead.attributes["reason"].contains("received 3 times"), "{:?}", dead.attributes);
+    assert_eq!(world.job("c-1").await.unwrap().outcome, Some(JobOutcome::Failed));
+    assert_eq!(world.depth(Queue::Output).await, 0, "told once");
+    assert_eq!(next.epoch.0, 1, "the claim was kept");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_whose_claims_fail_asks_less_and_takes_the_work_when_they_work_again() {
+    let world = World::new();
+    world.bakery().await;
+    let plan = Plan::passing().with(Calls::Through(Door::Claims), When::Always, Fate::FailBefore);
+    let worker = world.worker_over(Failing::wrap(world.cloud.clone(), plan.clone()), &[]);
+    for _ in 0..20 {
+        world.announce(AMELIA).await;
+    }
+    queue(&world, work("c-1", "aaaaaa1", HOURS)).await;
+    let asked = async || {
+        let asked = plan.count(Operation::Take, Fate::FailBefore);
+        (asked >= 2).then_some(asked)
+    };
+    let asked = world.until("the second try", asked).await;
+    assert!(asked <= 3, "twenty requests lie there, and it paused in between: {asked}");
+    plan.heal();
+    assert_eq!(world.result().await.outcome, JobOutcome::Changed);
+    worker.stop().await;
+}
