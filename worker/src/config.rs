@@ -179,8 +179,11 @@ mod tests {
         let mut command = Cli::command();
         command.build();
         let run = command.find_subcommand("run").unwrap();
-        let mut names: Vec<String> =
-            run.get_arguments().filter_map(|arg| Some(arg.get_env()?.to_str()?.to_owned())).collect();
+        let mut names: Vec<String> = run
+            .get_arguments()
+            .filter(|arg| !arg.is_hide_set())
+            .filter_map(|arg| Some(arg.get_env()?.to_str()?.to_owned()))
+            .collect();
         names.sort();
         names
     }
@@ -192,7 +195,7 @@ mod tests {
             .lines()
             .filter_map(|line| line.trim_start_matches("# ").split_once('='))
             .map(|(name, _)| name.to_owned())
-            .filter(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+            .filter(|name| !name.is_empty() && name.chars().all(|c| matches!(c, 'A'..='Z' | '0'..='9' | '_')))
             .collect();
         names.sort();
         assert_eq!(names, documented());
