@@ -12,16 +12,24 @@ pub(super) fn phrases(table: &'static str, kind: &'static str) -> impl Iterator<
 /// In lower case, without the accents of Latin letters, with single spaces.
 pub(super) fn folded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars().flat_map(char::to_lowercase) {
-        if c.is_whitespace() {
-            if !out.ends_with(' ') {
-                out.push(' ');
-            }
-        } else if !('\u{300}'..='\u{36f}').contains(&c) {
-            out.push(unaccented(c));
+    for c in text.chars() {
+        if c.is_ascii() {
+            fold(&mut out, c.to_ascii_lowercase());
+        } else {
+            c.to_lowercase().for_each(|c| fold(&mut out, c));
         }
     }
     out
+}
+
+fn fold(out: &mut String, c: char) {
+    if c.is_whitespace() {
+        if !out.ends_with(' ') {
+            out.push(' ');
+        }
+    } else if !('\u{300}'..='\u{36f}').contains(&c) {
+        out.push(unaccented(c));
+    }
 }
 
 /// The words of a text, folded; what is no letter and no digit separates them.
