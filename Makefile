@@ -10,6 +10,8 @@ part = @printf '\n== %s  (%s)\n' '$(1)' "$$(date +%T)"
 target_dir = $(or $(CARGO_TARGET_DIR),target)
 # What is shipped knows AWS; plain `cargo build` leaves it out and takes less than half as long.
 aws = --features common/aws,hermes/aws,worker/aws
+# Both kinds of tests are picked by name out of the whole workspace: everything is built once, with the same features.
+tests_of = $(addprefix --test ,$(basename $(notdir $(wildcard $(1)/tests/*.rs))) $(notdir $(patsubst %/main.rs,%,$(wildcard $(1)/tests/*/main.rs))))
 
 .PHONY: help
 help: ## this list
@@ -52,13 +54,13 @@ test-unit: ## tests of the pure rooms
 .PHONY: test-integration
 test-integration: ## each program against the local cloud, real git and real files
 	$(call part,integration tests)
-	cargo test --workspace --exclude e2e --test '*' --locked $(aws) --no-fail-fast
+	cargo test --workspace $(foreach room,common hermes openapi worker,$(call tests_of,$(room))) --locked $(aws) --no-fail-fast
 
 .PHONY: test-e2e
 test-e2e: test-setup ## the whole loop through the real programs
 	$(call part,end-to-end tests)
 	cargo build --workspace --bins --locked $(aws)
-	cargo test -p e2e --test '*' --locked --no-fail-fast
+	cargo test --workspace $(call tests_of,e2e) --locked $(aws) --no-fail-fast
 
 .PHONY: test-fresh
 test-fresh: ## the demo in a chroot of a fresh Debian with an empty home (as root or with sudo)
