@@ -44,7 +44,7 @@ test: test-setup ## set up and run all tests; every part runs, whatever the one 
 
 .PHONY: test-setup
 test-setup: setup
-	@scripts/setup strace chromium agent endpoints
+	@scripts/setup bubblewrap strace chromium agent endpoints
 
 .PHONY: test-unit
 test-unit: ## tests of the pure rooms

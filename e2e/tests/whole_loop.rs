@@ -99,7 +99,11 @@ async fn the_real_claude_code_cli_edits_the_site() {
     let mut world = World::temporary().unwrap();
     let hermes = world.start_hermes("127.0.0.1:0").await.unwrap();
     let base_url = api.base_url();
-    let settings = [("ANTHROPIC_BASE_URL", base_url.as_str()), ("ANTHROPIC_API_KEY", "sk-scripted")];
+    let settings = [
+        ("SANDBOX", "namespaces"),
+        ("ANTHROPIC_BASE_URL", base_url.as_str()),
+        ("ANTHROPIC_API_KEY", "sk-scripted"),
+    ];
     // The default command, found by PATH as on a server: its arguments are the worker's own.
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin", claude.parent().unwrap().display());
     let mut settings = settings.to_vec();

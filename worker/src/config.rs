@@ -10,24 +10,28 @@ use common::domain::ids::WorkerId;
 
 mod environment;
 mod programs;
+mod sandbox;
 
 pub use environment::{ChildEnvironment, old_bindings};
 pub use programs::{Programs, is_program};
+pub use sandbox::SandboxSettings;
 
 use crate::job::agent::AgentCommand;
-use crate::sandbox::Sandbox;
 use crate::secrets::Secret;
 
 const EXAMPLES: &str = "\
 Examples:
   Work for a hermes on this machine, with the built-in demo agent:
-    SANDBOX=off AGENT_COMMAND=demo-agent worker run --data-dir .hermes
+    AGENT_COMMAND=demo-agent worker run --data-dir .hermes
 
   With the Claude Code CLI and repositories on GitHub:
-    SANDBOX=off GITHUB_TOKEN=... ANTHROPIC_API_KEY=... worker run --data-dir /var/lib/hermes
+    GITHUB_TOKEN=... ANTHROPIC_API_KEY=... worker run --data-dir /var/lib/hermes
 
   Two project+users at a time, idle claims given back after five minutes:
-    worker run --sandbox off --capacity 2 --idle-release-secs 300
+    worker run --capacity 2 --idle-release-secs 300
+
+  What this machine can do, and what is missing:
+    worker doctor
 
 A worker starts without any project: it claims whoever has work and gives the claim back when there is none.";
 
@@ -49,6 +53,19 @@ pub enum Action {
     /// Wait for work and do it, until SIGTERM.
     #[command(after_help = EXAMPLES)]
     Run(Box<RunSettings>),
+    /// Say what this machine can do for a worker with these settings, what is missing, and what to do about it.
+    Doctor(Box<DoctorSettings>),
+}
+
+/// Everything `worker doctor` can be told.
+#[derive(Debug, Args)]
+pub struct DoctorSettings {
+    /// One line of JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// The settings of the worker that it is asked about.
+    #[command(flatten)]
+    pub run: RunSettings,
 }
 
 /// Everything `worker run` can be told.
@@ -105,9 +122,9 @@ pub struct ChildSettings {
     #[arg(long, env = "AGENT_COMMAND", value_name = "COMMAND", default_value = "claude", value_parser = AgentCommand::parse)]
     pub agent_command: AgentCommand,
 
-    /// How agent and build are kept apart from the worker. This version has only `off`.
-    #[arg(long, env = "SANDBOX", value_enum, value_name = "MODE", hide_possible_values = true)]
-    pub sandbox: Option<Sandbox>,
+    /// How agent and build are kept apart.
+    #[command(flatten)]
+    pub sandbox: SandboxSettings,
 
     /// Where the working folders are [default: DIR/workspaces].
     #[arg(long, env = "WORKSPACE_PATH", value_name = "DIR")]
@@ -121,7 +138,7 @@ pub struct ChildSettings {
     #[arg(long, env = "GITHUB_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub github_token: Option<Secret>,
 
-    /// The agent's model key; given to the agent only.
+    /// The model's key. The agent never has it: the worker's gateway puts it into the agent's requests.
     #[arg(long, env = "ANTHROPIC_API_KEY", value_name = "KEY", hide_env_values = true)]
     pub anthropic_api_key: Option<Secret>,
 
@@ -210,7 +227,7 @@ mod tests {
     fn the_newer_name_of_the_workspaces_wins() {
         let run = |arguments: &[&str]| {
             let all = ["worker", "run"].iter().chain(arguments);
-            let Action::Run(settings) = Cli::parse_from(all).command;
+            let Action::Run(settings) = Cli::parse_from(all).command else { unreachable!() };
             settings.workspaces().unwrap()
         };
         assert_eq!(run(&["--efs-mount-path", "/b"]), Path::new("/b"));

@@ -37,6 +37,18 @@ pub fn is_orphaned(lock: &File) -> bool {
     takers.peek().is_some() && takers.all(|taker| taker > 0 && !Path::new(&format!("/proc/{taker}")).exists())
 }
 
+/// The first child of a process, while it has one.
+pub fn first_child(process: Pid) -> Option<Pid> {
+    let children = read_to_string(format!("/proc/{process}/task/{process}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok().map(Pid::from_raw)
+}
+
+/// Whether a process runs; one that is dead and not waited for does not.
+pub fn is_alive(process: Pid) -> bool {
+    let state = read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    state.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
 /// Who took this lock: `1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF`.
 fn taker(line: &str, inode: u64) -> Option<i32> {
     let fields: Vec<&str> = line.split_whitespace().collect();

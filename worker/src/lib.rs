@@ -1,8 +1,12 @@
-//! The warm worker: it claims a project+user, runs its jobs and gives the claim back. It listens on no socket.
+//! The warm worker: it claims a project+user, runs its jobs and gives the claim back. It listens on
+//! no socket but the gateway's, which is open while a child runs.
 
 pub mod breaker;
 pub mod config;
+pub mod doctor;
+pub mod gateway;
 pub mod git;
+pub mod inside;
 pub mod intake;
 pub mod interrupts;
 pub mod job;

@@ -3,7 +3,8 @@
 //!
 //! What left the group is known by the workspace lock that it inherited, and killed at the end as well. A worker that is
 //! killed itself cannot take its children along (that needs `unsafe` code before `exec`): the lock keeps the next worker
-//! out of their folder until it has killed them.
+//! out of their folder until it has killed them. Behind namespaces there is no need for either: everything in them ends
+//! with the worker.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,15 +15,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use command_fds::CommandFdExt as _;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::process::Command;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::leftovers::kill_holders;
+use crate::inside::Account;
+use crate::sandbox::cgroup::Cage;
+use crate::sandbox::quota::Quota;
 use crate::secrets::Secrets;
+
+mod running;
+
+pub use running::Running;
 
 /// How long a group has between being asked and being killed.
 pub const STOP_GRACE: Duration = Duration::from_secs(2);
@@ -38,6 +43,52 @@ pub struct Launch {
     pub env: BTreeMap<String, String>,
     /// A lock that the child and its children hold as long as they live.
     pub lock: Option<Arc<File>>,
+    /// What holds it back besides its deadline.
+    pub bounds: Bounds,
+}
+
+/// What a child may not exceed, and how all of it is reached.
+#[derive(Debug, Clone, Default)]
+pub struct Bounds {
+    /// The control groups it joins.
+    pub cage: Option<Arc<Cage>>,
+    /// What its folders may hold.
+    pub quota: Option<Quota>,
+    /// Who is asked to stop.
+    pub asked: Asked,
+    /// The program that ends every process of the user it runs as, when that user is only for this.
+    pub user: Option<(String, Account)>,
+}
+
+/// Who hears that it is time to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Asked {
+    /// The process group that was started.
+    #[default]
+    Group,
+    /// The group of its first child: what was started is bubblewrap, which would end everything at once.
+    Namespace,
+}
+
+/// What a child used more of than it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exceeded {
+    /// Room on the disk.
+    Disk,
+    /// Memory.
+    Memory,
+    /// Processes and threads.
+    Processes,
+}
+
+impl std::fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Disk => "it wrote more than it may (SANDBOX_DISK_MB)",
+            Self::Memory => "it used more memory than it may (SANDBOX_MEMORY_MB)",
+            Self::Processes => "it started more processes than it may (SANDBOX_PROCESSES)",
+        })
+    }
 }
 
 impl Launch {
@@ -58,8 +109,7 @@ impl Launch {
         let child = command.spawn().map_err(|error| {
             io::Error::new(error.kind(), format!("{program} could not be started: {error}"))
         })?;
-        let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-        Ok(Running { child, group, lock: self.lock.clone() })
+        Ok(Running::new(child, self.lock.clone(), self.bounds.clone()))
     }
 
     /// Runs it to its end without input, keeping the last `keep_bytes` of its output, without secrets.
@@ -80,9 +130,13 @@ impl Launch {
             () = tokio::time::sleep(limit) => End::TimedOut,
             () = cancel.cancelled() => End::Cancelled,
         };
-        running.stop(STOP_GRACE).await;
+        let exceeded = running.stop(STOP_GRACE).await;
         let words = [last_words(stdout).await, last_words(stderr).await];
-        Ok(Finished { end, output: join_output(words.map(|bytes| secrets.tail(&bytes, keep_bytes))) })
+        let mut output = join_output(words.map(|bytes| secrets.tail(&bytes, keep_bytes)));
+        if let Some(exceeded) = exceeded {
+            output = format!("{output}\n{exceeded}");
+        }
+        Ok(Finished { end, output, exceeded })
     }
 }
 
@@ -109,69 +163,8 @@ pub struct Finished {
     pub end: End,
     /// The tail of what it wrote, standard output before standard error, without secrets.
     pub output: String,
-}
-
-/// A child and its process group.
-#[derive(Debug)]
-pub struct Running {
-    child: Child,
-    group: Option<Pid>,
-    lock: Option<Arc<File>>,
-}
-
-impl Running {
-    /// Its process id, until it was waited for.
-    pub fn id(&self) -> Option<u32> {
-        self.child.id()
-    }
-
-    /// Its input; taken once.
-    pub fn take_stdin(&mut self) -> Option<ChildStdin> {
-        self.child.stdin.take()
-    }
-
-    /// Its output; taken once.
-    pub fn take_stdout(&mut self) -> Option<ChildStdout> {
-        self.child.stdout.take()
-    }
-
-    /// Its complaints; taken once.
-    pub fn take_stderr(&mut self) -> Option<ChildStderr> {
-        self.child.stderr.take()
-    }
-
-    /// Waits for the leader of the group.
-    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
-        self.child.wait().await
-    }
-
-    /// Ends the whole group and what left it with the lock: asks, waits for the leader, kills what is left.
-    pub async fn stop(&mut self, grace: Duration) {
-        self.signal(Signal::SIGTERM);
-        if timeout(grace, self.child.wait()).await.is_err() {
-            tracing::debug!("a child did not stop when asked and is killed");
-        }
-        self.signal(Signal::SIGKILL);
-        if let Err(error) = self.child.wait().await {
-            tracing::warn!(%error, "a killed child could not be waited for");
-        }
-        if let Some(lock) = self.lock.clone() {
-            tokio::task::spawn_blocking(move || kill_holders(&lock)).await.ok();
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = self.group {
-            // The group may be gone already, which is what we want.
-            killpg(group, signal).ok();
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.signal(Signal::SIGKILL);
-    }
+    /// The bound it met, if that was its end.
+    pub exceeded: Option<Exceeded>,
 }
 
 /// How long after the end of a child its pipes are still read: a grandchild that left the group may hold them open.

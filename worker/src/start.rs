@@ -10,12 +10,13 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::config::{ChildEnvironment, RunSettings, old_bindings};
+use crate::config::{ChildEnvironment, ChildSettings, RunSettings, old_bindings};
+use crate::gateway::{Gateway, Model, NoModel, Packages, client};
 use crate::job::JobSettings;
 use crate::job::agent::{NoAgent, Patience};
 use crate::job::message::Identity;
 use crate::me::Me;
-use crate::sandbox::{self, NoSandbox};
+use crate::sandbox::{Ground, NoSandbox, Sandbox};
 use crate::secrets::Secrets;
 
 /// Why a worker does not start, or ended badly.
@@ -24,6 +25,9 @@ pub enum StartError {
     /// Agent and build cannot be kept apart as asked.
     #[error(transparent)]
     Sandbox(#[from] NoSandbox),
+    /// The model cannot be reached as it is set up.
+    #[error(transparent)]
+    Model(#[from] NoModel),
     /// There is no agent.
     #[error(transparent)]
     Agent(#[from] NoAgent),
@@ -44,11 +48,10 @@ pub enum StartError {
 
 /// Works until `shutdown` is cancelled.
 pub async fn start(settings: RunSettings, shutdown: CancellationToken) -> Result<(), StartError> {
-    sandbox::check(settings.children.sandbox)?;
     for (name, instead) in old_bindings() {
         tracing::warn!("{name} is set but no longer binds a worker to one project; instead: {instead}");
     }
-    let jobs = job_settings(&settings)?;
+    let jobs = job_settings(&settings).await?;
     let cloud = Cloud::from_config(&settings.cloud, Clock::System).await?;
     work(cloud, settings, jobs, shutdown).await
 }
@@ -59,7 +62,7 @@ pub async fn work_over(
     settings: RunSettings,
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
-    let jobs = job_settings(&settings)?;
+    let jobs = job_settings(&settings).await?;
     work(cloud, settings, jobs, shutdown).await
 }
 
@@ -93,7 +96,7 @@ fn generated(nonce: &Nonce) -> WorkerId {
         .unwrap_or_else(|error| unreachable!("a nonce is letters and digits: {error}"))
 }
 
-fn job_settings(settings: &RunSettings) -> Result<JobSettings, StartError> {
+async fn job_settings(settings: &RunSettings) -> Result<JobSettings, StartError> {
     let children = &settings.children;
     let workspaces = settings.workspaces();
     let workspaces =
@@ -101,14 +104,34 @@ fn job_settings(settings: &RunSettings) -> Result<JobSettings, StartError> {
             StartError::Workspaces { path: settings.chosen_workspaces().display().to_string(), error }
         })?;
     let environment = ChildEnvironment::from_settings(children, &workspaces);
+    let agent = children.agent_command.resolve(environment.programs())?;
+    let ground = Ground {
+        settings: &children.sandbox,
+        data: &settings.cloud.data_dir,
+        workspaces: &workspaces,
+        programs: environment.programs(),
+        agent: agent.program().unwrap_or(&workspaces),
+    };
+    let sandbox = Sandbox::build(&ground, gateway(children, &environment)?).await?;
     Ok(JobSettings {
-        agent: children.agent_command.resolve(environment.programs())?,
+        agent,
         patience: Patience::default(),
         identity: Identity { name: children.commit_name.clone(), email: children.commit_email.clone() },
         repos: settings.repos.rules(),
         git_token: children.github_token.clone(),
         secrets: Secrets::of([children.github_token.clone(), children.anthropic_api_key.clone()]),
         environment,
+        sandbox,
         workspaces,
     })
+}
+
+/// Without a key and an address there is no model to be let through to.
+fn gateway(children: &ChildSettings, environment: &ChildEnvironment) -> Result<Gateway, NoModel> {
+    let client = client()?;
+    let (key, base) = (children.anthropic_api_key.as_ref(), children.anthropic_base_url.as_deref());
+    let model =
+        (key.is_some() || base.is_some()).then(|| Model::new(base, key, client.clone())).transpose()?;
+    let hosts = children.sandbox.registry_hosts.clone().and(environment.registry());
+    Ok(Gateway::new(model, Packages::new(hosts, environment.proxy(), client)))
 }

@@ -18,10 +18,12 @@ use common::messages::WorkDraft;
 use support::{World, work};
 use tokio::time::timeout;
 use worker::config::ChildEnvironment;
+use worker::gateway::Gateway;
 use worker::job::agent::{AgentCommand, Patience};
 use worker::job::journal::Journal;
 use worker::job::message::Identity;
 use worker::job::{Ending, JobContext, JobSettings, Run, Stopper, run};
+use worker::sandbox::Sandbox;
 use worker::secrets::Secrets;
 
 const SHORT: Duration = Duration::from_millis(700);
@@ -72,6 +74,7 @@ async fn attempt(agent: &str, patience: Patience, max_minutes: Option<u32>) -> (
         git_token: None,
         secrets: Secrets::default(),
         environment,
+        sandbox: Sandbox::off(Gateway::closed()),
     };
     let context = JobContext {
         interrupted: Vec::new(),

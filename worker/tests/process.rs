@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use worker::config::Programs;
-use worker::process::{End, Launch};
+use worker::process::{Bounds, End, Launch};
 use worker::secrets::Secrets;
 
 fn launch(argv: &[&str]) -> Launch {
@@ -17,7 +17,7 @@ fn launch(argv: &[&str]) -> Launch {
     if let Some(name) = argv.first_mut().filter(|name| !name.contains('/')) {
         *name = Programs::of_path(&path.1).find(name).expect("it is installed");
     }
-    Launch { argv, dir: "/".into(), env: BTreeMap::from([path]), lock: None }
+    Launch { argv, dir: "/".into(), env: BTreeMap::from([path]), lock: None, bounds: Bounds::default() }
 }
 
 const LONG: Duration = Duration::from_mins(1);

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use super::{ChildSettings, Programs};
 use crate::job::workspace::Places;
-use crate::secrets::Secret;
 
 /// What agent and build see of the environment; it starts empty.
 #[derive(Debug, Clone, Default)]
@@ -49,10 +48,7 @@ const FOR_BUILD: [&str; 8] = [
 impl ChildEnvironment {
     /// Takes what may be handed on from the settings and this process's environment.
     pub fn from_settings(children: &ChildSettings, workspaces: &Path) -> Self {
-        let secret = |secret: &Option<Secret>| secret.as_ref().map(|key| key.expose().to_owned());
         let agent = [
-            ("ANTHROPIC_API_KEY", secret(&children.anthropic_api_key)),
-            ("ANTHROPIC_BASE_URL", children.anthropic_base_url.clone()),
             ("CLAUDE_CODE_USE_BEDROCK", children.claude_code_use_bedrock.clone()),
             ("AWS_BEDROCK_REGION", children.aws_bedrock_region.clone()),
             ("AWS_REGION", children.aws_bedrock_region.clone()),
@@ -77,6 +73,19 @@ impl ChildEnvironment {
     /// Where programs are looked up.
     pub fn programs(&self) -> &Programs {
         &self.programs
+    }
+
+    /// The proxy that this machine needs to reach others by TLS, if it needs one.
+    pub fn proxy(&self) -> Option<&str> {
+        ["HTTPS_PROXY", "https_proxy"].into_iter().find_map(|name| self.both.get(name)).map(String::as_str)
+    }
+
+    /// The registry of packages that npm was told of.
+    pub fn registry(&self) -> Option<&str> {
+        ["npm_config_registry", "NPM_CONFIG_REGISTRY"]
+            .into_iter()
+            .find_map(|name| self.build.get(name))
+            .map(String::as_str)
     }
 
     /// The whole environment of the agent.
@@ -133,17 +142,22 @@ pub fn old_bindings() -> Vec<(&'static str, &'static str)> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
 
     #[test]
-    fn the_build_sees_no_key_and_the_agent_no_git_token() {
-        let environment = ChildEnvironment {
-            agent: [("ANTHROPIC_API_KEY".to_owned(), "k".to_owned())].into(),
-            ..ChildEnvironment::default()
+    fn neither_agent_nor_build_sees_a_key() {
+        let settings =
+            ["worker", "run", "--anthropic-api-key", "k-123456789", "--github-token", "t-123456789"];
+        let crate::config::Action::Run(settings) = crate::config::Cli::parse_from(settings).command else {
+            unreachable!()
         };
+        let environment = ChildEnvironment::from_settings(&settings.children, Path::new("/w"));
         let places = Places { home: "/h".into(), tmp: "/t".into() };
-        assert!(environment.for_agent(&places).contains_key("ANTHROPIC_API_KEY"));
-        assert!(!environment.for_build(&places).contains_key("ANTHROPIC_API_KEY"));
-        assert_eq!(environment.for_build(&places)["HOME"], "/h");
+        for seen in [environment.for_agent(&places), environment.for_build(&places)] {
+            assert!(seen.values().all(|value| !value.contains("123456789")), "{seen:?}");
+            assert_eq!(seen["HOME"], "/h");
+        }
     }
 }

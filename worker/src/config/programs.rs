@@ -23,6 +23,11 @@ impl Programs {
         Self(split_paths(path).filter(|folder| folder.is_absolute()).collect())
     }
 
+    /// The folders.
+    pub fn folders(&self) -> &[PathBuf] {
+        &self.0
+    }
+
     /// What children get as PATH.
     pub fn path(&self) -> String {
         join_paths(&self.0).unwrap_or_default().to_string_lossy().into_owned()

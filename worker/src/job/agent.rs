@@ -14,7 +14,8 @@ use tokio::time::{Instant, sleep_until};
 use super::handover::{AgentReport, Checkout};
 use super::prompt::prompt;
 use super::{Cut, Failure, JobContext, Trouble};
-use crate::process::{Launch, Running, STOP_GRACE, last_words, tail};
+use crate::process::{Running, STOP_GRACE, last_words, tail};
+use crate::sandbox::Who;
 use crate::secrets::Secrets;
 use crate::text::plain;
 
@@ -134,16 +135,12 @@ async fn once(
 ) -> Result<Seen, Trouble> {
     let settings = &context.settings;
     let workspace = &checkout.workspace;
-    let places = workspace.fresh_agent_places().map_err(|error| {
-        failed("agent-start", format!("the folders of the agent could not be emptied: {error}"))
+    let cell = settings.sandbox.cell(workspace, Who::Agent).await.map_err(|error| {
+        failed("agent-start", format!("the folders of the agent could not be prepared: {error}"))
     })?;
-    let launch = Launch {
-        argv: settings.agent.argv(&context.work, workspace),
-        dir: workspace.repo(),
-        env: settings.environment.for_agent(&places),
-        lock: Some(workspace.lock()),
-    };
-    let mut running = launch.start().map_err(|error| {
+    let argv = settings.agent.argv(&context.work, &cell.view().attachments);
+    let launch = cell.enclose(argv, settings.environment.for_agent(&cell.view().places()));
+    let mut running = launch.and_then(|launch| launch.start()).map_err(|error| {
         failed("agent-start", format!("the agent could not be started (AGENT_COMMAND): {error}"))
     })?;
     tracing::info!(command.id = %context.work.command_id, "the agent was started");
@@ -157,10 +154,14 @@ async fn once(
         }
     });
     let seen = watch(context, &mut running, overall, talk).await;
-    running.stop(STOP_GRACE).await;
+    let exceeded = running.stop(STOP_GRACE).await;
     feed.abort();
     let words = last_words(stderr).await;
     match seen {
+        Ok(Seen::Gone(detail)) if exceeded.is_some() => {
+            let exceeded = exceeded.map(|exceeded| exceeded.to_string()).unwrap_or_default();
+            Ok(Seen::Gone(format!("{detail}: {exceeded}")))
+        }
         Ok(Seen::Gone(detail)) => Ok(Seen::Gone(with_words(&detail, &words, &settings.secrets))),
         seen => seen,
     }

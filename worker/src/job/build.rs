@@ -11,7 +11,8 @@ use common::domain::project::Build;
 
 use super::handover::{Checkout, Site};
 use super::{Cut, Failure, JobContext, Trouble};
-use crate::process::{End, Finished, Launch};
+use crate::process::{End, Finished};
+use crate::sandbox::Who;
 
 /// Installing and building each end after this.
 const LIMIT: Duration = Duration::from_mins(15);
@@ -93,17 +94,13 @@ async fn run(
             build_failed(step, format!("{step} ({shown}): {program} is not on the PATH of the worker"))
         })?;
     }
-    let places = workspace.build_places().map_err(|error| {
-        build_failed(step, format!("{step}: the folders of the build could not be made: {error}"))
+    let cell = settings.sandbox.cell(workspace, Who::Build).await.map_err(|error| {
+        build_failed(step, format!("{step}: the folders of the build could not be prepared: {error}"))
     })?;
-    let launch = Launch {
-        argv,
-        dir: workspace.repo(),
-        env: settings.environment.for_build(&places),
-        lock: Some(workspace.lock()),
-    };
+    let launch = cell.enclose(argv, settings.environment.for_build(&cell.view().places()));
+    let launch = launch.map_err(|error| build_failed(step, format!("{step} ({shown}): {error}")))?;
     let finished = launch.run(LIMIT, KEPT_OUTPUT_BYTES, &settings.secrets, context.stopper.token()).await;
-    let Finished { end, output } =
+    let Finished { end, output, .. } =
         finished.map_err(|error| build_failed(step, format!("{step} ({shown}): {error}")))?;
     let output = last_chars(&output);
     match end {

@@ -21,6 +21,7 @@ use super::agent::{AgentCommand, Patience};
 use super::message::Identity;
 use crate::config::ChildEnvironment;
 use crate::git::{GitError, GitKind};
+use crate::sandbox::Sandbox;
 use crate::secrets::{Secret, Secrets};
 
 /// Why a job is cut off before its end.
@@ -83,6 +84,8 @@ pub struct JobSettings {
     pub secrets: Secrets,
     /// What children see of the environment.
     pub environment: ChildEnvironment,
+    /// What keeps them apart from the worker.
+    pub sandbox: Sandbox,
 }
 
 /// Work on the thread that newer work interrupted before its end; its unfinished edits are on the branch.

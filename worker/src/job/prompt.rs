@@ -13,6 +13,7 @@ use common::messages::{Attachment, Work};
 
 use super::handover::Checkout;
 use super::{Failure, Interrupted, JobContext, Trouble};
+use crate::sandbox::Who;
 use crate::text::plain_line;
 
 const RULES: &str = "\
@@ -31,7 +32,8 @@ const MAX_KIND_CHARS: usize = 100;
 pub(super) async fn prompt(context: &JobContext, checkout: &Checkout) -> Result<String, Trouble> {
     let folder = checkout.workspace.attachments();
     lay_out(context, &folder).await?;
-    Ok(text(&context.work, &context.interrupted, &folder))
+    let seen = context.settings.sandbox.view(&checkout.workspace, Who::Agent).attachments;
+    Ok(text(&context.work, &context.interrupted, &seen))
 }
 
 fn text(work: &Work, interrupted: &[Interrupted], attachments: &Path) -> String {

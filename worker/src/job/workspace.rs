@@ -45,6 +45,16 @@ pub struct Workspace {
 }
 
 impl Workspace {
+    /// The folder that everything lies in.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where the gateway's socket lies while a child runs.
+    pub fn door(&self) -> PathBuf {
+        self.root.join("door")
+    }
+
     /// The working tree.
     pub fn repo(&self) -> PathBuf {
         self.root.join("repo")
@@ -70,7 +80,8 @@ impl Workspace {
         Ok(places)
     }
 
-    fn places(&self, who: &str) -> Places {
+    /// Home and temporary files of this child.
+    pub fn places(&self, who: &str) -> Places {
         let [home, tmp] = ["home", "tmp"].map(|kind| self.root.join(format!("{who}-{kind}")));
         Places { home, tmp }
     }

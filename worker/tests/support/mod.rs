@@ -90,9 +90,11 @@ impl World {
 
     fn settings(&self, agent: &str, arguments: &[&str]) -> RunSettings {
         let data = self.path("data").display().to_string();
-        let fixed = ["worker", "run", "--data-dir", &data, "--sandbox", "off", "--agent-command", agent];
-        let all = fixed.iter().chain(&["--allow-file-repos"]).chain(arguments);
-        let Action::Run(settings) = Cli::try_parse_from(all).unwrap().command;
+        let fixed = ["worker", "run", "--data-dir", &data, "--agent-command", agent, "--allow-file-repos"];
+        // Most tests are about something else; walls cost each job a moment.
+        let open: &[&str] = if arguments.contains(&"--sandbox") { &[] } else { &["--sandbox", "off"] };
+        let all = fixed.iter().chain(open).chain(arguments);
+        let Action::Run(settings) = Cli::try_parse_from(all).unwrap().command else { unreachable!() };
         *settings
     }
 

@@ -1,13 +1,12 @@
 //! How the agent is called and what its event lines say.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use common::domain::budget::Usage;
 use common::messages::Work;
 use serde::Deserialize;
 
 use crate::config::{Programs, is_program};
-use crate::job::workspace::Workspace;
 
 /// The program that is called by its well-known name gets the arguments that make it speak.
 const CLAUDE: &str = "claude";
@@ -65,15 +64,20 @@ impl AgentCommand {
         Ok(Self([vec![found.ok_or_else(missing)?], arguments.to_vec()].concat()))
     }
 
+    /// The program, once it is resolved.
+    pub fn program(&self) -> Option<&Path> {
+        self.0.first().map(Path::new)
+    }
+
     /// The argument vector for this work.
-    pub fn argv(&self, work: &Work, workspace: &Workspace) -> Vec<String> {
+    pub fn argv(&self, work: &Work, attachments: &Path) -> Vec<String> {
         let mut argv = self.0.clone();
         if let [program] = self.0.as_slice()
             && program.rsplit('/').next() == Some(CLAUDE)
         {
             argv.extend(CLAUDE_ARGUMENTS.map(String::from));
             if !work.attachments.is_empty() {
-                argv.extend(["--add-dir".to_owned(), workspace.attachments().display().to_string()]);
+                argv.extend(["--add-dir".to_owned(), attachments.display().to_string()]);
             }
         }
         argv

@@ -1,0 +1,213 @@
+//! The way out of the sandbox. A child reaches the model or the registries of packages through this and nothing else; the
+//! keys are added here, outside. It is open while a child runs, on a socket in the child's folder or on a port of loopback.
+
+mod body;
+mod model;
+mod packages;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+use body::Body;
+pub use model::{Model, NoModel};
+pub use packages::{Hosts, Packages};
+
+const CONNECT: Duration = Duration::from_secs(10);
+/// A model may think for so long before it says something.
+const SILENCE: Duration = Duration::from_mins(5);
+
+/// What is let through.
+#[derive(Debug, Clone, Default)]
+pub struct Gateway {
+    model: Option<Arc<Model>>,
+    packages: Option<Arc<Packages>>,
+}
+
+/// Which way is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// To the model, for agents.
+    Model,
+    /// To the registries of packages, for builds.
+    Packages,
+}
+
+/// A way that is open until this is dropped.
+#[derive(Debug)]
+pub struct Opened {
+    door: Door,
+    key: Arc<str>,
+    port: Option<u16>,
+    _listens: AbortOnDropHandle<()>,
+}
+
+#[derive(Clone)]
+enum Passage {
+    Model(Arc<Model>, Arc<str>),
+    Packages(Arc<Packages>),
+}
+
+impl Gateway {
+    /// Lets this through.
+    pub fn new(model: Option<Model>, packages: Packages) -> Self {
+        Self { model: model.map(Arc::new), packages: Some(Arc::new(packages)) }
+    }
+
+    /// Lets nothing through.
+    pub fn closed() -> Self {
+        Self::default()
+    }
+
+    /// Opens a way on a socket in a folder that is made for it. None when there is nothing to be let through.
+    pub fn open_on_socket(&self, door: Door, folder: &Path, name: &str) -> io::Result<Option<Opened>> {
+        let Some((passage, key)) = self.passage(door) else { return Ok(None) };
+        match std::fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => std::fs::create_dir(folder)?,
+        }
+        let listener = listen_in(folder, name)?;
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))?;
+        std::fs::set_permissions(folder.join(name), std::fs::Permissions::from_mode(0o666))?;
+        let listens = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                serve(stream, passage.clone());
+            }
+        });
+        Ok(Some(Opened { door, key, port: None, _listens: AbortOnDropHandle::new(listens) }))
+    }
+
+    /// Opens a way on a free port of loopback.
+    pub async fn open_on_loopback(&self, door: Door) -> io::Result<Option<Opened>> {
+        let Some((passage, key)) = self.passage(door) else { return Ok(None) };
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = Some(listener.local_addr()?.port());
+        let listens = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                serve(stream, passage.clone());
+            }
+        });
+        Ok(Some(Opened { door, key, port, _listens: AbortOnDropHandle::new(listens) }))
+    }
+
+    /// Each opening has a key of its own: on loopback others could call.
+    fn passage(&self, door: Door) -> Option<(Passage, Arc<str>)> {
+        let key: Arc<str> = format!("hermes-{}", Uuid::new_v4().simple()).into();
+        let passage = match door {
+            Door::Model => Passage::Model(self.model.clone()?, Arc::clone(&key)),
+            Door::Packages => Passage::Packages(self.packages.clone()?),
+        };
+        Some((passage, key))
+    }
+}
+
+/// What goes out, by the proxy and the certificates that this machine needs. Nobody is followed to another address.
+pub fn client() -> reqwest::Result<reqwest::Client> {
+    let builder = reqwest::Client::builder().connect_timeout(CONNECT).read_timeout(SILENCE);
+    builder.redirect(reqwest::redirect::Policy::none()).build()
+}
+
+/// A path of a socket has at most 108 bytes: the folder is named by its descriptor.
+fn listen_in(folder: &Path, name: &str) -> io::Result<UnixListener> {
+    use std::os::fd::AsRawFd as _;
+    let opened = std::fs::File::open(folder)?;
+    UnixListener::bind(format!("/proc/self/fd/{}/{name}", opened.as_raw_fd()))
+}
+
+impl Opened {
+    /// Its port of loopback, if that is where it is heard.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// What a child that hears it on this port is told.
+    pub fn environment(&self, port: u16, no_proxy: Option<&str>) -> BTreeMap<String, String> {
+        let address = format!("http://127.0.0.1:{port}");
+        let all: Vec<(&str, String)> = match self.door {
+            Door::Model => {
+                let direct =
+                    ["127.0.0.1", "localhost"].into_iter().chain(no_proxy).collect::<Vec<_>>().join(",");
+                vec![
+                    ("ANTHROPIC_BASE_URL", address),
+                    ("ANTHROPIC_API_KEY", self.key.to_string()),
+                    ("NO_PROXY", direct.clone()),
+                    ("no_proxy", direct),
+                ]
+            }
+            Door::Packages => ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"]
+                .map(|name| (name, address.clone()))
+                .to_vec(),
+        };
+        all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+/// One connection, served until either side ends it.
+fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, passage: Passage) {
+    let answer = service_fn(move |request| {
+        let passage = passage.clone();
+        async move { Ok::<_, Infallible>(pass(passage, request).await) }
+    });
+    tokio::spawn(async move {
+        let connection =
+            http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), answer);
+        // A child that hangs up in the middle has its reasons.
+        connection.with_upgrades().await.ok();
+    });
+}
+
+async fn pass(passage: Passage, request: Request<Incoming>) -> Response<Body> {
+    let (method, target) = (request.method().clone(), request.uri().to_string());
+    let passed = match passage {
+        Passage::Model(model, key) => model.pass(&key, request).await,
+        Passage::Packages(packages) => packages.pass(request).await,
+    };
+    passed.unwrap_or_else(|refused| {
+        let Refused { status, reason } = refused;
+        tracing::warn!(%method, target = crate::text::plain_line(&target, 200), "the gateway refused: {reason}");
+        let mut response = Response::new(body::full(format!("refused by the gateway of this sandbox: {reason}\n")));
+        *response.status_mut() = status;
+        response
+    })
+}
+
+/// Something that is not let through.
+#[derive(Debug)]
+struct Refused {
+    status: StatusCode,
+    reason: String,
+}
+
+impl Refused {
+    fn forbidden(reason: impl Into<String>) -> Self {
+        Self { status: StatusCode::FORBIDDEN, reason: reason.into() }
+    }
+
+    fn failed(error: impl std::fmt::Display) -> Self {
+        Self { status: StatusCode::BAD_GATEWAY, reason: error.to_string() }
+    }
+}
+
+/// The whole body of a request, up to a size.
+async fn collect(body: Incoming, max_bytes: usize) -> Result<bytes::Bytes, Refused> {
+    let collected = http_body_util::Limited::new(body, max_bytes).collect().await;
+    collected.map(http_body_util::Collected::to_bytes).map_err(|error| Refused {
+        status: StatusCode::PAYLOAD_TOO_LARGE,
+        reason: format!("the body could not be read: {error}"),
+    })
+}

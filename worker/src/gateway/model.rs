@@ -1,0 +1,217 @@
+//! To the model: two routes of its API and no other. The child's key is only good here; the real one is put in its place.
+
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use serde::Deserialize;
+use subtle::ConstantTimeEq as _;
+use url::Url;
+
+use super::body::Body;
+use super::{Refused, collect};
+use crate::secrets::Secret;
+
+/// Where the model is, unless told otherwise.
+const USUAL: &str = "https://api.anthropic.com";
+const ROUTES: [&str; 2] = ["/v1/messages", "/v1/messages/count_tokens"];
+/// Sent on; everything else a child says of itself is not.
+const SENT_ON: [&str; 6] = [
+    "accept",
+    "anthropic-beta",
+    "anthropic-dangerous-direct-browser-access",
+    "anthropic-version",
+    "content-type",
+    "user-agent",
+];
+/// Handed back.
+const HANDED_BACK: [&str; 4] = ["content-type", "request-id", "retry-after", "x-should-retry"];
+const RATES: &str = "anthropic-ratelimit-";
+/// The API takes no more.
+const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
+/// Tools that the model's provider would run, on the network: a way out for whatever the child has seen.
+const PROVIDERS_TOOLS: [&str; 4] = ["web_search", "web_fetch", "code_execution", "mcp_toolset"];
+
+/// The model's API.
+#[derive(Debug)]
+pub struct Model {
+    base: Url,
+    key: Option<HeaderValue>,
+    client: reqwest::Client,
+}
+
+/// The model cannot be reached as it is set up.
+#[derive(Debug, thiserror::Error)]
+pub enum NoModel {
+    /// No address.
+    #[error("ANTHROPIC_BASE_URL {0:?} is no http or https address")]
+    Address(String),
+    /// Not a key.
+    #[error("ANTHROPIC_API_KEY has characters that no key has")]
+    Key,
+    /// Nothing is trusted here.
+    #[error(
+        "no client for TLS could be made ({0}): install ca-certificates, or check SSL_CERT_FILE and SSL_CERT_DIR"
+    )]
+    Client(#[from] reqwest::Error),
+}
+
+impl Model {
+    /// From the settings.
+    pub fn new(base: Option<&str>, key: Option<&Secret>, client: reqwest::Client) -> Result<Self, NoModel> {
+        let text = base.unwrap_or(USUAL);
+        let wrong = || NoModel::Address(text.to_owned());
+        let base = Url::parse(text.trim_end_matches('/')).map_err(|_| wrong())?;
+        if !["http", "https"].contains(&base.scheme()) || base.host_str().is_none() {
+            return Err(wrong());
+        }
+        let header = |key: &Secret| {
+            let mut value = HeaderValue::from_str(key.expose()).map_err(|_| NoModel::Key)?;
+            value.set_sensitive(true);
+            Ok::<_, NoModel>(value)
+        };
+        let key = key.map(header).transpose()?;
+        Ok(Self { base, key, client })
+    }
+
+    pub(super) async fn pass(
+        &self,
+        given: &str,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refused> {
+        let path = request.uri().path().to_owned();
+        if request.method() != Method::POST || !ROUTES.contains(&path.as_str()) {
+            return Err(Refused::forbidden("only messages go to the model"));
+        }
+        if !is_ours(request.headers(), given) {
+            return Err(Refused {
+                status: StatusCode::UNAUTHORIZED,
+                reason: "not the key of this run".to_owned(),
+            });
+        }
+        let mut target = self.base.clone();
+        target.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        target.set_query(request.uri().query());
+        let headers = self.headers(request.headers());
+        let body = collect(request.into_body(), MAX_BODY_BYTES).await?;
+        if let Some(tool) = providers_tool(&body)? {
+            return Err(Refused::forbidden(format!("{tool} runs at the provider, where nothing is fenced")));
+        }
+        let answer = self.client.post(target).headers(headers).body(body).send().await;
+        Ok(hand_back(answer.map_err(|error| Refused::failed(chain(&error)))?))
+    }
+
+    fn headers(&self, of_child: &HeaderMap) -> HeaderMap {
+        let sent_on =
+            |name: &HeaderName| SENT_ON.contains(&name.as_str()) || name.as_str().starts_with("x-stainless-");
+        let mut headers: HeaderMap = of_child
+            .iter()
+            .filter(|(name, _)| sent_on(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        if let Some(key) = &self.key {
+            headers.insert("x-api-key", key.clone());
+        }
+        headers
+    }
+}
+
+/// Without the address, which may be an inner one, but with the cause.
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = "the model could not be reached".to_owned();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn is_ours(headers: &HeaderMap, given: &str) -> bool {
+    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let key = headers.get("x-api-key").map(HeaderValue::as_bytes).or(bearer);
+    key.is_some_and(|key| key.ct_eq(given.as_bytes()).into())
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(default)]
+    tools: Vec<Tool>,
+    #[serde(default)]
+    mcp_servers: Vec<serde::de::IgnoredAny>,
+    #[serde(default)]
+    container: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Tool {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+/// A tool of the provider's that is asked for.
+fn providers_tool(body: &[u8]) -> Result<Option<String>, Refused> {
+    let asked: Asked = serde_json::from_slice(body).map_err(|error| Refused {
+        status: StatusCode::BAD_REQUEST,
+        reason: format!("the request is not what the model takes: {error}"),
+    })?;
+    if !asked.mcp_servers.is_empty() {
+        return Ok(Some("mcp_servers".to_owned()));
+    }
+    if asked.container.is_some() {
+        return Ok(Some("container".to_owned()));
+    }
+    let of_provider = |kind: &String| PROVIDERS_TOOLS.iter().any(|tool| kind.starts_with(tool));
+    Ok(asked.tools.into_iter().filter_map(|tool| tool.kind).find(of_provider))
+}
+
+fn hand_back(answer: reqwest::Response) -> Response<Body> {
+    let (parts, body) = hyper::http::Response::<reqwest::Body>::from(answer).into_parts();
+    let mut response = Response::new(body.boxed());
+    *response.status_mut() = parts.status;
+    let back = |name: &HeaderName| HANDED_BACK.contains(&name.as_str()) || name.as_str().starts_with(RATES);
+    response
+        .headers_mut()
+        .extend(parts.headers.into_iter().filter(|(name, _)| name.as_ref().is_some_and(back)));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tools_that_run_elsewhere_are_noticed() {
+        let tool = |body: &str| providers_tool(body.as_bytes()).unwrap();
+        assert_eq!(
+            tool(r#"{"tools":[{"name":"Edit"},{"type":"custom"},{"type":"text_editor_20250728"}]}"#),
+            None
+        );
+        assert_eq!(
+            tool(r#"{"tools":[{"type":"web_fetch_20250910"}]}"#).as_deref(),
+            Some("web_fetch_20250910")
+        );
+        assert_eq!(tool(r#"{"mcp_servers":[{"url":"https://x"}]}"#).as_deref(), Some("mcp_servers"));
+        assert_eq!(tool(r#"{"messages":[]}"#), None);
+        assert!(providers_tool(b"[").is_err());
+    }
+
+    #[test]
+    fn only_the_key_of_the_run_is_taken() {
+        let with = |name: &'static str, value: &str| {
+            HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())])
+        };
+        assert!(is_ours(&with("x-api-key", "k-1"), "k-1"));
+        assert!(is_ours(&with("authorization", "Bearer k-1"), "k-1"));
+        assert!(!is_ours(&with("x-api-key", "k-2"), "k-1"));
+        assert!(!is_ours(&HeaderMap::new(), "k-1"));
+    }
+
+    #[test]
+    fn addresses_that_are_none_are_refused() {
+        let client = || crate::gateway::client().unwrap();
+        assert!(Model::new(Some("ftp://x"), None, client()).is_err());
+        assert!(Model::new(Some("nonsense"), None, client()).is_err());
+        assert_eq!(Model::new(None, None, client()).unwrap().base.as_str(), "https://api.anthropic.com/");
+    }
+}

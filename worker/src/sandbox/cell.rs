@@ -1,0 +1,290 @@
+//! The walls around one run of an agent or a build: its folders, its way out, its limits.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::bubblewrap::{Job, PORT};
+use super::cgroup::{Cage, Cgroups};
+use super::quota::Quota;
+use super::{Limits, Namespaces, Sandbox, Users, Walls, owners};
+use crate::gateway::{Door, Opened};
+use crate::inside::Account;
+use crate::job::workspace::{Places, Workspace};
+use crate::process::{Asked, Bounds, Launch};
+
+/// The gateway's socket in its folder.
+pub(super) const SOCKET: &str = "gateway.sock";
+
+/// Who is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// The agent: it reaches the model.
+    Agent,
+    /// Install and build: they reach the registries of packages.
+    Build,
+}
+
+/// Where a child finds things.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// The checkout.
+    pub repo: PathBuf,
+    /// What came with the mail.
+    pub attachments: PathBuf,
+    /// Its home.
+    pub home: PathBuf,
+    /// Its temporary files.
+    pub tmp: PathBuf,
+}
+
+/// The walls around one child after the other; what is let through is closed when it is dropped.
+#[derive(Debug)]
+pub struct Cell<'a> {
+    walls: &'a Walls,
+    workspace: &'a Workspace,
+    who: Who,
+    outside: View,
+    within: View,
+    opened: Option<Opened>,
+}
+
+impl Sandbox {
+    /// Where the agent or build sees things.
+    pub fn view(&self, workspace: &Workspace, who: Who) -> View {
+        match self.walls {
+            Walls::Namespaces(_) => View {
+                repo: "/site".into(),
+                attachments: "/attachments".into(),
+                home: "/home/site".into(),
+                tmp: "/tmp".into(),
+            },
+            Walls::Off | Walls::Uid(_) => View::of(workspace, &workspace.places(who.name())),
+        }
+    }
+
+    /// Prepares the folders and opens the way out.
+    pub async fn cell<'a>(&'a self, workspace: &'a Workspace, who: Who) -> io::Result<Cell<'a>> {
+        let places = match who {
+            Who::Agent => workspace.fresh_agent_places(),
+            Who::Build => workspace.build_places(),
+        }?;
+        let outside = View::of(workspace, &places);
+        if let Some(account) = self.walls.account(who) {
+            let given = outside.clone();
+            let passable = matches!(self.walls, Walls::Uid(_)).then(|| workspace.root().to_owned());
+            let give = tokio::task::spawn_blocking(move || give(&given, account, passable));
+            give.await.map_err(io::Error::other)??;
+        }
+        let opened = self.open(workspace, who).await?;
+        let within = self.view(workspace, who);
+        Ok(Cell { walls: &self.walls, workspace, who, outside, within, opened })
+    }
+
+    async fn open(&self, workspace: &Workspace, who: Who) -> io::Result<Option<Opened>> {
+        let door = match who {
+            Who::Agent => Door::Model,
+            Who::Build => Door::Packages,
+        };
+        match (&self.walls, who) {
+            (Walls::Namespaces(_), _) => self.gateway.open_on_socket(door, &workspace.door(), SOCKET),
+            // It has the network as it is.
+            (Walls::Off, Who::Build) => Ok(None),
+            (Walls::Off, Who::Agent) | (Walls::Uid(_), _) => self.gateway.open_on_loopback(door).await,
+        }
+    }
+}
+
+fn give(view: &View, account: Account, passable: Option<PathBuf>) -> io::Result<()> {
+    if let Some(root) = passable {
+        owners::let_through(&root)?;
+    }
+    owners::give_checkout(&view.repo, account)?;
+    owners::give(&view.home, account)?;
+    owners::give(&view.tmp, account)
+}
+
+impl Walls {
+    /// Who children are, when they are not the worker's own user.
+    fn account(&self, who: Who) -> Option<Account> {
+        match (self, who) {
+            (Self::Off, _) => None,
+            (Self::Namespaces(walls), _) => walls.account,
+            (Self::Uid(users), Who::Agent) => Some(users.agent),
+            (Self::Uid(users), Who::Build) => Some(users.build),
+        }
+    }
+}
+
+impl Who {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Build => "build",
+        }
+    }
+}
+
+impl View {
+    fn of(workspace: &Workspace, places: &Places) -> Self {
+        Self {
+            repo: workspace.repo(),
+            attachments: workspace.attachments(),
+            home: places.home.clone(),
+            tmp: places.tmp.clone(),
+        }
+    }
+
+    /// Home and temporary files alone.
+    pub fn places(&self) -> Places {
+        Places { home: self.home.clone(), tmp: self.tmp.clone() }
+    }
+}
+
+impl Cell<'_> {
+    /// Where the child sees things.
+    pub fn view(&self) -> &View {
+        &self.within
+    }
+
+    /// Where they really are.
+    pub fn outside(&self) -> &View {
+        &self.outside
+    }
+
+    /// What must be started, so that this program runs behind the walls with this environment.
+    pub fn enclose(&self, argv: Vec<String>, mut env: BTreeMap<String, String>) -> io::Result<Launch> {
+        self.way_out(&mut env);
+        match self.walls {
+            Walls::Off => Ok(Launch {
+                argv,
+                dir: self.outside.repo.clone(),
+                env,
+                lock: Some(self.workspace.lock()),
+                bounds: Bounds::default(),
+            }),
+            Walls::Namespaces(walls) => walls.enclose(self, argv, &env),
+            Walls::Uid(users) => users.enclose(self, argv, env),
+        }
+    }
+
+    /// Where the gateway is heard, instead of the network as it is.
+    fn way_out(&self, env: &mut BTreeMap<String, String>) {
+        if !matches!(self.walls, Walls::Off) {
+            env.retain(|name, _| !is_of_the_machine(name));
+            // The history belongs to the worker's user; git would refuse to read it.
+            let repo = self.within.repo.display().to_string();
+            for (name, value) in [("COUNT", "1"), ("KEY_0", "safe.directory"), ("VALUE_0", &repo)] {
+                env.insert(format!("GIT_CONFIG_{name}"), value.to_owned());
+            }
+            if self.who == Who::Build {
+                // What is shared with others could be poisoned by any of them.
+                let cache = self.within.home.join(".npm").display().to_string();
+                env.insert("npm_config_cache".to_owned(), cache);
+            }
+        }
+        if let Some(opened) = &self.opened {
+            let port = opened.port().unwrap_or(PORT);
+            env.extend(opened.environment(port, env.get("NO_PROXY").map(String::as_str)));
+        }
+    }
+
+    fn quota(&self, limits: Limits) -> Quota {
+        let folders = [&self.outside.repo, &self.outside.home, &self.outside.tmp].map(Clone::clone).into();
+        Quota { folders, max_bytes: limits.disk_bytes }
+    }
+}
+
+fn is_of_the_machine(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["http_proxy", "https_proxy", "no_proxy", "npm_config_cache", "npm_config_userconfig"].contains(&name.as_str())
+}
+
+impl Namespaces {
+    fn enclose(
+        &self,
+        cell: &Cell<'_>,
+        argv: Vec<String>,
+        env: &BTreeMap<String, String>,
+    ) -> io::Result<Launch> {
+        let cage = self.cgroups.make(self.limits)?.map(Arc::new);
+        let door = cell.opened.as_ref().map(|_| cell.workspace.door());
+        let job = Job { outside: &cell.outside, within: &cell.within, door: door.as_deref(), env };
+        let words = self.words(&job, cage.as_deref(), argv);
+        Ok(Launch {
+            argv: words,
+            dir: "/".into(),
+            // What bubblewrap has, the first process behind the walls shows.
+            env: BTreeMap::new(),
+            // It dies with the worker, and could let go of a lock that it inherited.
+            lock: None,
+            bounds: Bounds {
+                cage,
+                quota: Some(cell.quota(self.limits)),
+                asked: Asked::Namespace,
+                user: None,
+            },
+        })
+    }
+}
+
+impl Users {
+    fn enclose(
+        &self,
+        cell: &Cell<'_>,
+        argv: Vec<String>,
+        env: BTreeMap<String, String>,
+    ) -> io::Result<Launch> {
+        let account = match cell.who {
+            Who::Agent => self.agent,
+            Who::Build => self.build,
+        };
+        let cage = self.cgroups.make(self.limits)?.map(Arc::new);
+        let mut words = enter(&self.inside, self.limits, &self.cgroups, cage.as_deref());
+        words.extend(["--account".to_owned(), account.to_string()]);
+        words.extend(["--max-processes".to_owned(), self.limits.processes.to_string()]);
+        let usual = ["/dev", "/proc", "/etc/passwd", "/etc/group", "/etc/hosts", "/etc/nsswitch.conf"];
+        let readable = self.system.readable().map(|path| path.display().to_string());
+        for path in
+            readable.chain(usual.map(str::to_owned)).chain([cell.outside.attachments.display().to_string()])
+        {
+            words.extend(["--read".to_owned(), path]);
+        }
+        let writable = [&cell.outside.repo, &cell.outside.home, &cell.outside.tmp];
+        let devices = ["/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/shm"].map(str::to_owned);
+        for path in writable.map(|path| path.display().to_string()).into_iter().chain(devices) {
+            words.extend(["--write".to_owned(), path]);
+        }
+        if let Some(port) = cell.opened.as_ref().and_then(Opened::port) {
+            words.extend(["--port".to_owned(), port.to_string()]);
+        }
+        words.push("--".to_owned());
+        words.extend(argv);
+        Ok(Launch {
+            argv: words,
+            dir: cell.outside.repo.clone(),
+            env,
+            lock: Some(cell.workspace.lock()),
+            bounds: Bounds {
+                cage,
+                quota: Some(cell.quota(self.limits)),
+                asked: Asked::Group,
+                user: Some((self.inside.clone(), account)),
+            },
+        })
+    }
+}
+
+/// The words of our own program before the walls, without its `--`.
+pub(super) fn enter(inside: &str, limits: Limits, cgroups: &Cgroups, cage: Option<&Cage>) -> Vec<String> {
+    let mut words =
+        [inside, "enter", "--max-file-bytes", &limits.disk_bytes.to_string()].map(str::to_owned).to_vec();
+    if !cgroups.bound_memory() {
+        words.extend(["--max-data-bytes".to_owned(), limits.memory_bytes.to_string()]);
+    }
+    for entrance in cage.iter().flat_map(|cage| cage.entrances()) {
+        words.extend(["--cgroup".to_owned(), entrance.display().to_string()]);
+    }
+    words
+}
