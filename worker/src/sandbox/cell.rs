@@ -198,7 +198,8 @@ impl Cell<'_> {
 
 fn is_of_the_machine(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["http_proxy", "https_proxy", "no_proxy", "npm_config_cache", "npm_config_userconfig"].contains(&name.as_str())
+    ["http_proxy", "https_proxy", "no_proxy", "npm_config_cache", "npm_config_userconfig"]
+        .contains(&name.as_str())
 }
 
 impl Namespaces {

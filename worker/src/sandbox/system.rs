@@ -60,20 +60,20 @@ impl System {
         let shared = SHARED.iter().chain(&ETC).map(PathBuf::from).filter(|path| path.exists());
         seen.extend(shared.map(Seen::Same));
         seen.extend(made_up(etc)?);
-        let mut more = BTreeSet::new();
-        for folder in programs.folders().iter().filter(|folder| folder.is_dir()) {
-            more.insert(folder.clone());
-        }
+        let folders = programs.folders().iter().filter(|folder| folder.is_dir());
+        let mut more: BTreeSet<PathBuf> =
+            folders.map(|folder| packages(folder).unwrap_or_else(|| folder.clone())).collect();
         let called = CALLED.iter().filter_map(|name| programs.find(name)).map(PathBuf::from);
         for program in called.chain([agent.to_owned()]) {
             more.extend(surroundings(&program));
         }
         more.extend(extra.iter().cloned());
-        let allowed = |path: &PathBuf| {
-            path.components().count() > 2 && !hidden.iter().any(|secret| secret.starts_with(path))
-        };
-        let usual = |path: &PathBuf| SHARED.iter().chain(&TOPS).any(|top| path.starts_with(top));
-        seen.extend(more.into_iter().filter(allowed).filter(|path| !usual(path)).map(Seen::Same));
+        more.retain(|path| {
+            let usual = SHARED.iter().chain(&TOPS).any(|top| path.starts_with(top));
+            !usual && path.components().count() > 2 && !hidden.iter().any(|secret| secret.starts_with(path))
+        });
+        let outermost = |path: &&PathBuf| !path.ancestors().skip(1).any(|above| more.contains(above));
+        seen.extend(more.iter().filter(outermost).cloned().map(Seen::Same));
         let within = |secret: &&PathBuf| {
             secret.exists()
                 && seen.iter().any(|seen| matches!(seen, Seen::Same(path) if secret.starts_with(path)))
@@ -102,17 +102,23 @@ fn as_it_is(path: &Path) -> Option<Seen> {
 /// A program, where it really lies, and the libraries that belong to it: the packages around it, or `lib` beside `bin`.
 fn surroundings(program: &Path) -> Vec<PathBuf> {
     let Ok(real) = program.canonicalize() else { return Vec::new() };
-    let packages = real.components().position(|part| part == Component::Normal("node_modules".as_ref()));
-    let mut found = vec![program.to_owned(), real.clone()];
-    if let Some(at) = packages {
-        found.push(real.components().take(at + 1).collect());
-    } else if let Some(bin) = real.parent().filter(|folder| folder.ends_with("bin")) {
+    let mut found: Vec<PathBuf> =
+        [program, &real].map(|path| packages(path).unwrap_or_else(|| path.to_owned())).into();
+    if packages(&real).is_none()
+        && let Some(bin) = real.parent().filter(|folder| folder.ends_with("bin"))
+    {
         found.push(bin.to_owned());
         found.extend(
             ["lib", "libexec"].map(|name| bin.with_file_name(name)).into_iter().filter(|lib| lib.is_dir()),
         );
     }
     found
+}
+
+/// The outermost folder of packages that a path lies in.
+fn packages(path: &Path) -> Option<PathBuf> {
+    let at = path.components().position(|part| part == Component::Normal("node_modules".as_ref()))?;
+    Some(path.components().take(at + 1).collect())
 }
 
 /// Users and hosts as they are behind the walls; nothing of this machine's.
@@ -169,6 +175,6 @@ mod tests {
         std::fs::write(&real, "").unwrap();
         let link = root.join("claude");
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        assert_eq!(surroundings(&link), [link, real, root.join("a/node_modules")]);
+        assert_eq!(surroundings(&link), [link, root.join("a/node_modules")]);
     }
 }
