@@ -136,6 +136,8 @@ impl Work {
             preempted: None,
             replay_of: None,
             stop_requested: None,
+            stopped_by: None,
+            acknowledged_at: None,
             worker_id: None,
             epoch: Epoch::default(),
             steps: Vec::new(),

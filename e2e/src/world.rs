@@ -82,7 +82,14 @@ impl World {
         env: &[(&str, &str)],
     ) -> anyhow::Result<Api> {
         let data = self.data_arg()?;
-        let mut settings = vec![("HERMES_TRUST", "all"), ("HERMES_ALLOW_FILE_REPOS", "true")];
+        let mut settings = vec![
+            ("HERMES_TRUST", "all"),
+            ("HERMES_ALLOW_FILE_REPOS", "true"),
+            // One owner writes all the mail of a busy world.
+            ("HERMES_SENDER_MAILS_PER_HOUR", "0"),
+            ("HERMES_PROJECT_MAILS_PER_HOUR", "0"),
+            ("HERMES_ANSWERS_PER_HOUR", "0"),
+        ];
         settings.extend_from_slice(env);
         let mut arguments = vec!["serve", "--data-dir", &data, "--listen", listen];
         arguments.extend(self.further.iter().map(String::as_str));

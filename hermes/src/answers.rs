@@ -7,9 +7,10 @@ use common::domain::job::Job;
 
 use crate::app::App;
 use crate::ingest::record::MailRecord;
+use crate::limits;
 use crate::outbox::{Conversation, OutboxRecord, OutboxState, Purpose, post};
 use crate::reply::message::{Envelope, compose};
-use crate::reply::{self, Answered, Topic};
+use crate::reply::{self, Answered, Refusal, Topic};
 use crate::route::Question;
 
 /// One mail that we mean to send.
@@ -37,12 +38,70 @@ pub async fn job_ended(app: &App, job: &Job, mail: &MailRecord, to: &EmailAddres
     send(app, plan).await
 }
 
+/// Says that the work on a mail takes longer than usual.
+pub async fn late(app: &App, job: &Job, mail: &MailRecord, to: &EmailAddress) -> Result<()> {
+    let plan = Plan {
+        purpose: Purpose::Acknowledgement,
+        about: job.command_id.as_str(),
+        mail,
+        to,
+        topic: Topic::Late,
+        conversation: Some(conversation(job)),
+    };
+    send(app, plan).await
+}
+
+/// Says why a mail became no work: to each address once a day for each reason. Whoever it was not shown to be hears nothing,
+/// so that a forged sender gets no mail. Whether it was said for this mail.
+pub async fn refuse(app: &App, mail: &MailRecord, refusal: Refusal) -> Result<bool> {
+    let Some(to) = &mail.sender else { return Ok(false) };
+    if !limits::take_notice(app, to, refusal.as_str(), &mail.mail_id).await? {
+        return Ok(false);
+    }
+    let about = mail.mail_id.as_str();
+    let topic = Topic::Refused(refusal);
+    send(app, Plan { purpose: Purpose::Notice, about, mail, to, topic, conversation: None }).await?;
+    Ok(true)
+}
+
+/// The one answer to a mail that stopped work.
+pub async fn stopped(
+    app: &App,
+    mail: &MailRecord,
+    topic: Topic<'_>,
+    conversation: Conversation,
+) -> Result<()> {
+    let Some(to) = &mail.sender else { return Ok(()) };
+    let (about, conversation) = (mail.mail_id.as_str(), Some(conversation));
+    send(app, Plan { purpose: Purpose::Answer, about, mail, to, topic, conversation }).await
+}
+
+/// The one answer to a mail that was another command.
+pub async fn command(
+    app: &App,
+    mail: &MailRecord,
+    topic: Topic<'_>,
+    conversation: Option<Conversation>,
+) -> Result<()> {
+    let Some(to) = &mail.sender else { return Ok(()) };
+    let about = mail.mail_id.as_str();
+    send(app, Plan { purpose: Purpose::Command, about, mail, to, topic, conversation }).await
+}
+
+/// Asks the author of a mail, at the address that is registered, whether they wrote it.
+pub async fn confirm(app: &App, mail: &MailRecord, link: String) -> Result<()> {
+    let Some(to) = &mail.sender else { return Ok(()) };
+    let (about, topic) = (mail.mail_id.as_str(), Topic::Confirm(link));
+    send(app, Plan { purpose: Purpose::Confirmation, about, mail, to, topic, conversation: None }).await
+}
+
 /// Asks the author of a mail something.
 pub async fn ask(app: &App, mail: &MailRecord, question: &Question) -> Result<()> {
     let Some(to) = &mail.sender else { return Ok(()) };
     let domain = app.mail_from.domain();
     let topic = match question {
         Question::WhatToDo => Topic::WhatToDo,
+        Question::WhichPreview => Topic::WhichPreview,
         Question::WhichSite(sites) => {
             Topic::WhichSite(sites.iter().map(|site| (site.clone(), format!("{site}@{domain}"))).collect())
         }
@@ -51,7 +110,8 @@ pub async fn ask(app: &App, mail: &MailRecord, question: &Question) -> Result<()
     send(app, Plan { purpose: Purpose::Question, about, mail, to, topic, conversation: None }).await
 }
 
-fn conversation(job: &Job) -> Conversation {
+/// The conversation of a job.
+pub fn conversation(job: &Job) -> Conversation {
     Conversation { project_key: job.project_key.clone(), thread_id: job.thread_id.clone() }
 }
 
@@ -61,8 +121,10 @@ async fn send(app: &App, plan: Plan<'_>) -> Result<()> {
         Answered { subject: &plan.mail.subject, language: plan.mail.language.unwrap_or_default(), thread };
     let letter = reply::write(&plan.topic, &answered).map_err(|e| CloudError::Invalid(e.to_string()))?;
     let (message_id, created_at) = (message_id(app, &plan, thread), app.cloud.clock.now());
+    let reply_to = thread.and_then(|thread| app.secret.reply_address(&app.mail_from.address, thread));
     let envelope = Envelope {
         from: &app.mail_from.mailbox,
+        reply_to: reply_to.as_ref(),
         to: plan.to,
         message_id: &message_id,
         in_reply_to: plan.mail.message_id.as_deref(),
@@ -77,7 +139,7 @@ async fn send(app: &App, plan: Plan<'_>) -> Result<()> {
         }
     };
     let record = OutboxRecord {
-        dedup_key: format!("{}-{}", plan.purpose.as_str(), plan.about),
+        dedup_key: plan.purpose.key(plan.about),
         purpose: plan.purpose,
         state,
         to: plan.to.clone(),
@@ -86,6 +148,8 @@ async fn send(app: &App, plan: Plan<'_>) -> Result<()> {
         mail_id: plan.mail.mail_id.clone(),
         conversation: plan.conversation,
         attempts: 0,
+        unanswered: 0,
+        not_before: None,
         note,
         created_at,
         sent_at: None,
@@ -95,11 +159,10 @@ async fn send(app: &App, plan: Plan<'_>) -> Result<()> {
 
 /// Chosen once, before the mail is written down. In a conversation it carries a tag that only we can make.
 fn message_id(app: &App, plan: &Plan<'_>, thread: Option<&ThreadId>) -> String {
-    let domain = app.mail_from.domain();
-    let tag = thread.map(|thread| app.secret.of_thread(thread));
-    match (plan.purpose, tag) {
-        (Purpose::Answer, Some(tag)) => format!("{tag}.{}@{domain}", plan.about),
-        (purpose, Some(tag)) => format!("{tag}.{}-{}@{domain}", purpose.as_str(), plan.about),
-        (purpose, None) => format!("{}.{}@{domain}", purpose.as_str(), plan.about),
+    let (domain, purpose) = (app.mail_from.domain(), plan.purpose.as_str());
+    match (plan.purpose, thread) {
+        (Purpose::Answer, Some(thread)) => app.secret.message_id(thread, plan.about, domain),
+        (_, Some(thread)) => app.secret.message_id(thread, plan.purpose.key(plan.about), domain),
+        (_, None) => format!("{purpose}.{}@{domain}", plan.about),
     }
 }

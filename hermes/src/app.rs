@@ -7,14 +7,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::cloud::Cloud;
 use common::cloud::files::{At, IfMatch};
+use common::cloud::local::smtp::SmtpMailer;
 use common::cloud::store::{Key, Table};
 use common::domain::names::Queue;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::announced::Announced;
-use crate::config::{MailFrom, MailSettings, Orchestrator, PublicUrl};
+use crate::config::{MailFrom, MailSettings, Orchestrator, PublicUrl, RateSettings};
 use crate::ingest::verify::Verifier;
+use crate::limits::Turns;
 use crate::secrets::SecretKey;
 
 /// How many bytes of mails are taken in at once; each is held in memory until it is kept.
@@ -38,6 +40,10 @@ pub struct App {
     pub announced: Announced,
     /// What works and what does not.
     pub health: Health,
+    /// How many mails are taken.
+    pub rates: RateSettings,
+    /// Who counts now.
+    pub turns: Turns,
     /// Room for the mails that are being taken, in bytes.
     pub inbound: Arc<Semaphore>,
     /// Who puts work on its queue.
@@ -50,6 +56,10 @@ pub struct App {
 impl App {
     /// Puts it together; `port` is where we listen.
     pub fn new(cloud: Cloud, settings: &MailSettings, secret: SecretKey, port: u16) -> Self {
+        let mut cloud = cloud;
+        if let Some(server) = settings.smtp_url.clone() {
+            cloud.mailer = Arc::new(SmtpMailer::new(server, settings.mail_from.address.clone()));
+        }
         Self {
             cloud,
             mail_from: settings.mail_from.clone(),
@@ -57,6 +67,8 @@ impl App {
             secret,
             announced: Announced::default(),
             health: Health::default(),
+            rates: settings.rates,
+            turns: Turns::default(),
             inbound: Arc::new(Semaphore::new(MAX_INBOUND_BYTES)),
             orchestrator: settings.orchestrator,
             verifier: Verifier::new(settings),

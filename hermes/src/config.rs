@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
+use common::cloud::local::smtp::SmtpUrl;
 use common::config::{CloudSettings, LogSettings, RepoSettings};
 use common::domain::ids::EmailAddress;
 use lettre::message::Mailbox;
@@ -67,10 +68,35 @@ pub struct MailSettings {
     #[arg(long, env = "HERMES_ORCHESTRATOR", value_enum, default_value_t = Orchestrator::Direct, value_name = "WHO")]
     pub orchestrator: Orchestrator,
 
-    /// Where browsers reach us, for preview links: `http://host:port`. Only scheme and port are used. Default: http and
-    /// the port we listen on.
+    /// Where browsers reach us: `http://host:port`. Previews take scheme and port of it, the pages for owners (to confirm
+    /// a mail) the host as well. Default: http, localhost and the port we listen on.
     #[arg(long, env = "HERMES_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
+
+    /// The server that sends our mail: `smtps://user:password@host`, `smtp://user:password@host` (STARTTLS), or
+    /// `smtp://127.0.0.1:1025?tls=none` on this machine. Default: mails are put into DIR/outbox and go nowhere.
+    #[arg(long, env = "SMTP_URL", hide_env_values = true, value_name = "URL")]
+    pub smtp_url: Option<SmtpUrl>,
+
+    /// How many mails are taken.
+    #[command(flatten)]
+    pub rates: RateSettings,
+}
+
+/// How much mail is too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub struct RateSettings {
+    /// Mails of one sender within an hour; 0 is no limit.
+    #[arg(long, env = "HERMES_SENDER_MAILS_PER_HOUR", default_value_t = 200, value_name = "COUNT")]
+    pub sender_mails_per_hour: u32,
+
+    /// Mails for one project within an hour; 0 is no limit.
+    #[arg(long, env = "HERMES_PROJECT_MAILS_PER_HOUR", default_value_t = 1000, value_name = "COUNT")]
+    pub project_mails_per_hour: u32,
+
+    /// Mails that we send to one address within an hour; 0 is no limit. Answers beyond it wait, the rest is left unsaid.
+    #[arg(long, env = "HERMES_ANSWERS_PER_HOUR", default_value_t = 10, value_name = "COUNT")]
+    pub answers_per_hour: u32,
 }
 
 /// Settings of `hermes serve`.
@@ -177,13 +203,19 @@ impl FromStr for MailFrom {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
     scheme: String,
+    host: String,
     port: Option<u16>,
 }
 
 impl PublicUrl {
     /// Plain HTTP on this port.
     pub fn of_port(port: u16) -> Self {
-        Self { scheme: "http".into(), port: Some(port) }
+        Self { scheme: "http".into(), host: "localhost".into(), port: Some(port) }
+    }
+
+    /// The address of a page of our own, by its path without a slash before it.
+    pub fn of_own(&self, path: &str) -> String {
+        format!("{}{path}", self.of_host(&self.host))
     }
 
     /// The address of a site by its host name.
@@ -201,7 +233,11 @@ impl FromStr for PublicUrl {
         let url =
             Url::parse(text).map_err(|e| format!("write it as https://host or http://host:port: {e}"))?;
         match url.scheme() {
-            "http" | "https" => Ok(Self { scheme: url.scheme().to_owned(), port: url.port() }),
+            "http" | "https" => Ok(Self {
+                scheme: url.scheme().to_owned(),
+                host: url.host_str().ok_or("it names no host")?.to_owned(),
+                port: url.port(),
+            }),
             other => Err(format!("{other} is neither http nor https")),
         }
     }
@@ -242,6 +278,7 @@ mod tests {
         assert_eq!(PublicUrl::of_port(8025).of_host(host), "http://k.amelia.localhost:8025/");
         let behind_a_proxy: PublicUrl = "https://example.org/x".parse().unwrap();
         assert_eq!(behind_a_proxy.of_host(host), "https://k.amelia.localhost/");
+        assert_eq!(behind_a_proxy.of_own("confirm/x"), "https://example.org/confirm/x");
         assert!("ftp://x".parse::<PublicUrl>().is_err());
     }
 

@@ -1,5 +1,8 @@
 //! Mails we mean to send. A row is written before the mail is sent and marked after, so that a crash in between sends it
-//! again under the same key: once into the local outbox, at least once over carriers that know no key.
+//! again under the same key: once into the local outbox, at least once over carriers that know no key. No address gets more
+//! than a few an hour: what must be said waits, the rest is left unsaid.
+
+use std::time::Duration;
 
 use common::cloud::mailer::{OutgoingMail, Sent};
 use common::cloud::store::{Key, Record, Stored, Table};
@@ -12,6 +15,13 @@ use serde::{Deserialize, Serialize};
 use crate::app::App;
 use crate::dispatch::remember;
 use crate::ingest::record::MailRecord;
+use crate::limits::{self, Room};
+
+/// After a failed attempt the next one waits so long, twice as long after each, up to the longest.
+const FIRST_WAIT: Duration = Duration::from_secs(15);
+const LONGEST_WAIT: Duration = Duration::from_mins(10);
+/// A carrier that takes a mail for so long from nobody is no longer asked.
+const GIVE_UP_AFTER: Duration = Duration::from_hours(72);
 
 /// How far a mail has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +33,8 @@ pub enum OutboxState {
     Sent,
     /// It cannot be written, or the carrier will never take it.
     Failed,
+    /// Its address had its share of this hour, and it could be left unsaid.
+    Suppressed,
 }
 
 /// What a mail is for.
@@ -32,8 +44,16 @@ pub enum Purpose {
     /// The one answer to a mail that became work.
     #[default]
     Answer,
+    /// The work takes longer than usual.
+    Acknowledgement,
     /// A question back.
     Question,
+    /// Why a mail became no work.
+    Notice,
+    /// The answer to a command.
+    Command,
+    /// Whether they wrote the mail.
+    Confirmation,
 }
 
 impl Purpose {
@@ -41,8 +61,27 @@ impl Purpose {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Answer => "answer",
+            Self::Acknowledgement => "ack",
             Self::Question => "question",
+            Self::Notice => "notice",
+            Self::Command => "command",
+            Self::Confirmation => "confirmation",
         }
+    }
+
+    /// The key of the one mail of this purpose about something.
+    pub fn key(self, about: impl std::fmt::Display) -> String {
+        format!("{}-{about}", self.as_str())
+    }
+
+    /// Whether it is the one answer to its mail; otherwise that comes separately.
+    fn is_the_answer(self) -> bool {
+        !matches!(self, Self::Acknowledgement | Self::Confirmation)
+    }
+
+    /// Whether it is said late rather than never when its address had its share.
+    fn must_be_said(self) -> bool {
+        matches!(self, Self::Answer)
     }
 }
 
@@ -70,6 +109,12 @@ pub struct OutboxRecord {
     pub conversation: Option<Conversation>,
     /// How often it was tried.
     pub attempts: u32,
+    /// How often the carrier did not say whether it took it: so often the owner may have it twice.
+    #[serde(default)]
+    pub unanswered: u32,
+    /// Not before then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
     /// Where the carrier put it, or why it did not take it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -78,6 +123,13 @@ pub struct OutboxRecord {
     /// When the carrier took it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Timestamp>,
+}
+
+impl OutboxRecord {
+    /// Whether it is time to try it.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.state == OutboxState::Pending && self.not_before.is_none_or(|at| at <= now)
+    }
 }
 
 /// Which thread of whom.
@@ -119,11 +171,31 @@ pub async fn post(app: &App, record: OutboxRecord) -> Result<()> {
     deliver(app, stored).await
 }
 
-/// Sends a mail that is written down, unless it was sent.
+/// Sends a mail that is written down, unless it was sent or has to wait.
 pub async fn deliver(app: &App, stored: Stored<OutboxRecord>) -> Result<()> {
-    if stored.value.state != OutboxState::Pending {
+    if !stored.value.is_due(app.cloud.clock.now()) {
         return Ok(());
     }
+    match limits::take_automatic(app, &stored.value.to, &stored.value.dedup_key).await? {
+        Room::Taken => carry(app, stored).await,
+        Room::None { what, until } => hold(app, stored, &what, until).await,
+    }
+}
+
+async fn hold(app: &App, mut stored: Stored<OutboxRecord>, what: &str, until: Timestamp) -> Result<()> {
+    let row = &mut stored.value;
+    row.note = Some(format!("held back: {what}"));
+    if row.purpose.must_be_said() {
+        tracing::warn!(mail.id = %row.mail_id, "an answer waits until {until}: {what}");
+        row.not_before = Some(until);
+    } else {
+        tracing::warn!(mail.id = %row.mail_id, "a mail that can be left unsaid is not sent: {what}");
+        row.state = OutboxState::Suppressed;
+    }
+    save(app, &stored).await
+}
+
+async fn carry(app: &App, stored: Stored<OutboxRecord>) -> Result<()> {
     let mail = OutgoingMail {
         dedup_key: stored.value.dedup_key.clone(),
         to: stored.value.to.clone(),
@@ -149,13 +221,15 @@ async fn record_sent(app: &App, mut stored: Stored<OutboxRecord>, sent: Sent) ->
         let key = conversation.project_key.clone();
         remember(store, key, &row.message_id, &conversation.thread_id, Direction::Outbound).await?;
     }
-    let reply = row.message_id.clone();
-    let answered = |mail: &mut MailRecord| {
-        mail.reply_message_id = Some(reply.clone());
-        std::ops::ControlFlow::Continue(())
-    };
-    app.cloud.store.update::<MailRecord>(&row.mail_id, answered).await?;
-    tracing::info!(mail.id = %row.mail_id, "an answer was sent");
+    if row.purpose.is_the_answer() {
+        let reply = row.message_id.clone();
+        let answered = |mail: &mut MailRecord| {
+            mail.reply_message_id = Some(reply.clone());
+            std::ops::ControlFlow::Continue(())
+        };
+        app.cloud.store.update::<MailRecord>(&row.mail_id, answered).await?;
+    }
+    tracing::info!(mail.id = %row.mail_id, unanswered = row.unanswered, "a mail was sent: {}", row.purpose.as_str());
     save(app, &stored).await
 }
 
@@ -163,8 +237,13 @@ async fn record_failure(app: &App, mut stored: Stored<OutboxRecord>, error: Clou
     let row = &mut stored.value;
     row.attempts += 1;
     row.note = Some(error.to_string());
-    if error.is_retryable() {
-        tracing::warn!(%error, mail.id = %row.mail_id, "an answer could not be sent; it is tried again");
+    // Only this error leaves open whether the mail went out.
+    row.unanswered += u32::from(matches!(error, CloudError::Unavailable { .. }));
+    let now = app.cloud.clock.now();
+    if error.is_retryable() && now.since(row.created_at) < GIVE_UP_AFTER {
+        let wait = FIRST_WAIT.saturating_mul(1 << (row.attempts - 1).min(10)).min(LONGEST_WAIT);
+        row.not_before = Some(now.plus(wait));
+        tracing::warn!(%error, mail.id = %row.mail_id, "an answer could not be sent; it is tried again in {} s", wait.as_secs());
     } else {
         tracing::error!(%error, mail.id = %row.mail_id, "an answer can never be sent");
         row.state = OutboxState::Failed;

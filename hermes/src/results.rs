@@ -18,6 +18,7 @@ use url::Url;
 
 use crate::answers;
 use crate::app::App;
+use crate::commands;
 use crate::config::PublicUrl;
 use crate::feed::{Feed, set_aside};
 use crate::ingest::record::MailRecord;
@@ -119,6 +120,26 @@ pub async fn give_up(app: &App, command: &CommandId, reason: &str) -> Result<()>
     store.update::<Job>(command, close).await.map(drop)
 }
 
+/// Tells the owner of open work that their mail arrived, once ever.
+pub async fn acknowledge(app: &App, command: &CommandId) -> Result<()> {
+    let store = &*app.cloud.store;
+    let Some(row) = store.load::<Job>(command).await? else { return Ok(()) };
+    let job = row.value;
+    let (Some(mail_id), Some(to)) = (&job.mail_id, &job.requested_by) else { return Ok(()) };
+    if !job.is_open() || job.acknowledged_at.is_some() {
+        return Ok(());
+    }
+    if let Some(mail) = store.load::<MailRecord>(mail_id).await? {
+        answers::late(app, &job, &mail.value, to).await?;
+    }
+    let now = app.cloud.clock.now();
+    let mark = |job: &mut Job| {
+        job.acknowledged_at = Some(now);
+        ControlFlow::Continue(())
+    };
+    store.update::<Job>(command, mark).await.map(drop)
+}
+
 /// Only the first result under the newest claim closes a job.
 fn close(job: &mut Job, result: &JobResult, public: &PublicUrl, now: Timestamp) -> ControlFlow<()> {
     if !job.is_open() || result.epoch < job.epoch {
@@ -164,5 +185,12 @@ pub(crate) async fn answer(app: &App, job: &Job) -> Result<()> {
         tracing::warn!(command.id = %job.command_id, "the mail that ordered a job is no longer kept; nobody is answered");
         return Ok(());
     };
+    if let Some(answer) = commands::stopped(app, job).await? {
+        let replied = |mail: &mut MailRecord| {
+            mail.reply_message_id = Some(answer.clone());
+            ControlFlow::Continue(())
+        };
+        return app.cloud.store.update::<MailRecord>(mail_id, replied).await.map(drop);
+    }
     answers::job_ended(app, job, &mail, to).await
 }

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use common::domain::ids::{CommandId, EmailAddress, ProjectId, ProjectUser, SessionId, ThreadId};
 use common::domain::job::WorkAction;
 use common::domain::outcome::MailEnding;
-use common::domain::project::{Project, Sender};
+use common::domain::project::{Project, Role, Sender};
 use common::domain::timestamp::Timestamp;
 use common::messages::{Work, WorkContext};
 
-use crate::mail::MailRequest;
 use crate::mail::sender::Assurance;
 use crate::mail::trace::{Stage, Trace};
+use crate::mail::{MailCommand, MailRequest};
+use crate::reply::Refusal;
 
 /// What was looked up about a request before it is decided.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -55,6 +56,36 @@ pub struct Routed {
     pub landmarks: Vec<String>,
 }
 
+/// A mail that is a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commanded {
+    /// Which.
+    pub command: MailCommand,
+    /// Whose site.
+    pub project_user: ProjectUser,
+    /// The conversation it is about; none when it is about none.
+    pub thread: Option<ThreadId>,
+}
+
+/// What a mail becomes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// Work for an agent.
+    Work(Box<Routed>),
+    /// A command, carried out at once.
+    Command(Commanded),
+}
+
+impl Verdict {
+    /// The conversation it is about.
+    pub fn thread(&self) -> Option<&ThreadId> {
+        match self {
+            Self::Work(routed) => Some(&routed.work.thread_id),
+            Self::Command(commanded) => commanded.thread.as_ref(),
+        }
+    }
+}
+
 /// What the author is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
@@ -62,6 +93,8 @@ pub enum Question {
     WhichSite(Vec<ProjectId>),
     /// Their mail says nothing.
     WhatToDo,
+    /// They want to publish, and say not what.
+    WhichPreview,
 }
 
 /// A mail that does not become work.
@@ -69,17 +102,44 @@ pub enum Question {
 pub struct Rejection {
     /// How it ends.
     pub ending: MailEnding,
-    /// What is asked back, if anything.
-    pub question: Option<Question>,
+    /// What its author hears.
+    pub said: Said,
+}
+
+/// What the author of a mail hears when it becomes no work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// Nothing.
+    Nothing,
+    /// A question.
+    Question(Question),
+    /// Whether they wrote it; about whose site it is.
+    Confirmation(ProjectUser),
+    /// Why; once a day for each reason.
+    Refusal(Refusal),
 }
 
 impl Rejection {
-    fn silent(ending: MailEnding) -> Self {
-        Self { ending, question: None }
+    /// Recorded, and nobody hears of it.
+    pub fn silent(ending: MailEnding) -> Self {
+        Self { ending, said: Said::Nothing }
     }
 
     fn asking(question: Question) -> Self {
-        Self { ending: MailEnding::QuestionAsked, question: Some(question) }
+        Self { ending: MailEnding::QuestionAsked, said: Said::Question(question) }
+    }
+
+    /// Recorded, and its author hears why, if it is sure that they are its author.
+    fn telling(request: &MailRequest, ending: MailEnding, refusal: Refusal) -> Self {
+        match request.assurance {
+            Assurance::Full => Self::refusing(ending, refusal),
+            Assurance::Partial => Self::silent(ending),
+        }
+    }
+
+    /// Recorded, and its author hears why.
+    pub fn refusing(ending: MailEnding, refusal: Refusal) -> Self {
+        Self { ending, said: Said::Refusal(refusal) }
     }
 }
 
@@ -90,33 +150,80 @@ pub fn route(
     ids: &Ids,
     at: Timestamp,
     trace: &mut Trace,
-) -> Result<Routed, Rejection> {
+) -> Result<Verdict, Rejection> {
     let sender = choose_sender(request, facts, trace)?;
     let Some(project) = facts.projects.get(&sender.project_id) else {
         trace.note(
             Stage::Route,
             format!("project {0} does not exist; add it with `hermes projects add {0}`", sender.project_id),
         );
-        return Err(Rejection::silent(MailEnding::Failed));
+        return Err(Rejection::telling(request, MailEnding::Failed, Refusal::NoSite));
     };
     if request.assurance == Assurance::Partial && project.require_dmarc {
         trace.note(
             Stage::Route,
             format!("{} wants DMARC, so its author has to confirm it", project.project_id),
         );
-        return Err(Rejection::silent(MailEnding::ConfirmationAsked));
+        return Err(Rejection {
+            ending: MailEnding::ConfirmationAsked,
+            said: Said::Confirmation(sender.project_user()),
+        });
     }
     if request.instruction.is_empty() {
         trace.note(Stage::Route, "it has neither text nor subject");
         return Err(Rejection::asking(Question::WhatToDo));
     }
+    let action = match request.command {
+        None => WorkAction::Edit,
+        Some(command) => match switch(command, request, sender, facts, trace)? {
+            Some(action) => action,
+            None => return Ok(Verdict::Command(commanded(command, sender, facts, trace))),
+        },
+    };
     let thread_id = choose_thread(&sender.project_user(), facts, ids, trace);
     trace.note(Stage::Route, format!("work for {} on thread {thread_id}", sender.project_user()));
-    Ok(Routed {
-        work: work(request, sender, project, ids.command.clone(), thread_id, at),
+    Ok(Verdict::Work(Box::new(Routed {
+        work: Work { action, ..work(request, sender, project, ids.command.clone(), thread_id, at) },
         requested_by: request.from.clone(),
         landmarks: request.landmarks.clone(),
-    })
+    })))
+}
+
+/// How a command switches the live site, in the order of its owner's other work; none when it does not. Editors may not,
+/// and what is published is the preview of a conversation.
+fn switch(
+    command: MailCommand,
+    request: &MailRequest,
+    sender: &Sender,
+    facts: &Facts,
+    trace: &mut Trace,
+) -> Result<Option<WorkAction>, Rejection> {
+    let action = match command {
+        MailCommand::Publish => WorkAction::Publish,
+        MailCommand::Undo => WorkAction::Undo,
+        MailCommand::Stop | MailCommand::Status | MailCommand::Help => return Ok(None),
+    };
+    if sender.role == Role::Editor {
+        trace.note(
+            Stage::Route,
+            format!("{} is an editor of {} and may not {action}", request.from, sender.project_id),
+        );
+        return Err(Rejection::telling(request, MailEnding::NotPermitted, Refusal::NotPermitted));
+    }
+    if action == WorkAction::Publish && !facts.threads.contains_key(&sender.project_user()) {
+        trace.note(Stage::Route, "it is about no conversation, so there is no preview to publish");
+        return Err(Rejection::asking(Question::WhichPreview));
+    }
+    Ok(Some(action))
+}
+
+fn commanded(command: MailCommand, sender: &Sender, facts: &Facts, trace: &mut Trace) -> Commanded {
+    let project_user = sender.project_user();
+    let thread = facts.threads.get(&project_user).cloned();
+    let about =
+        thread.as_ref().map_or("no conversation of its own".to_owned(), |thread| format!("thread {thread}"));
+    trace.note(Stage::Route, format!("the command {} of {project_user}, about {about}", command.as_str()));
+    Commanded { command, project_user, thread }
 }
 
 /// The recipient chooses, else the conversation, else there is only one, else the author is asked.
@@ -130,7 +237,7 @@ fn choose_sender<'a>(
             Stage::Route,
             format!("nobody is registered as {0}; add them with `hermes senders add {0}`", request.from),
         );
-        return Err(Rejection::silent(MailEnding::UnknownSender));
+        return Err(Rejection::telling(request, MailEnding::UnknownSender, Refusal::UnknownSender));
     }
     let named =
         |sender: &&Sender| request.recipients.iter().any(|to| to.local() == sender.project_id.as_str());
@@ -140,7 +247,7 @@ fn choose_sender<'a>(
     }
     if let Some(project) = &facts.foreign {
         trace.note(Stage::Route, format!("{} may not instruct {project}", request.from));
-        return Err(Rejection::silent(MailEnding::NotPermitted));
+        return Err(Rejection::telling(request, MailEnding::NotPermitted, Refusal::NotPermitted));
     }
     let continued = |sender: &&Sender| facts.threads.contains_key(&sender.project_user());
     if let Some(sender) = only(facts.senders.iter().filter(continued)) {
@@ -213,7 +320,6 @@ fn work(
 mod tests {
     use super::*;
     use common::domain::ids::UserId;
-    use common::domain::project::Role;
 
     fn address(text: &str) -> EmailAddress {
         EmailAddress::parse(text).unwrap()
@@ -242,6 +348,7 @@ mod tests {
                 project_id: project_id.clone(),
                 user_id: UserId::parse("scott").unwrap(),
                 role: Role::Owner,
+                language: None,
                 created_at: Timestamp::default(),
             });
             let project = Project {
@@ -260,7 +367,18 @@ mod tests {
         facts
     }
 
+    fn work_of(verdict: Verdict) -> Routed {
+        match verdict {
+            Verdict::Work(routed) => *routed,
+            Verdict::Command(command) => panic!("{command:?}"),
+        }
+    }
+
     fn decide(request: &MailRequest, facts: &Facts) -> Result<Routed, Rejection> {
+        verdict(request, facts).map(work_of)
+    }
+
+    fn verdict(request: &MailRequest, facts: &Facts) -> Result<Verdict, Rejection> {
         let ids = Ids {
             command: CommandId::parse("c1").unwrap(),
             thread: ThreadChoice::OrNew(ThreadId::parse("newthread").unwrap()),
@@ -278,9 +396,9 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_sender_is_rejected_in_silence() {
+    fn an_unknown_sender_is_rejected() {
         let rejected = decide(&request("hermes@localhost"), &facts(&[])).unwrap_err();
-        assert_eq!(rejected, Rejection::silent(MailEnding::UnknownSender));
+        assert_eq!(rejected, Rejection::refusing(MailEnding::UnknownSender, Refusal::UnknownSender));
     }
 
     #[test]
@@ -288,7 +406,7 @@ mod tests {
         let both = facts(&["amelia", "bob"]);
         assert_eq!(decide(&request("bob@hermes.org"), &both).unwrap().work.project_id.as_str(), "bob");
         let asked = decide(&request("hermes@hermes.org"), &both).unwrap_err();
-        assert!(matches!(asked.question, Some(Question::WhichSite(sites)) if sites.len() == 2));
+        assert!(matches!(asked.said, Said::Question(Question::WhichSite(sites)) if sites.len() == 2));
     }
 
     #[test]
@@ -336,7 +454,43 @@ mod tests {
         let ids =
             Ids { command: CommandId::parse("c1").unwrap(), thread: ThreadChoice::Chosen(chosen.clone()) };
         let routed = route(&request("x@y.z"), &known, &ids, Timestamp::default(), &mut Trace::default());
-        assert_eq!(routed.unwrap().work.thread_id, chosen);
+        assert_eq!(work_of(routed.unwrap()).work.thread_id, chosen);
+    }
+
+    #[test]
+    fn a_command_is_about_the_conversation_it_continues_or_about_none() {
+        let mut stop = request("x@y.z");
+        stop.command = Some(MailCommand::Stop);
+        let mut known = facts(&["amelia"]);
+        let about = |facts: &Facts| match verdict(&stop, facts).unwrap() {
+            Verdict::Command(command) => command.thread,
+            Verdict::Work(routed) => panic!("{routed:?}"),
+        };
+        assert_eq!(about(&known), None);
+        let thread = ThreadId::parse("known-thread").unwrap();
+        known.threads.insert(ProjectUser::parse("amelia#scott").unwrap(), thread.clone());
+        assert_eq!(about(&known), Some(thread));
+    }
+
+    #[test]
+    fn publish_and_undo_are_work_without_an_agent_for_owners_in_a_conversation() {
+        let mut asked = request("x@y.z");
+        let mut known = facts(&["amelia"]);
+        let thread = ThreadId::parse("known-thread").unwrap();
+        asked.command = Some(MailCommand::Publish);
+        let without = decide(&asked, &known).unwrap_err();
+        assert_eq!(without, Rejection::asking(Question::WhichPreview));
+        known.threads.insert(ProjectUser::parse("amelia#scott").unwrap(), thread.clone());
+        for (command, action) in
+            [(MailCommand::Publish, WorkAction::Publish), (MailCommand::Undo, WorkAction::Undo)]
+        {
+            asked.command = Some(command);
+            let work = decide(&asked, &known).unwrap().work;
+            assert_eq!((work.action, &work.thread_id), (action, &thread));
+            let mut editor = known.clone();
+            editor.senders[0].role = Role::Editor;
+            assert_eq!(decide(&asked, &editor).unwrap_err().ending, MailEnding::NotPermitted);
+        }
     }
 
     #[test]

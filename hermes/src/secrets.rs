@@ -4,7 +4,7 @@
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-use common::domain::ids::{CommandId, EmailAddress, ThreadId};
+use common::domain::ids::{EmailAddress, MailId, ThreadId};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -81,9 +81,10 @@ impl SecretKey {
         self.vouched(thread, tag, "address:", thread)
     }
 
-    /// A Message-ID without angle brackets for our answer to a command: `{thread}.{command}.{tag}@domain`.
-    pub fn message_id(&self, thread: &ThreadId, command: &CommandId, domain: &str) -> String {
-        let said = format!("{thread}.{command}");
+    /// A Message-ID without angle brackets for a mail of ours, which may hold no dot in what it is about:
+    /// `{thread}.{about}.{tag}@domain`.
+    pub fn message_id(&self, thread: &ThreadId, about: impl std::fmt::Display, domain: &str) -> String {
+        let said = format!("{thread}.{about}");
         format!("{said}.{}@{domain}", self.tag("message:", &said, TAG_DIGITS))
     }
 
@@ -91,6 +92,11 @@ impl SecretKey {
     pub fn thread_of_message_id(&self, id: &str) -> Option<ThreadId> {
         let (said, tag) = id.rsplit_once('@')?.0.rsplit_once('.')?;
         self.vouched(said.split_once('.')?.0, tag, "message:", said)
+    }
+
+    /// What the link of a confirmation holds: only we can make it, and for the same mail it is the same.
+    pub fn confirmation(&self, mail: &MailId) -> String {
+        self.tag("confirmation:", mail.as_str(), 32)
     }
 
     fn vouched(&self, thread: &str, shown: &str, use_of: &str, said: &str) -> Option<ThreadId> {
@@ -153,6 +159,7 @@ fn random() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use common::domain::ids::CommandId;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]

@@ -14,7 +14,7 @@ use crate::mail::thread::{self, ThreadSignal};
 use crate::mail::trace::{Stage, Trace};
 use crate::mail::verdict::Evidence;
 use crate::mail::{self, Desk, MailCommand, MailRequest, ParsedMail, Unreadable};
-use crate::route::{Facts, Ids, Rejection, Routed, ThreadChoice, route};
+use crate::route::{Facts, Ids, Rejection, ThreadChoice, Verdict, route};
 
 /// The answer to "what would become of this mail".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -68,7 +68,7 @@ pub struct ThreadFound {
 
 /// A decision as far as the simulation tells it.
 pub(crate) struct Decided<'a> {
-    pub(crate) verdict: &'a Result<Routed, Rejection>,
+    pub(crate) verdict: &'a Result<Verdict, Rejection>,
     pub(crate) thread: ThreadFound,
     pub(crate) trace: Trace,
 }
@@ -77,7 +77,8 @@ impl Simulation {
     /// Tells a decision about a mail.
     pub(crate) fn tell(read: &Result<ParsedMail, Unreadable>, decided: Decided<'_>) -> Self {
         let ending = match decided.verdict {
-            Ok(_) => MailEnding::Routed,
+            Ok(Verdict::Work(_)) => MailEnding::Routed,
+            Ok(Verdict::Command(_)) => MailEnding::CommandDone,
             Err(rejection) => rejection.ending,
         };
         let mail = read.as_ref().ok();
@@ -161,7 +162,7 @@ impl Conversations {
         let fresh = self.fresh();
         let verdict = match &request {
             Ok(request) => decide(request, known.as_ref(), &fresh, &mut trace),
-            Err(ending) => Err(Rejection { ending: *ending, question: None }),
+            Err(ending) => Err(Rejection::silent(*ending)),
         };
         let thread = known.clone().unwrap_or(fresh);
         let mail = read.as_ref().ok();
@@ -204,10 +205,10 @@ fn decide(
     known: Option<&ThreadId>,
     fresh: &ThreadId,
     trace: &mut Trace,
-) -> Result<Routed, Rejection> {
+) -> Result<Verdict, Rejection> {
     let at = Timestamp::default();
     let Some((sender, project)) = assumed(request) else {
-        return Err(Rejection { ending: MailEnding::Failed, question: None });
+        return Err(Rejection::silent(MailEnding::Failed));
     };
     let facts = Facts {
         threads: known.iter().map(|thread| (sender.project_user(), (*thread).clone())).collect(),
@@ -227,6 +228,7 @@ fn assumed(request: &MailRequest) -> Option<(Sender, Project)> {
         project_id: project_id.clone(),
         user_id: UserId::parse("owner").ok()?,
         role: Role::Owner,
+        language: None,
         created_at: Timestamp::default(),
     };
     let project = serde_json::from_value(serde_json::json!({

@@ -27,6 +27,8 @@ use crate::{dispatch, ingest, outbox, results, tidy, unclaimed, untold};
 pub const INTERVAL: Duration = Duration::from_secs(15);
 /// Whoever is still at it is given so long.
 const GRACE: Duration = Duration::from_secs(10);
+/// Work that takes longer is acknowledged.
+pub const LATE: Duration = Duration::from_mins(3);
 /// Why work is given up that no queue holds any more.
 const LOST: &str = "it waited for longer than any queue keeps a message, and no queue holds it any more";
 
@@ -57,11 +59,18 @@ struct Queued {
     overdue: Vec<CommandId>,
     /// What is older than any message can be.
     lost: Vec<CommandId>,
+    /// What takes longer than [`LATE`] and was not acknowledged.
+    late: Vec<CommandId>,
 }
 
 impl Queued {
-    fn note(&mut self, command: CommandId, age: Duration) {
+    fn note(&mut self, job: Job, age: Duration) {
         self.waited = self.waited.max(age);
+        let heard = job.acknowledged_at.is_some() || job.stop_requested.is_some();
+        let command = job.command_id;
+        if (LATE..GIVE_UP_AFTER).contains(&age) && !heard && job.mail_id.is_some() {
+            self.late.push(command.clone());
+        }
         if age > RETENTION {
             self.lost.push(command.clone());
         }
@@ -168,11 +177,22 @@ impl Sweeper {
         self.app.announced.keep(|key| waiting.contains_key(key));
         self.alarms.keep(|key| waiting.contains_key(key));
         for (key, queued) in waiting {
+            self.acknowledge(&queued.late).await;
             if let Err(error) = self.rescue(&key, &queued).await {
                 tracing::warn!(%error, project.key = %key, "waiting work could not be looked after; the next sweep tries again");
             }
         }
         Ok(())
+    }
+
+    /// Owners hear once that their mail arrived when its work takes longer. When that cannot be said now, the next sweep
+    /// tries again; the work itself is not touched.
+    async fn acknowledge(&self, late: &[CommandId]) {
+        for command in late {
+            if let Err(error) = results::acknowledge(&self.app, command).await {
+                tracing::warn!(%error, command.id = %command, "an acknowledgement could not be sent; the next sweep tries again");
+            }
+        }
     }
 
     async fn waiting(&self) -> Result<Waiting> {
@@ -181,7 +201,7 @@ impl Sweeper {
         let note = |job: Job| {
             let age = now.since(job.created_at);
             if age >= self.grace() {
-                waiting.entry(job.project_key).or_default().note(job.command_id, age);
+                waiting.entry(job.project_key.clone()).or_default().note(job, age);
             }
         };
         self.each(Query::index("pending-index", PENDING), note).await?;
@@ -216,7 +236,7 @@ impl Sweeper {
         let now = self.app.cloud.clock.now();
         let mut pending = Vec::new();
         let note = |answer: OutboxRecord| {
-            if now.since(answer.created_at) >= self.grace() {
+            if now.since(answer.created_at) >= self.grace() && answer.is_due(now) {
                 pending.push(answer.dedup_key);
             }
         };

@@ -264,6 +264,7 @@ async fn an_address_stands_for_the_registered_user_and_a_missing_repository_is_t
         project_id: "bakery".parse().unwrap(),
         user_id: "amelia".parse().unwrap(),
         role: common::domain::project::Role::Owner,
+        language: None,
         created_at: Timestamp::default(),
     };
     world.cloud.store.save(&sender).await.unwrap();

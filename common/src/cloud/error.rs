@@ -12,8 +12,8 @@ pub enum CloudError {
     /// The writer no longer owns the claim it acts under.
     #[error("the claim on {0} is no longer ours")]
     FenceLost(String),
-    /// Too many calls; try later.
-    #[error("throttled: {0}")]
+    /// Not taken for now: too many calls, or whoever should take it says or shows that it does not. Nothing happened.
+    #[error("not taken for now: {0}")]
     Throttled(String),
     /// No answer, or one that says that it may pass. Whether the call had its effect is not known.
     #[error("{what}: {reason}")]

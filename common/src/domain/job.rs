@@ -156,6 +156,12 @@ pub struct Job {
     /// When somebody asked for it to be stopped; the worker looks at this before the agent starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_requested: Option<Timestamp>,
+    /// The mail that asked for it; it is answered when the work has stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<MailId>,
+    /// When its owner was told that it takes longer than usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged_at: Option<Timestamp>,
     /// The worker that last ran it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_id: Option<WorkerId>,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::budget::Limits;
 use super::ids::{EmailAddress, ProjectId, ProjectUser, UserId};
+use super::language::Language;
 use super::timestamp::Timestamp;
 
 /// A row of the projects table.
@@ -93,6 +94,9 @@ pub struct Sender {
     /// What they may do.
     #[serde(default)]
     pub role: Role,
+    /// In which language they are answered; absent = as their mails tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<Language>,
     /// When the row was made.
     pub created_at: Timestamp,
 }

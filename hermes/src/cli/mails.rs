@@ -68,7 +68,8 @@ pub(super) async fn take(
     for path in &arguments.files {
         let taken = ingest::accept(&app, Arrival::bare(read_file(path)?, Origin::CommandLine)).await?;
         out.say(&taken.record, || format!("{}: {}", path.display(), what_now(&taken)))?;
-        refused += usize::from(taken.record.ending != Some(MailEnding::Routed));
+        let done = matches!(taken.record.ending, Some(MailEnding::Routed | MailEnding::CommandDone));
+        refused += usize::from(!done);
     }
     if refused > 0 {
         return Err(CliError::NotRouted { refused, all: arguments.files.len() });

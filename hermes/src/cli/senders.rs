@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use common::cloud::Cloud;
 use common::domain::ids::{EmailAddress, ProjectId};
+use common::domain::language::Language;
 use common::domain::project::{Role, Sender};
 
 use super::{Output, Result, word};
@@ -29,6 +30,9 @@ pub enum SenderCommand {
         /// What they may do: owner or editor.
         #[arg(long, value_name = "ROLE", default_value = "owner", value_parser = word::<Role>)]
         role: Role,
+        /// In which language they are answered: en, de, fr or es [default: as their mails tell]
+        #[arg(long, value_name = "CODE")]
+        language: Option<Language>,
     },
     /// All senders.
     List,
@@ -45,8 +49,13 @@ pub enum SenderCommand {
 /// Carries it out.
 pub(super) async fn run(cloud: &Cloud, command: &SenderCommand, out: &Output) -> Result<()> {
     match command {
-        SenderCommand::Add { address, project, user, role } => {
-            let settings = SenderSettings { project_id: project.clone(), user: user.clone(), role: *role };
+        SenderCommand::Add { address, project, user, role, language } => {
+            let settings = SenderSettings {
+                project_id: project.clone(),
+                user: user.clone(),
+                role: *role,
+                language: *language,
+            };
             let (sender, _) = senders::put(cloud, address, settings).await?;
             Ok(out.say(&sender, || format!("{address} writes as {}", sender.project_user()))?)
         }

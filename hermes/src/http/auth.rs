@@ -1,4 +1,5 @@
-//! Who may call: everybody may ask how hermes fares and read its reference; everything else needs the token, which is
+//! Who may call: everybody may ask how hermes fares and read its reference, and whoever holds a confirmation link may use
+//! it; everything else needs the token, which is
 //! looked at before a byte of the body is read.
 
 use std::sync::Arc;
@@ -23,7 +24,9 @@ pub(super) async fn require_token(State(api): State<Arc<Api>>, request: Request,
 
 /// Every other path, known or not, needs the token.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/" | "/healthz" | "/readyz" | "/openapi.json" | "/docs") || path.starts_with("/docs/")
+    matches!(path, "/" | "/healthz" | "/readyz" | "/openapi.json" | "/docs")
+        || path.starts_with("/docs/")
+        || path.starts_with("/confirm/")
 }
 
 fn shown(headers: &HeaderMap) -> Option<&str> {

@@ -4,6 +4,7 @@
 mod auth;
 mod body;
 mod claims;
+mod confirm;
 mod dead_letters;
 mod docs;
 mod health;
@@ -59,6 +60,7 @@ pub fn router(api: &Arc<Api>) -> Router {
     let sites = Arc::new(sites::Sites::new(api.app.clone()));
     routes
         .merge(docs::page())
+        .route("/confirm/{token}", axum::routing::get(confirm::show).post(confirm::act))
         .fallback(|| async {
             Problem::new(StatusCode::NOT_FOUND, "there is nothing here; /docs lists what there is")
         })

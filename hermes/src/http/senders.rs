@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use common::domain::ids::{EmailAddress, ProjectId};
+use common::domain::language::Language;
 use common::domain::project::{Role, Sender};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -30,6 +31,10 @@ pub(super) struct SenderBody {
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "owner")]
     role: Role,
+    /// In which language they are answered: `en`, `de`, `fr` or `es`; absent: as their mails tell.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "de")]
+    language: Option<Language>,
 }
 
 /// An address that stands for a user of a project.
@@ -46,6 +51,10 @@ pub(super) struct SenderView {
     /// `owner` or `editor`.
     #[schema(value_type = String)]
     role: Role,
+    /// `en`, `de`, `fr` or `es`; absent: as their mails tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    language: Option<Language>,
     /// RFC 3339.
     created_at: String,
 }
@@ -57,6 +66,7 @@ impl From<Sender> for SenderView {
             project_id: sender.project_id.to_string(),
             user_id: sender.user_id.to_string(),
             role: sender.role,
+            language: sender.language,
             created_at: sender.created_at.to_string(),
         }
     }
@@ -107,6 +117,7 @@ pub(super) async fn put(
         project_id: ProjectId::parse(&body.project_id)?,
         user: body.user_id,
         role: body.role,
+        language: body.language,
     };
     let (sender, written) = senders::put(&api.app.cloud, &EmailAddress::parse(&address)?, settings).await?;
     Ok((status(written), Json(sender.into())))

@@ -15,6 +15,7 @@ use common::cloud::files::{At, IfMatch};
 use common::cloud::store::Stored;
 use common::cloud::{CloudError, Result};
 use common::domain::ids::{CommandId, ThreadId};
+use common::domain::job::Job;
 use common::domain::language::Language;
 use common::domain::outcome::MailEnding;
 use common::domain::thread::Thread;
@@ -22,12 +23,14 @@ use common::domain::timestamp::Timestamp;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::limits::{self, Room};
 use crate::mail::trace::{Stage, Trace};
 use crate::mail::verdict::Evidence;
 use crate::mail::{self, Desk, ParsedMail, Unreadable};
-use crate::route::{Ids, Rejection, Routed, ThreadChoice, route};
+use crate::reply::Refusal;
+use crate::route::{Ids, Rejection, Said, ThreadChoice, Verdict, route};
 use crate::simulate::{Decided, Simulation, ThreadFound};
-use crate::{answers, dispatch, results};
+use crate::{answers, commands, confirmations, dispatch, results};
 use record::{MailRecord, Origin};
 use verify::Word;
 
@@ -36,7 +39,7 @@ const PARSE_INLINE_BYTES: usize = 256 * 1024;
 
 /// What was decided about a mail, and why.
 struct Decision {
-    verdict: std::result::Result<Routed, Rejection>,
+    verdict: std::result::Result<Verdict, Rejection>,
     language: Option<Language>,
     trace: Trace,
 }
@@ -104,16 +107,16 @@ pub async fn accept(app: &App, arrival: Arrival) -> Result<Accepted> {
     record.language = decision.language;
     record.evidence = evidence;
     match &decision.verdict {
-        Ok(routed) => {
-            record.command_id = Some(routed.work.command_id.clone());
-            record.thread_id = Some(routed.work.thread_id.clone());
-            record.project_key = Some(routed.work.project_user());
-        }
-        Err(Rejection { ending, question: None }) => record.end(*ending, decision.trace.clone()),
-        Err(Rejection { question: Some(_), .. }) => {}
+        Err(Rejection { ending, said: Said::Nothing }) => record.end(*ending, decision.trace.clone()),
+        Ok(verdict) => take_ids(&mut record, verdict),
+        Err(Rejection { said: Said::Confirmation(key), .. }) => record.project_key = Some(key.clone()),
+        Err(_) => {}
     }
     match app.cloud.store.insert(&record).await {
-        Ok(version) => finish(app, Stored { value: record, version }, decision).await.map(Accepted::first),
+        Ok(version) => {
+            let stored = Stored { value: record, version };
+            finish(app, stored, decision, Run::First).await.map(Accepted::first)
+        }
         Err(CloudError::Conflict(_)) => seen_before(app, record).await,
         Err(error) => Err(error),
     }
@@ -141,8 +144,28 @@ pub async fn resume(app: &App, stored: Stored<MailRecord>) -> Result<MailRecord>
     let read = parse(raw.bytes).await?;
     let row = &stored.value;
     let mut decision = decide(app, &read, row.evidence.as_ref(), Some(row), row.received_at).await?;
-    decision.trace.note(Stage::Route, "taken up again after an interruption");
-    finish(app, stored, decision).await
+    decision.trace.note(Stage::Route, "taken up again");
+    let stored = keep_ids(app, stored, &decision).await?;
+    finish(app, stored, decision, Run::Again).await
+}
+
+/// Writes the ids of a mail down before anything is done, where its first run chose none: of two runs at once one goes on.
+async fn keep_ids(
+    app: &App,
+    mut stored: Stored<MailRecord>,
+    decision: &Decision,
+) -> Result<Stored<MailRecord>> {
+    let Ok(verdict) = &decision.verdict else { return Ok(stored) };
+    if stored.value.command_id.is_some() || stored.value.ending.is_some() {
+        return Ok(stored);
+    }
+    take_ids(&mut stored.value, verdict);
+    stored.version = match app.cloud.store.replace(&stored).await {
+        Ok(version) => version,
+        Err(CloudError::Conflict(what)) => return Err(CloudError::unavailable("take up a mail", what)),
+        Err(error) => return Err(error),
+    };
+    Ok(stored)
 }
 
 /// What would become of a mail if it came now, decided as a live one is. Nothing is written.
@@ -154,7 +177,7 @@ pub async fn simulate(app: &App, raw: Bytes) -> Result<Simulation> {
     };
     let now = app.cloud.clock.now();
     let Decision { verdict, trace, .. } = decide(app, &read, evidence.as_ref(), None, now).await?;
-    let id = verdict.as_ref().ok().map(|routed| routed.work.thread_id.clone());
+    let id = verdict.as_ref().ok().and_then(Verdict::thread).cloned();
     let known = match &id {
         Some(id) => app.cloud.store.load::<Thread>(id).await?.is_some(),
         None => false,
@@ -180,9 +203,8 @@ async fn decide(
     at: Timestamp,
 ) -> Result<Decision> {
     let mut trace = Trace::default();
-    let reject = |ending, trace| {
-        Ok(Decision { verdict: Err(Rejection { ending, question: None }), language: None, trace })
-    };
+    let reject =
+        |ending, trace| Ok(Decision { verdict: Err(Rejection::silent(ending)), language: None, trace });
     let parsed = match read {
         Ok(parsed) => parsed,
         Err(unreadable) => {
@@ -201,6 +223,7 @@ async fn decide(
     let quoted = request.quoted.as_deref();
     let language = mail::language::language(parsed, &request.instruction, quoted, &mut trace);
     let facts = facts::gather(&app.cloud, &request).await?;
+    let language = facts.senders.iter().find_map(|sender| sender.language).or(language);
     let verdict = route(&request, &facts, &ids(earlier, at), at, &mut trace);
     Ok(Decision { verdict, language, trace })
 }
@@ -223,28 +246,52 @@ pub(crate) fn uuid_at(at: Timestamp) -> Uuid {
     Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, millis / 1000, nanos))
 }
 
+/// Whether a mail is handled for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Run {
+    /// It is.
+    First,
+    /// An earlier run was cut short and may have done some of it.
+    Again,
+}
+
+/// The ids of a mail that becomes something, chosen before anything is done.
+fn take_ids(record: &mut MailRecord, verdict: &Verdict) {
+    match verdict {
+        Verdict::Work(routed) => {
+            record.command_id = Some(routed.work.command_id.clone());
+            record.thread_id = Some(routed.work.thread_id.clone());
+            record.project_key = Some(routed.work.project_user());
+        }
+        Verdict::Command(command) => {
+            record.thread_id.clone_from(&command.thread);
+            record.project_key = Some(command.project_user.clone());
+        }
+    }
+}
+
 /// Does what was decided, then writes the ending.
-async fn finish(app: &App, mut stored: Stored<MailRecord>, decision: Decision) -> Result<MailRecord> {
+async fn finish(
+    app: &App,
+    mut stored: Stored<MailRecord>,
+    decision: Decision,
+    run: Run,
+) -> Result<MailRecord> {
     if stored.value.ending.is_some() {
         log_ending(&stored.value);
         return Ok(stored.value);
     }
     let Decision { verdict, mut trace, .. } = decision;
-    let acted = match &verdict {
-        Ok(routed) => {
-            let work = &routed.work;
-            stored.value.command_id = Some(work.command_id.clone());
-            stored.value.thread_id = Some(work.thread_id.clone());
-            stored.value.project_key = Some(work.project_user());
-            dispatch::dispatch(app, routed, &stored.value, &mut trace).await.map(|()| MailEnding::Routed)
+    if let Ok(verdict) = &verdict {
+        take_ids(&mut stored.value, verdict);
+    }
+    match act(app, verdict, &stored.value, run, &mut trace).await {
+        Ok(ending) => {
+            if ending == MailEnding::RateLimited {
+                (stored.value.command_id, stored.value.thread_id) = (None, None);
+            }
+            end(app, stored, ending, trace).await
         }
-        Err(Rejection { ending, question: Some(question) }) => {
-            answers::ask(app, &stored.value, question).await.map(|()| *ending)
-        }
-        Err(Rejection { ending, question: None }) => Ok(*ending),
-    };
-    match acted {
-        Ok(ending) => end(app, stored, ending, trace).await,
         Err(error) if error.is_retryable() => Err(error),
         Err(error) => {
             let reason = format!("it cannot be handed over: {error}");
@@ -255,6 +302,57 @@ async fn finish(app: &App, mut stored: Stored<MailRecord>, decision: Decision) -
             end(app, stored, MailEnding::Failed, trace).await
         }
     }
+}
+
+async fn act(
+    app: &App,
+    verdict: std::result::Result<Verdict, Rejection>,
+    mail: &MailRecord,
+    run: Run,
+    trace: &mut Trace,
+) -> Result<MailEnding> {
+    let verdict = match verdict {
+        Ok(verdict) => verdict,
+        Err(rejection) => return reject(app, rejection, mail, trace).await,
+    };
+    if let Room::None { what, .. } = room_for(app, mail, run).await? {
+        trace.note(Stage::Dispatch, format!("there were {what} already"));
+        let full = Rejection::refusing(MailEnding::RateLimited, Refusal::RateLimited);
+        return reject(app, full, mail, trace).await;
+    }
+    match verdict {
+        Verdict::Work(routed) => {
+            dispatch::dispatch(app, &routed, mail, trace).await.map(|()| MailEnding::Routed)
+        }
+        Verdict::Command(command) => {
+            commands::carry_out(app, &command, mail, trace).await.map(|()| MailEnding::CommandDone)
+        }
+    }
+}
+
+/// A mail is counted once: one whose earlier run got as far as its job was counted then.
+async fn room_for(app: &App, mail: &MailRecord, run: Run) -> Result<Room> {
+    let (Some(sender), Some(key)) = (&mail.sender, &mail.project_key) else { return Ok(Room::Taken) };
+    if let (Run::Again, Some(command)) = (run, &mail.command_id)
+        && app.cloud.store.load::<Job>(command).await?.is_some()
+    {
+        return Ok(Room::Taken);
+    }
+    limits::take_mail(app, sender, &key.project).await
+}
+
+async fn reject(app: &App, rejection: Rejection, mail: &MailRecord, trace: &mut Trace) -> Result<MailEnding> {
+    match &rejection.said {
+        Said::Nothing => {}
+        Said::Question(question) => answers::ask(app, mail, question).await?,
+        Said::Confirmation(_) => confirmations::ask(app, mail).await?,
+        Said::Refusal(refusal) => {
+            if !answers::refuse(app, mail, *refusal).await? {
+                trace.note(Stage::Dispatch, "its author was told so today already");
+            }
+        }
+    }
+    Ok(rejection.ending)
 }
 
 /// Writes the ending, unless another run of the same mail, with the same ids, was faster. Others may have written to the

@@ -51,6 +51,10 @@ pub fn sender(
             trace.note(Stage::Sender, format!("{address}, taken at their word because HERMES_TRUST=all"));
             return Ok((address.clone(), Assurance::Full));
         }
+        Evidence::Confirmed(at) => {
+            trace.note(Stage::Sender, format!("{address} confirmed on {at} that they wrote it"));
+            return Ok((address.clone(), Assurance::Full));
+        }
         Evidence::Nothing(reason) => Err(reason.clone()),
         Evidence::Checked(verdicts) => only_once(mail)
             .and_then(|()| judge(address, verdicts))

@@ -199,7 +199,7 @@ mod tests {
         let key = key();
         let own = EmailAddress::parse("hermes@localhost").unwrap();
         let to = key.reply_address(&own, &thread("by-address")).unwrap();
-        let id = key.message_id(&thread("by-message"), &CommandId::parse("c1").unwrap(), "localhost");
+        let id = key.message_id(&thread("by-message"), CommandId::parse("c1").unwrap(), "localhost");
         let raw = format!(
             "From: a@b.c\r\nTo: {to}\r\nMessage-ID: <m@x>\r\nReferences: <1@x> <{id}>\r\n\r\nhello\r\n> *Conversation ID: by-line-1*\r\n"
         );

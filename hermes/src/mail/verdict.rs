@@ -4,6 +4,7 @@
 mod results;
 
 use common::domain::ids;
+use common::domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::parse::ParsedMail;
@@ -20,6 +21,8 @@ pub enum Evidence {
     Vouched,
     /// Nobody we believe says anything about it; why.
     Nothing(String),
+    /// Its author said so, by a link that went to their address.
+    Confirmed(Timestamp),
     /// Somebody we believe looked.
     Checked(Verdicts),
 }

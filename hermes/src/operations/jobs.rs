@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use common::cloud::Cloud;
 use common::cloud::store::Query;
-use common::domain::ids::{CommandId, ProjectId, ProjectUser, UserId};
+use common::domain::ids::{CommandId, MailId, ProjectId, ProjectUser, UserId};
 use common::domain::job::{Job, JobState};
 
 use super::pages::{back_in_time, newest_first};
@@ -49,6 +49,11 @@ pub async fn get(cloud: &Cloud, id: &CommandId) -> Result<Job> {
 /// Stops a job, wherever it is: the mark is what counts, the order to its worker makes it quick. A job that has ended stays
 /// as it is.
 pub async fn stop(cloud: &Cloud, id: &CommandId) -> Result<Job> {
+    stop_for(cloud, id, None).await
+}
+
+/// The same, for a mail that asked for it.
+pub async fn stop_for(cloud: &Cloud, id: &CommandId, mail: Option<&MailId>) -> Result<Job> {
     let now = cloud.clock.now();
     let mut ended = false;
     let mark = |job: &mut Job| {
@@ -57,6 +62,7 @@ pub async fn stop(cloud: &Cloud, id: &CommandId) -> Result<Job> {
             return ControlFlow::Break(());
         }
         job.stop_requested = Some(now);
+        job.stopped_by = mail.cloned();
         ControlFlow::Continue(())
     };
     let Some(job) = cloud.store.update::<Job>(id, mark).await? else { return Err(unknown(id)) };

@@ -3,6 +3,7 @@
 use common::cloud::Cloud;
 use common::cloud::store::Query;
 use common::domain::ids::{EmailAddress, ProjectId, UserId};
+use common::domain::language::Language;
 use common::domain::project::{Project, Role, Sender};
 
 use super::{Listed, MAX_PAGE, OperationError, Result, Slice, Written, projects};
@@ -16,6 +17,8 @@ pub struct SenderSettings {
     pub user: String,
     /// What they may do.
     pub role: Role,
+    /// In which language they are answered; none = as their mails tell.
+    pub language: Option<Language>,
 }
 
 /// Registers an address for a user of a project.
@@ -35,6 +38,7 @@ pub async fn put(
         project_id: settings.project_id,
         user_id: user_id(&settings.user)?,
         role: settings.role,
+        language: settings.language,
         created_at: earlier.map_or_else(|| cloud.clock.now(), |row| row.value.created_at),
     };
     cloud.store.save(&sender).await?;

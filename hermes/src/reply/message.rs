@@ -17,6 +17,8 @@ const MAX_REFERENCES: usize = 20;
 pub struct Envelope<'a> {
     /// Who we are.
     pub from: &'a Mailbox,
+    /// Where a reply goes, when that is another address.
+    pub reply_to: Option<&'a EmailAddress>,
     /// Whom we answer.
     pub to: &'a EmailAddress,
     /// Our own id, without angle brackets.
@@ -42,12 +44,11 @@ pub enum Unwritable {
 
 /// Puts the message together (RFC 5322; threading per section 3.6.4, automatic marks per RFC 3834).
 pub fn compose(letter: &Letter, envelope: &Envelope<'_>) -> Result<String, Unwritable> {
-    let to =
-        envelope.to.as_str().parse().map_err(|reason| Unwritable::Address(envelope.to.clone(), reason))?;
+    let to = mailbox(envelope.to)?;
     let millis = u64::try_from(envelope.at.millis()).unwrap_or(0);
     let mut message = Message::builder()
         .from(envelope.from.clone())
-        .to(Mailbox::new(None, to))
+        .to(to)
         .date(SystemTime::UNIX_EPOCH + Duration::from_millis(millis))
         .message_id(Some(format!("<{}>", envelope.message_id)))
         .subject(&letter.subject)
@@ -56,8 +57,16 @@ pub fn compose(letter: &Letter, envelope: &Envelope<'_>) -> Result<String, Unwri
     if let Some(answered) = envelope.in_reply_to {
         message = message.in_reply_to(format!("<{answered}>")).references(references(envelope, answered));
     }
+    if let Some(address) = envelope.reply_to {
+        message = message.reply_to(mailbox(address)?);
+    }
     let body = MultiPart::alternative_plain_html(letter.text.clone(), letter.html.clone());
     Ok(String::from_utf8_lossy(&message.multipart(body)?.formatted()).into_owned())
+}
+
+fn mailbox(address: &EmailAddress) -> Result<Mailbox, Unwritable> {
+    let parsed = address.as_str().parse().map_err(|reason| Unwritable::Address(address.clone(), reason))?;
+    Ok(Mailbox::new(None, parsed))
 }
 
 fn references(envelope: &Envelope<'_>, answered: &str) -> String {
@@ -81,11 +90,13 @@ mod tests {
             Letter { subject: subject.into(), text: "Grüße\n".into(), html: "<p>Grüße</p>".into() };
         let from: Mailbox = "Hermes <hermes@localhost>".parse().unwrap();
         let to = EmailAddress::parse("scott@example.org").unwrap();
+        let reply_to = EmailAddress::parse("hermes+abcdef.k@localhost").unwrap();
         let references = ["a@x".to_owned(), "b@x".to_owned()];
         compose(
             &letter,
             &Envelope {
                 from: &from,
+                reply_to: Some(&reply_to),
                 to: &to,
                 message_id: "k.c1@localhost",
                 in_reply_to: Some("b@x"),
@@ -106,6 +117,7 @@ mod tests {
             "Auto-Submitted: auto-replied\r\n",
             "X-Auto-Response-Suppress: All\r\n",
             "To: scott@example.org\r\n",
+            "Reply-To: hermes+abcdef.k@localhost\r\n",
             "Date: Tue, 14 Nov 2023 22:13:20 +0000\r\n",
         ] {
             assert!(message.contains(line), "{line} in {message}");

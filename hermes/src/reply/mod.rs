@@ -67,8 +67,8 @@ pub enum Topic<'a> {
     Status(Vec<Activity>),
     /// They asked what they can do.
     Help,
-    /// They asked to publish or undo, which cannot be done by mail here.
-    NoPublishing,
+    /// They asked to publish, in no conversation.
+    WhichPreview,
     /// They are asked whether they wrote their mail; where they can look and say so.
     Confirm(String),
 }
@@ -84,6 +84,18 @@ pub enum Refusal {
     RateLimited,
     /// Its author's site is not set up.
     NoSite,
+}
+
+impl Refusal {
+    /// The word by which refusals are told apart.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownSender => "unknown-sender",
+            Self::NotPermitted => "not-permitted",
+            Self::RateLimited => "rate-limited",
+            Self::NoSite => "no-site",
+        }
+    }
 }
 
 /// One piece of work.
@@ -157,7 +169,7 @@ fn view(topic: &Topic<'_>, words: &'static Words) -> View {
             let list = words.help_lines.iter().map(|line| (*line).to_owned()).collect();
             View { list, ..plain(words.help) }
         }
-        Topic::NoPublishing => plain(words.no_publishing),
+        Topic::WhichPreview => plain(words.which_preview),
         Topic::Confirm(address) => {
             let button = Button { label: words.confirm.open, address: address.clone() };
             View { button: Some(button), ..plain(words.confirm.mail) }

@@ -58,7 +58,7 @@ fn topics() -> Vec<Topic<'static>> {
         Topic::Status(Vec::new()),
         Topic::Status(vec![Activity { subject: "Hours".into(), running_minutes: Some(3) }]),
         Topic::Help,
-        Topic::NoPublishing,
+        Topic::WhichPreview,
         Topic::Confirm("http://localhost:8025/confirm/abc".into()),
     ]
 }
@@ -142,4 +142,18 @@ fn work_without_a_subject_is_shown_too() {
     ];
     let text = written(&Topic::Status(work), Language::En).text;
     assert!(text.contains("- “your request”, begun just now\n- “Shop”, waits for its turn\n"), "{text}");
+}
+
+#[test]
+fn the_words_that_help_names_are_understood_as_commands() {
+    for language in Language::ALL {
+        let lines = words::of(language).help_lines.join("\n");
+        let named: Vec<&str> = lines.split(['“', '„', '«', '»', '”', '\n']).map(str::trim).collect();
+        let understood = |word: &&str| {
+            let raw = format!("From: a@b.c\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{word}\r\n");
+            crate::mail::command::command(&crate::mail::read(raw.as_bytes()).unwrap(), word)
+        };
+        let commands: std::collections::HashSet<_> = named.iter().filter_map(understood).collect();
+        assert_eq!(commands.len(), 5, "{language}: {commands:?}");
+    }
 }

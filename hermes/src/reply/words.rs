@@ -50,7 +50,7 @@ pub(super) struct Words {
     pub(super) help: Said,
     /// What may be written, one line each.
     pub(super) help_lines: &'static [&'static str],
-    pub(super) no_publishing: Said,
+    pub(super) which_preview: Said,
     /// A preview is the live site now.
     pub(super) published: Said,
     /// An earlier version is the live site again.

@@ -154,6 +154,7 @@ fn lists_show_everything_or_say_how_to_go_on() {
                 project_id: "p".parse().unwrap(),
                 user: "scott".into(),
                 role: common::domain::project::Role::Owner,
+                language: None,
             };
             let address = format!("s{number}@example.org").parse().unwrap();
             hermes::operations::senders::put(&cloud, &address, settings).await.unwrap();

@@ -130,17 +130,6 @@ async fn s09_the_same_mail_twice_is_one_work() {
 }
 
 #[tokio::test]
-async fn s11_a_stranger_gets_no_work_and_no_answer() {
-    let world = World::with_scott().await;
-    let stranger = mail("1", "change 7 to 8").replace("scott@", "stranger@");
-    let answer = world.accepted(stranger).await;
-    assert_eq!(answer["ending"], "unknown-sender");
-    assert!(answer.get("commandId").is_none());
-    assert_eq!(world.announcements().await, 0);
-    assert!(world.outbox().is_empty());
-}
-
-#[tokio::test]
 async fn s12_letter_case_and_display_name_do_not_matter() {
     let world = World::with_scott().await;
     let shouted = mail("1", "x").replace("Scott <scott@example.org>", "\"The Boss\" <SCOTT@Example.ORG>");

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod command_line;
+mod commands;
+mod confirmations;
 mod conversations;
 mod crashes;
 mod dead_letters;
@@ -10,6 +12,8 @@ mod fleet;
 mod http;
 mod ingest;
 mod interrupts;
+mod late;
+mod limits;
 mod mails_of_the_world;
 mod releases;
 mod results;
@@ -17,6 +21,8 @@ mod serving;
 mod sessions;
 mod simulating;
 mod sites;
+mod smtp;
+mod smtp_server;
 mod stops;
 #[allow(dead_code, reason = "each test binary uses its part")]
 #[path = "../../../common/tests/support/strace.rs"]

@@ -45,7 +45,12 @@ async fn s66_a_result_closes_the_job_and_the_user_gets_one_mail() {
     assert_eq!(record.outcome, Some(JobOutcome::Changed));
     let reply_id = record.reply_message_id.unwrap();
     assert_eq!(header("message-id"), format!("<{reply_id}>"));
-    assert!(reply_id.ends_with(&format!(".{command}@localhost")));
+    assert!(
+        reply_id.starts_with(&format!("{}.{command}.", job.thread_id)) && reply_id.ends_with("@localhost")
+    );
+    assert_eq!(world.app.secret.thread_of_message_id(&reply_id), Some(job.thread_id.clone()));
+    let reply_to = common::domain::ids::EmailAddress::parse(&header("reply-to")).unwrap();
+    assert_eq!(world.app.secret.thread_of_address(&reply_to), Some(job.thread_id.clone()));
 }
 
 #[tokio::test]

@@ -49,17 +49,28 @@ pub(crate) fn serve_settings(arguments: &[&str]) -> ServeSettings {
     }
 }
 
-fn mail_settings(trust: &str) -> MailSettings {
-    serve_settings(&["--trust", trust]).mail
+/// A name service that knows nothing.
+fn no_names() -> Dns {
+    Dns::Records(Arc::new(Records::all([])))
 }
 
 impl World {
     /// With the project amelia, whose user scott writes from scott@example.org.
     pub(crate) async fn with_scott() -> Self {
-        let world = Self::empty("all");
+        Self::with(&["--trust", "all"]).await
+    }
+
+    /// The same with these settings.
+    pub(crate) async fn with(settings: &[&str]) -> Self {
+        let world = Self::of(&serve_settings(settings).mail, no_names());
         world.project("amelia").await;
         world.sender("scott@example.org", "amelia", "scott").await;
         world
+    }
+
+    /// The same, with mail going out by this server.
+    pub(crate) async fn sending_by(url: &str) -> Self {
+        Self::with(&["--trust", "all", "--smtp-url", url]).await
     }
 
     /// Believes nobody without evidence; the name service knows these records only.
@@ -73,7 +84,7 @@ impl World {
     }
 
     pub(crate) fn empty(trust: &str) -> Self {
-        Self::of(&mail_settings(trust), Dns::Records(Arc::new(Records::all([]))))
+        Self::of(&serve_settings(&["--trust", trust]).mail, no_names())
     }
 
     fn of(settings: &MailSettings, dns: Dns) -> Self {

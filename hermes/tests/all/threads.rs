@@ -64,7 +64,7 @@ async fn our_reply_address_and_our_message_id_lead_to_their_thread() {
     let own = EmailAddress::parse("hermes@localhost").unwrap();
     let to = world.app.secret.reply_address(&own, &a).unwrap();
     assert_eq!(thread_of(&world, "b@x", &[("Cc", to.as_str())]).await, a.as_str());
-    let id = world.app.secret.message_id(&a, &CommandId::parse("c1").unwrap(), "localhost");
+    let id = world.app.secret.message_id(&a, CommandId::parse("c1").unwrap(), "localhost");
     assert_eq!(thread_of(&world, "c@x", &[("In-Reply-To", &format!("<{id}>"))]).await, a.as_str());
 }
 
@@ -75,7 +75,7 @@ async fn s22_no_signal_leads_into_the_thread_of_somebody_else() {
     let scotts = ThreadId::parse(&thread_of(&world, "a@x", &[]).await).unwrap();
     let own = EmailAddress::parse("hermes@localhost").unwrap();
     let to = world.app.secret.reply_address(&own, &scotts).unwrap();
-    let id = world.app.secret.message_id(&scotts, &CommandId::parse("c1").unwrap(), "localhost");
+    let id = world.app.secret.message_id(&scotts, CommandId::parse("c1").unwrap(), "localhost");
     let fields = [("In-Reply-To", format!("<{id}>")), ("References", "<a@x>".into()), ("Cc", to.to_string())];
     for (n, (name, value)) in fields.iter().enumerate() {
         let body = format!("Red.\r\n> Conversation ID: {scotts}");

@@ -394,6 +394,8 @@ pub struct Sender {
     /// RFC 3339.
     #[serde(rename = "createdAt")]
     pub created_at: String,
+    /// `en`, `de`, `fr` or `es`; absent: as their mails tell.
+    pub language: Option<String>,
     /// The site.
     #[serde(rename = "projectId")]
     pub project_id: String,
@@ -414,6 +416,9 @@ pub struct Sender {
     oas3_gen_support::Default
 )]
 pub struct SenderSettings {
+    /// In which language they are answered: `en`, `de`, `fr` or `es`; absent: as their mails tell.
+    /// - Example: `Some("de".to_string())`
+    pub language: Option<String>,
     /// About which site they may write.
     #[serde(rename = "projectId")]
     #[validate(length(min = 1u64))]

@@ -18,6 +18,8 @@ mod queue;
 mod queue_receive;
 mod queue_rows;
 mod schema;
+#[cfg(feature = "smtp")]
+pub mod smtp;
 mod store;
 mod store_rows;
 mod wake;

@@ -68,13 +68,15 @@ pub(super) static WORDS: Words = Words {
     help_lines: &[
         "Schreiben Sie mit Ihren eigenen Worten, was sich ändern soll. Die Antwort zeigt eine Vorschau.",
         "Antworten Sie auf die Antwort, um von dort aus weiterzumachen.",
+        "„veröffentlichen“ stellt online, was die Vorschau zeigt.",
+        "„rückgängig“ nimmt das Veröffentlichte zurück.",
         "„stopp“ als einziges Wort hält an, was in der Unterhaltung bearbeitet wird.",
         "„status“ sagt, was gerade bearbeitet wird.",
         "„hilfe“ zeigt diese Liste.",
     ],
-    no_publishing: say(
-        "Veröffentlichen per Mail ist hier nicht eingerichtet.",
-        "Es wurde nichts geändert. Bitten Sie den Betreuer der Website, sie zu veröffentlichen.",
+    which_preview: say(
+        "Welche Änderung soll veröffentlicht werden?",
+        "Antworten Sie mit dem einen Wort „veröffentlichen“ auf die Mail, deren Vorschau Sie meinen.",
     ),
     published: say(
         "Ihre Änderung ist online.",
@@ -120,7 +122,7 @@ fn outcome(outcome: Option<JobOutcome>) -> Said {
     match outcome {
         Some(JobOutcome::Changed) => say(
             "Ihre Website wurde geändert.",
-            "Stimmt etwas noch nicht? Antworten Sie einfach auf diese Mail.",
+            "Zum Veröffentlichen antworten Sie mit dem einen Wort „veröffentlichen“. Stimmt etwas noch nicht? Antworten Sie einfach und schreiben Sie, was.",
         ),
         Some(JobOutcome::Answered) => say(
             "Es musste nichts geändert werden.",

@@ -65,13 +65,15 @@ pub(super) static WORDS: Words = Words {
     help_lines: &[
         "Write what should change, in your own words. The answer shows a preview.",
         "Reply to the answer to go on from there.",
+        "“publish” puts live what the preview shows.",
+        "“undo” takes back what was put live.",
         "“stop” as the only word stops what is being worked on in the conversation.",
         "“status” says what is being worked on.",
         "“help” shows this list.",
     ],
-    no_publishing: say(
-        "Publishing by mail is not set up here.",
-        "Nothing was changed. Ask whoever looks after your site to publish it.",
+    which_preview: say(
+        "Which change should go live?",
+        "Reply with the one word “publish” to the mail whose preview you mean.",
     ),
     published: say(
         "Your change is live.",
@@ -112,9 +114,10 @@ pub(super) static WORDS: Words = Words {
 
 fn outcome(outcome: Option<JobOutcome>) -> Said {
     match outcome {
-        Some(JobOutcome::Changed) => {
-            say("Your site was changed.", "Something is not right yet? Just reply to this mail.")
-        }
+        Some(JobOutcome::Changed) => say(
+            "Your site was changed.",
+            "To put it live, reply with the one word “publish”. Something is not right yet? Just reply and say what.",
+        ),
         Some(JobOutcome::Answered) => {
             say("Nothing had to be changed.", "If you meant something else, reply to this mail and say what.")
         }

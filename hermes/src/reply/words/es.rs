@@ -62,13 +62,15 @@ pub(super) static WORDS: Words = Words {
     help_lines: &[
         "Escriba con sus propias palabras qué debe cambiar. La respuesta muestra una vista previa.",
         "Responda a la respuesta para seguir desde ahí.",
+        "«publicar» pone en línea lo que muestra la vista previa.",
+        "«deshacer» vuelve a la versión anterior.",
         "«parar» como única palabra detiene lo que está en marcha en la conversación.",
         "«estado» dice qué está en marcha.",
         "«ayuda» muestra esta lista.",
     ],
-    no_publishing: say(
-        "Publicar por correo no está configurado aquí.",
-        "No se ha cambiado nada. Pida a quien cuida su sitio que lo publique.",
+    which_preview: say(
+        "¿Qué cambio debe publicarse?",
+        "Responda con la única palabra «publicar» al correo cuya vista previa quiere.",
     ),
     published: say(
         "Su cambio está publicado.",
@@ -112,9 +114,10 @@ pub(super) static WORDS: Words = Words {
 
 fn outcome(outcome: Option<JobOutcome>) -> Said {
     match outcome {
-        Some(JobOutcome::Changed) => {
-            say("Su sitio se ha cambiado.", "¿Algo no está bien todavía? Responda a este correo.")
-        }
+        Some(JobOutcome::Changed) => say(
+            "Su sitio se ha cambiado.",
+            "Para publicarlo, responda con la única palabra «publicar». ¿Algo no está bien todavía? Responda y diga qué.",
+        ),
         Some(JobOutcome::Answered) => say(
             "No había nada que cambiar.",
             "Si se refería a otra cosa, responda a este correo y diga cuál.",

@@ -68,13 +68,15 @@ pub(super) static WORDS: Words = Words {
     help_lines: &[
         "Écrivez avec vos propres mots ce qui doit changer. La réponse montre un aperçu.",
         "Répondez à la réponse pour continuer à partir de là.",
+        "« publier » met en ligne ce que montre l’aperçu.",
+        "« annuler » revient à la version précédente.",
         "« stop » comme seul mot arrête ce qui est en cours dans la conversation.",
         "« statut » dit ce qui est en cours.",
         "« aide » affiche cette liste.",
     ],
-    no_publishing: say(
-        "La publication par e-mail n’est pas configurée ici.",
-        "Rien n’a été modifié. Demandez à la personne qui s’occupe de votre site de le publier.",
+    which_preview: say(
+        "Quelle modification faut-il mettre en ligne ?",
+        "Répondez avec le seul mot « publier » au message dont vous voulez l’aperçu.",
     ),
     published: say(
         "Votre modification est en ligne.",
@@ -120,7 +122,7 @@ fn outcome(outcome: Option<JobOutcome>) -> Said {
     match outcome {
         Some(JobOutcome::Changed) => say(
             "Votre site a été modifié.",
-            "Quelque chose ne va pas encore ? Répondez simplement à ce message.",
+            "Pour la mettre en ligne, répondez avec le seul mot « publier ». Quelque chose ne va pas encore ? Répondez en disant quoi.",
         ),
         Some(JobOutcome::Answered) => say(
             "Il n’y avait rien à modifier.",

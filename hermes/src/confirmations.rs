@@ -1,0 +1,129 @@
+//! Mails whose author has to say that they wrote them: a one-time link goes to the registered address. Opening it shows what
+//! would be done; only its button acts, and then the kept mail goes on its way as if it had been shown to be genuine.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use common::cloud::files::At;
+use common::cloud::store::{Key, Record, Table};
+use common::cloud::{CloudError, Result};
+use common::domain::ids::MailId;
+use common::domain::language::Language;
+use common::domain::outcome::MailEnding;
+use common::domain::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::app::App;
+use crate::ingest::record::{MailRecord, OPEN};
+use crate::mail::trace::Trace;
+use crate::mail::verdict::Evidence;
+use crate::reply::page::Page;
+use crate::{answers, ingest, mail};
+
+/// A link is good for so long.
+const GOOD_FOR: Duration = Duration::from_hours(72);
+const KIND: &str = "confirmation";
+
+/// A row of the access table. Only the hash of what the link holds is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Confirmation {
+    kind: String,
+    id: String,
+    mail_id: MailId,
+    expires_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    used_at: Option<Timestamp>,
+}
+
+impl Record for Confirmation {
+    const TABLE: Table = Table::Access;
+    type Id = str;
+    fn key(token: &str) -> Key {
+        Key::pair(KIND, hash(token))
+    }
+}
+
+fn hash(token: &str) -> String {
+    hex::encode(Sha256::digest(token))
+}
+
+/// Asks the author of a mail whether they wrote it. Done again it makes the same link and no second mail.
+pub async fn ask(app: &App, mail: &MailRecord) -> Result<()> {
+    let token = app.secret.confirmation(&mail.mail_id);
+    let row = Confirmation {
+        kind: KIND.to_owned(),
+        id: hash(&token),
+        mail_id: mail.mail_id.clone(),
+        expires_at: app.cloud.clock.now().plus(GOOD_FOR),
+        used_at: None,
+    };
+    match app.cloud.store.insert(&row).await {
+        Ok(_) | Err(CloudError::Conflict(_)) => {}
+        Err(error) => return Err(error),
+    }
+    answers::confirm(app, mail, app.public_url.of_own(&format!("confirm/{token}"))).await
+}
+
+/// What a link shows, and in which language. Changes nothing.
+pub async fn look(app: &App, token: &str) -> Result<(Page, Language)> {
+    let Some(mail) = waiting(app, token).await? else { return Ok((Page::Gone, Language::default())) };
+    let language = mail.language.unwrap_or_default();
+    let Some(raw) = app.cloud.files.get(&At::object(&mail.raw_key)).await? else {
+        return Ok((Page::Gone, language));
+    };
+    let instruction = match mail::read(&raw.bytes) {
+        Ok(parsed) => mail::instruction::instruction(&parsed, &mut Trace::default()).new,
+        Err(_) => return Ok((Page::Gone, language)),
+    };
+    let page = Page::Waiting {
+        site: mail.project_key.map(|key| key.project.to_string()),
+        from: mail.sender.map(|address| address.to_string()).unwrap_or_default(),
+        subject: mail.subject,
+        instruction,
+    };
+    Ok((page, language))
+}
+
+/// The mail of a link that is still good.
+async fn waiting(app: &App, token: &str) -> Result<Option<MailRecord>> {
+    let Some(row) = app.cloud.store.load::<Confirmation>(token).await? else { return Ok(None) };
+    if row.value.used_at.is_some() || row.value.expires_at <= app.cloud.clock.now() {
+        return Ok(None);
+    }
+    let mail = app.cloud.store.load::<MailRecord>(&row.value.mail_id).await?;
+    Ok(mail.map(|mail| mail.value).filter(|mail| mail.ending == Some(MailEnding::ConfirmationAsked)))
+}
+
+/// Takes the word of whoever holds the link, once. The mail is opened again first: whoever dies behind that leaves it to the
+/// sweep, which finishes open mails.
+pub async fn confirm(app: &App, token: &str) -> Result<(Page, Language)> {
+    let Some(mail) = waiting(app, token).await? else { return Ok((Page::Gone, Language::default())) };
+    let now = app.cloud.clock.now();
+    let mut opened = false;
+    let open = |row: &mut MailRecord| {
+        opened = row.ending == Some(MailEnding::ConfirmationAsked);
+        if !opened {
+            return ControlFlow::Break(());
+        }
+        (row.ending, row.open) = (None, Some(OPEN.to_owned()));
+        row.evidence = Some(Evidence::Confirmed(now));
+        ControlFlow::Continue(())
+    };
+    app.cloud.store.update::<MailRecord>(&mail.mail_id, open).await?;
+    let used = |row: &mut Confirmation| {
+        row.used_at = row.used_at.or(Some(now));
+        ControlFlow::Continue(())
+    };
+    app.cloud.store.update::<Confirmation>(token, used).await?;
+    let language = mail.language.unwrap_or_default();
+    if !opened {
+        return Ok((Page::Gone, language));
+    }
+    tracing::info!(mail.id = %mail.mail_id, "the author of a mail confirmed it");
+    if let Some(stored) = app.cloud.store.load::<MailRecord>(&mail.mail_id).await? {
+        ingest::resume(app, stored).await?;
+    }
+    Ok((Page::Confirmed, language))
+}

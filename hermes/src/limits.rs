@@ -1,0 +1,213 @@
+//! How much is too much: mails taken from one sender and for one project, mails sent to one address, notices a day. Counts
+//! are rows of the limits table, written on condition of what was read, so that several hermes count together.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use common::cloud::store::{Key, Record, Store, Table};
+use common::cloud::{CloudError, Result};
+use common::domain::ids::{EmailAddress, MailId, ProjectId};
+use common::domain::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::app::App;
+use crate::config::RateSettings;
+
+/// Both windows.
+const HOUR: Duration = Duration::from_hours(1);
+/// How many keys are counted at the same time.
+const TURNS: usize = 64;
+
+/// One at a time for each key within this process, so that many mails of one sender do not spoil each other's write. Between
+/// processes the condition of the write decides.
+#[derive(Debug)]
+pub struct Turns(Vec<Semaphore>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self((0..TURNS).map(|_| Semaphore::new(1)).collect())
+    }
+}
+
+impl Turns {
+    async fn wait(&self, key: &str) -> Option<SemaphorePermit<'_>> {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let at = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or(0);
+        self.0.get(at)?.acquire().await.ok()
+    }
+}
+
+/// Mails counted since the window began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Rate {
+    kind: String,
+    id: String,
+    since: Timestamp,
+    count: u32,
+}
+
+/// Mails that went to one address lately.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Automatic {
+    kind: String,
+    id: String,
+    sent: Vec<Counted>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Counted {
+    key: String,
+    at: Timestamp,
+}
+
+/// A notice that was given: which mail brought it about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Notice {
+    kind: String,
+    id: String,
+    mail_id: MailId,
+}
+
+macro_rules! counted {
+    ($($record:ty),+) => {$(
+        impl Record for $record {
+            const TABLE: Table = Table::Limits;
+            type Id = (&'static str, String);
+            fn key(id: &Self::Id) -> Key {
+                Key::pair(id.0, &id.1)
+            }
+        }
+    )+};
+}
+
+counted!(Rate, Automatic, Notice);
+
+const OF_SENDER: &str = "mails-of-sender";
+const OF_PROJECT: &str = "mails-of-project";
+const AUTOMATIC: &str = "automatic-mails";
+const NOTICES: &str = "notices";
+
+/// Whether there is room for one more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Room {
+    /// There is, and it is taken.
+    Taken,
+    /// There is none; whose, and when the next will be free.
+    None {
+        /// What was used up.
+        what: String,
+        /// From then on it is worth trying again.
+        until: Timestamp,
+    },
+}
+
+/// Counts a mail that is about to become work.
+pub async fn take_mail(app: &App, sender: &EmailAddress, project: &ProjectId) -> Result<Room> {
+    let RateSettings { sender_mails_per_hour, project_mails_per_hour, .. } = app.rates;
+    let of_sender = count(app, OF_SENDER, sender.as_str(), sender_mails_per_hour).await?;
+    if of_sender != Room::Taken {
+        return Ok(of_sender);
+    }
+    count(app, OF_PROJECT, project.as_str(), project_mails_per_hour).await
+}
+
+async fn count(app: &App, kind: &'static str, id: &str, limit: u32) -> Result<Room> {
+    if limit == 0 {
+        return Ok(Room::Taken);
+    }
+    let now = app.cloud.clock.now();
+    let _turn = app.turns.wait(id).await;
+    let mut room = Room::Taken;
+    let first = || Rate { kind: kind.to_owned(), id: id.to_owned(), since: now, count: 0 };
+    let decide = |rate: &mut Rate| {
+        if now.since(rate.since) >= HOUR {
+            *rate = first();
+        }
+        if rate.count >= limit {
+            room = Room::None {
+                what: format!("{limit} mails of {id} within an hour"),
+                until: rate.since.plus(HOUR),
+            };
+            return ControlFlow::Break(());
+        }
+        room = Room::Taken;
+        rate.count += 1;
+        ControlFlow::Continue(())
+    };
+    upsert(&*app.cloud.store, (kind, id.to_owned()), first, decide).await?;
+    Ok(room)
+}
+
+/// Counts a mail that is about to go to this address; the same mail again is counted once.
+pub async fn take_automatic(app: &App, to: &EmailAddress, dedup_key: &str) -> Result<Room> {
+    let limit = app.rates.answers_per_hour;
+    if limit == 0 {
+        return Ok(Room::Taken);
+    }
+    let now = app.cloud.clock.now();
+    let _turn = app.turns.wait(to.as_str()).await;
+    let mut room = Room::Taken;
+    let first = || Automatic { kind: AUTOMATIC.to_owned(), id: to.to_string(), sent: Vec::new() };
+    let decide = |row: &mut Automatic| {
+        row.sent.retain(|mail| now.since(mail.at) < HOUR);
+        room = Room::Taken;
+        if row.sent.iter().any(|mail| mail.key == dedup_key) {
+            return ControlFlow::Break(());
+        }
+        if let Some(oldest) = row.sent.first().filter(|_| row.sent.len() >= limit as usize) {
+            let what = format!("{limit} automatic mails to {to} within an hour");
+            room = Room::None { what, until: oldest.at.plus(HOUR) };
+            return ControlFlow::Break(());
+        }
+        row.sent.push(Counted { key: dedup_key.to_owned(), at: now });
+        ControlFlow::Continue(())
+    };
+    upsert(&*app.cloud.store, (AUTOMATIC, to.to_string()), first, decide).await?;
+    Ok(room)
+}
+
+/// Whether this mail is the one that may bring about a notice of this kind to its author today.
+pub async fn take_notice(app: &App, to: &EmailAddress, what: &str, mail: &MailId) -> Result<bool> {
+    let day = app.cloud.clock.now().day();
+    let notice = Notice { kind: NOTICES.to_owned(), id: format!("{to} {what} {day}"), mail_id: mail.clone() };
+    match app.cloud.store.insert(&notice).await {
+        Ok(_) => Ok(true),
+        Err(CloudError::Conflict(_)) => {
+            let earlier = app.cloud.store.load::<Notice>(&(NOTICES, notice.id)).await?;
+            Ok(earlier.is_some_and(|row| row.value.mail_id == *mail))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Lets `decide` change a row, which begins as `first` when there is none.
+async fn upsert<T: Record + Clone>(
+    store: &dyn Store,
+    id: T::Id,
+    first: impl Fn() -> T,
+    mut decide: impl FnMut(&mut T) -> ControlFlow<()>,
+) -> Result<()>
+where
+    T::Id: Sized,
+{
+    if store.update::<T>(&id, &mut decide).await?.is_some() {
+        return Ok(());
+    }
+    let mut row = first();
+    if decide(&mut row).is_break() {
+        return Ok(());
+    }
+    match store.insert(&row).await {
+        Ok(_) => Ok(()),
+        Err(CloudError::Conflict(_)) => store.update::<T>(&id, decide).await.map(drop),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,129 @@
+//! Mails of one word: stop, status, help.
+
+use std::ops::ControlFlow;
+
+use common::domain::ids::CommandId;
+use common::domain::job::{Job, JobState};
+use common::domain::outcome::JobOutcome;
+
+use crate::support::{World, mail, text};
+
+fn words(sent: &str) -> String {
+    hermes::mail::read(sent.as_bytes()).unwrap().text
+}
+
+fn reply(id: &str, to: &str, words: &str) -> String {
+    mail(id, words)
+        .replace("Subject: Hours", &format!("In-Reply-To: <{to}@example.org>\r\nSubject: Re: Hours"))
+}
+
+async fn report(world: &World, command: &str, outcome: JobOutcome) {
+    let mut result = world.result(command).await;
+    (result.outcome, result.success) = (outcome, outcome.is_success());
+    world.report(result.to_json()).await;
+}
+
+#[tokio::test]
+async fn s78_stop_by_mail_marks_all_open_work_of_the_conversation_and_is_answered_once() {
+    let world = World::with_scott().await;
+    let first = world.accepted(mail("1", "change 7 to 8")).await;
+    let second = world.accepted(reply("2", "1", "and the title")).await;
+    let elsewhere = world.accepted(mail("3", "another page")).await;
+    world.announcements().await;
+    assert_eq!(first["threadId"], second["threadId"]);
+
+    let stop = world.accepted(reply("4", "2", "Stop.\r\n\r\n> change 7 to 8")).await;
+    assert_eq!((text(&stop, "ending"), stop.get("commandId")), ("command-done", None));
+    assert!(world.outbox().is_empty(), "it is answered when the work has stopped");
+    for (answer, marked) in [(&first, true), (&second, true), (&elsewhere, false)] {
+        let job = world.job(text(answer, "commandId")).await;
+        assert_eq!(job.stop_requested.is_some(), marked, "{job:?}");
+    }
+    assert_eq!(world.announcements().await, 2, "nobody owned the claim");
+
+    for answer in [&first, &second] {
+        report(&world, text(answer, "commandId"), JobOutcome::Stopped).await;
+    }
+    let sent = world.outbox();
+    assert_eq!(sent.len(), 1, "one answer, however many jobs it stopped");
+    assert!(sent[0].contains("In-Reply-To: <4@example.org>"), "{}", sent[0]);
+    assert!(words(&sent[0]).contains("The work was stopped."));
+    for answer in [&first, &second, &stop] {
+        assert!(world.mail(text(answer, "mailId")).await.reply_message_id.is_some(), "{answer}");
+    }
+    assert_eq!(world.works("amelia#scott").await.len(), 3, "nothing more was ordered");
+}
+
+#[tokio::test]
+async fn s78_stop_of_work_that_was_faster_says_so() {
+    let world = World::with_scott().await;
+    let order = world.accepted(mail("1", "change 7 to 8")).await;
+    world.accepted(reply("2", "1", "stop")).await;
+    report(&world, text(&order, "commandId"), JobOutcome::Changed).await;
+    let sent: Vec<String> = world.outbox().iter().map(|sent| words(sent)).collect();
+    assert_eq!(sent.len(), 2, "each mail has its answer");
+    assert!(sent.iter().any(|text| text.contains("Your site was changed.")));
+    assert!(sent.iter().any(|text| text.contains("finished before it could be stopped")));
+}
+
+#[tokio::test]
+async fn stop_without_work_is_answered_at_once_and_once() {
+    let world = World::with_scott().await;
+    for _ in 0..2 {
+        assert_eq!(world.accepted(mail("1", "stop")).await["ending"], "command-done");
+    }
+    let sent = world.outbox();
+    assert_eq!(sent.len(), 1);
+    assert!(words(&sent[0]).contains("nothing to stop"));
+    assert!(world.works("amelia#scott").await.is_empty());
+}
+
+#[tokio::test]
+async fn stop_in_a_mail_of_its_own_stops_everything_of_that_owner_and_site() {
+    let world = World::with_scott().await;
+    world.sender("bob@example.org", "amelia", "bob").await;
+    let mine = world.accepted(mail("1", "change 7 to 8")).await;
+    let bobs = world.accepted(mail("2", "change 7 to 9").replace("scott@", "bob@")).await;
+    world.accepted(mail("3", "Stop").replace("Subject: Hours", "Subject: please")).await;
+    assert!(world.job(text(&mine, "commandId")).await.stop_requested.is_some());
+    assert!(world.job(text(&bobs, "commandId")).await.stop_requested.is_none());
+}
+
+#[tokio::test]
+async fn status_says_what_runs_and_what_waits() {
+    let world = World::with_scott().await;
+    world.accepted(mail("0", "status")).await;
+    assert!(words(&world.outbox()[0]).contains("Nothing is being worked on."));
+    let order = world.accepted(mail("1", "change 7 to 8")).await;
+    world.accepted(mail("2", "another page").replace("Subject: Hours", "Subject: Shop")).await;
+    let id = CommandId::parse(text(&order, "commandId")).unwrap();
+    let run = |job: &mut Job| {
+        job.state = JobState::Running;
+        ControlFlow::Continue(())
+    };
+    world.cloud().store.update(&id, run).await.unwrap();
+    world.clock.advance(std::time::Duration::from_mins(4));
+    assert_eq!(world.accepted(mail("3", "Status?")).await["ending"], "command-done");
+    let sent = world.outbox();
+    let status = sent.iter().map(|sent| words(sent)).find(|text| text.contains("worked on for you")).unwrap();
+    for line in ["- “Hours”, for 4 minutes", "- “Shop”, waits for its turn"] {
+        assert!(status.lines().any(|said| said == line), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn help_is_answered_in_the_owners_language() {
+    let world = World::with_scott().await;
+    let german = mail("1", "Hilfe").replace("Subject:", "Content-Language: de-DE\r\nSubject:");
+    assert_eq!(world.accepted(german).await["ending"], "command-done");
+    let body = serde_json::json!({"projectId": "amelia", "userId": "scott", "language": "fr"});
+    world.call("PUT", "/v1/senders/scott@example.org", Some(body)).await;
+    world.accepted(mail("2", "Help").replace("Subject:", "Content-Language: de-DE\r\nSubject:")).await;
+    let sent: Vec<String> = world.outbox().iter().map(|sent| words(sent)).collect();
+    assert!(
+        sent.iter().any(|text| text.contains("modifier votre site par e-mail")),
+        "what is set counts most: {sent:?}"
+    );
+    let text = sent.iter().find(|text| text.contains("Mail")).unwrap();
+    assert!(text.contains("So ändern Sie Ihre Website per Mail") && text.contains("„stopp“"), "{text}");
+}

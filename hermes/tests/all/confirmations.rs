@@ -1,0 +1,114 @@
+//! Mails whose author has to say that they wrote them.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use common::cloud::failing::{Calls, Fate, Operation, When};
+use hermes::sweep::Sweeper;
+use serde_json::Value;
+
+use crate::support::{World, mail, read, text};
+
+/// Its domain has no DMARC policy, but signed it.
+fn half_shown() -> String {
+    let seen = "Authentication-Results: mx.example.net; dkim=pass header.d=example.org; dmarc=none header.from=example.org";
+    format!("{seen}\r\n{}", mail("1", "change 7 to 8"))
+}
+
+/// A world that wants DMARC, and a mail whose domain has none but signed it.
+async fn asked() -> (World, String, String) {
+    let world = World::with(&["--trust", "verify", "--authserv-id", "mx.example.net"]).await;
+    let accepted = world.accepted(half_shown()).await;
+    assert_eq!(accepted["ending"], "confirmation-asked");
+    let sent = world.outbox();
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    assert!(sent[0].contains("To: scott@example.org"));
+    let words = hermes::mail::read(sent[0].as_bytes()).unwrap().text;
+    let path = words.split_whitespace().find_map(|word| word.split_once("/confirm/")).unwrap().1.to_owned();
+    (world, format!("/confirm/{path}"), text(&accepted, "mailId").to_owned())
+}
+
+/// As a browser asks: without the API's token.
+async fn browse(world: &World, method: &str, path: &str) -> (StatusCode, String) {
+    let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+    let (status, page) = read(world.send(request).await).await;
+    let Value::String(html) = page else { panic!("no page: {page}") };
+    (status, html)
+}
+
+#[tokio::test]
+async fn opening_the_link_shows_what_would_be_done_and_only_the_button_acts() {
+    let (world, path, id) = asked().await;
+    for _ in 0..3 {
+        let (status, html) = browse(&world, "GET", &path).await;
+        assert_eq!(status, StatusCode::OK, "{html}");
+        for part in ["change 7 to 8", "scott@example.org", "Hours", "amelia", "<form method=\"post\">"] {
+            assert!(html.contains(part), "{part} in {html}");
+        }
+    }
+    assert!(world.works("amelia#scott").await.is_empty(), "reading changes nothing");
+
+    let (status, html) = browse(&world, "POST", &path).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(html.contains("It is being worked on") && !html.contains("<form"), "{html}");
+    let works = world.works("amelia#scott").await;
+    assert_eq!(works.len(), 1);
+    assert_eq!(works[0]["instruction"], "change 7 to 8");
+    let record = world.mail(&id).await;
+    assert_eq!(record.ending.unwrap().as_str(), "routed");
+    assert!(serde_json::to_string(&record.trace).unwrap().contains("confirmed"), "{:?}", record.trace);
+}
+
+#[tokio::test]
+async fn a_link_is_good_once() {
+    let (world, path, _) = asked().await;
+    browse(&world, "POST", &path).await;
+    for method in ["POST", "GET"] {
+        let (status, html) = browse(&world, method, &path).await;
+        assert_eq!(status, StatusCode::GONE, "{method}");
+        assert!(html.contains("no longer valid") && !html.contains("<form"));
+    }
+    assert_eq!(world.works("amelia#scott").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_link_expires_and_a_wrong_one_is_good_for_nothing() {
+    let (world, path, id) = asked().await;
+    assert_eq!(browse(&world, "POST", "/confirm/0123456789abcdef0123456789abcdef").await.0, StatusCode::GONE);
+    world.clock.advance(Duration::from_hours(73));
+    for method in ["GET", "POST"] {
+        assert_eq!(browse(&world, method, &path).await.0, StatusCode::GONE);
+    }
+    assert!(world.works("amelia#scott").await.is_empty());
+    assert_eq!(world.mail(&id).await.ending.unwrap().as_str(), "confirmation-asked");
+}
+
+#[tokio::test]
+async fn only_the_hash_of_what_the_link_holds_is_kept() {
+    let (world, path, _) = asked().await;
+    let token = path.rsplit('/').next().unwrap();
+    let rows = world.cloud().store.scan(common::cloud::store::Table::Access, 10, None).await.unwrap().rows;
+    assert_eq!(rows.len(), 1);
+    assert!(!rows[0].body.to_string().contains(token));
+}
+
+#[tokio::test]
+async fn the_same_mail_again_is_not_asked_about_again() {
+    let (world, _, _) = asked().await;
+    world.accepted(half_shown()).await;
+    assert_eq!(world.outbox().len(), 1);
+}
+
+#[tokio::test]
+async fn a_confirmation_cut_short_is_finished_by_the_sweep() {
+    let (world, path, id) = asked().await;
+    world.plan.add(Calls::Of(Operation::Send), When::Always, Fate::FailBefore);
+    let request = Request::post(&path).body(Body::empty()).unwrap();
+    assert!(!world.send(request).await.status().is_success());
+    world.plan.heal();
+    world.clock.advance(Duration::from_secs(11));
+    Sweeper::new(world.app.clone()).finish_open_mails().await.unwrap();
+    assert_eq!(world.mail(&id).await.ending.unwrap().as_str(), "routed");
+    assert_eq!(world.works("amelia#scott").await.len(), 1);
+}

@@ -1,0 +1,156 @@
+//! How much is too much, and who hears of it.
+
+use std::time::Duration;
+
+use common::domain::names::Queue;
+use hermes::outbox::{OutboxRecord, OutboxState};
+use hermes::sweep::Sweeper;
+
+use crate::support::{World, mail, text};
+
+fn words(sent: &str) -> String {
+    hermes::mail::read(sent.as_bytes()).unwrap().text
+}
+
+#[tokio::test]
+async fn over_the_senders_limit_mails_end_as_rate_limited_and_the_owner_hears_once() {
+    let world = World::with(&["--trust", "all", "--sender-mails-per-hour", "3"]).await;
+    for number in 0..6 {
+        let answer = world.accepted(mail(&format!("m{number}"), &format!("change 7 to {number}"))).await;
+        let wanted = if number < 3 { "routed" } else { "rate-limited" };
+        assert_eq!(answer["ending"], wanted, "mail {number}");
+        assert_eq!(answer.get("commandId").is_some(), number < 3, "{answer}");
+    }
+    assert_eq!(world.works("amelia#scott").await.len(), 3);
+    let sent = world.outbox();
+    assert_eq!(sent.len(), 1);
+    assert!(words(&sent[0]).contains("a lot of mail in a short time"), "{}", sent[0]);
+    world.clock.advance(Duration::from_mins(61));
+    assert_eq!(world.accepted(mail("later", "change 7 to 9")).await["ending"], "routed");
+}
+
+#[tokio::test]
+async fn over_the_projects_limit_another_sender_has_to_wait_too() {
+    let world = World::with(&["--trust", "all", "--project-mails-per-hour", "2"]).await;
+    world.sender("bob@example.org", "amelia", "bob").await;
+    world.project("shop").await;
+    world.sender("bob@example.org", "shop", "bob").await;
+    for number in 0..2 {
+        world.accepted(mail(&format!("m{number}"), &format!("change 7 to {number}"))).await;
+    }
+    let bob =
+        |to: &str| mail("b", "change 7 to 9").replace("scott@", "bob@").replace("edit@", &format!("{to}@"));
+    assert_eq!(world.accepted(bob("amelia")).await["ending"], "rate-limited");
+    assert_eq!(world.accepted(bob("shop")).await["ending"], "routed");
+}
+
+#[tokio::test]
+async fn the_same_mail_again_is_not_counted_again() {
+    let world = World::with(&["--trust", "all", "--sender-mails-per-hour", "2"]).await;
+    for _ in 0..5 {
+        assert_eq!(world.accepted(mail("1", "change 7 to 8")).await["ending"], "routed");
+    }
+    assert_eq!(world.accepted(mail("2", "change 7 to 9")).await["ending"], "routed");
+    assert_eq!(world.accepted(mail("3", "change 7 to 1")).await["ending"], "rate-limited");
+}
+
+#[tokio::test]
+async fn many_at_once_are_counted_one_by_one() {
+    let world = World::with(&["--trust", "all", "--sender-mails-per-hour", "30"]).await;
+    let posts =
+        (0..60).map(|number| world.accepted(mail(&format!("m{number}"), &format!("change 7 to {number}"))));
+    let answers = futures_util::future::join_all(posts).await;
+    let routed = answers.iter().filter(|answer| answer["ending"] == "routed").count();
+    assert_eq!((routed, answers.len()), (30, 60));
+}
+
+#[tokio::test]
+async fn s11_a_stranger_hears_why_once_a_day() {
+    let world = World::with_scott().await;
+    let stranger = |id: &str| mail(id, &format!("change it, {id}")).replace("scott@", "stranger@");
+    for id in ["1", "2", "3"] {
+        let answer = world.accepted(stranger(id)).await;
+        assert_eq!((text(&answer, "ending"), answer.get("commandId")), ("unknown-sender", None));
+    }
+    let sent = world.outbox();
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    assert!(
+        sent[0].contains("To: stranger@example.org") && words(&sent[0]).contains("do not know this address")
+    );
+    world.clock.advance(Duration::from_hours(24));
+    world.accepted(stranger("4")).await;
+    assert_eq!(world.outbox().len(), 2);
+    assert_eq!(world.announcements().await, 0);
+}
+
+#[tokio::test]
+async fn a_forged_sender_gets_no_mail() {
+    let world = World::empty("verify");
+    world.project("amelia").await;
+    world.sender("scott@example.org", "amelia", "scott").await;
+    world.project("bob").await;
+    for (id, from, to) in [("1", "scott@", "edit@"), ("2", "stranger@", "edit@"), ("3", "scott@", "bob@")] {
+        let raw = mail(id, "x").replace("scott@", from).replace("edit@", to);
+        assert_eq!(world.accepted(raw).await["ending"], "unauthenticated");
+    }
+    assert!(world.outbox().is_empty());
+}
+
+#[tokio::test]
+async fn twenty_five_automatic_mails_get_no_answer() {
+    let world = World::with_scott().await;
+    for number in 0..25 {
+        let header =
+            ["Auto-Submitted: auto-replied", "Precedence: bulk", "Return-Path: <>", "List-Id: <l.x.org>"];
+        let raw = mail(&number.to_string(), "I am away")
+            .replace("Subject:", &format!("{}\r\nSubject:", header[number % 4]));
+        assert_eq!(world.accepted(raw).await["ending"], "automatic");
+    }
+    assert!(world.outbox().is_empty());
+    assert!(world.works("amelia#scott").await.is_empty());
+}
+
+/// Each answers from an address that the other one knows as a sender of its own.
+#[tokio::test]
+async fn two_instances_wired_to_each_other_stop_after_one() {
+    let one = World::with(&["--trust", "all", "--mail-from", "one@example.org"]).await;
+    let other = World::with(&["--trust", "all", "--mail-from", "other@example.org"]).await;
+    one.sender("other@example.org", "amelia", "other").await;
+    other.sender("one@example.org", "amelia", "one").await;
+    let begun =
+        mail("1", "help").replace("scott@", "other@").replace("edit@hermes.localhost", "one@example.org");
+    one.accepted(begun).await;
+    let (mut seen, mut exchanged) = ([0, 0], 0);
+    while let Some(letter) = one.outbox().get(seen[0]) {
+        (seen[0], exchanged) = (seen[0] + 1, exchanged + 1);
+        other.accepted(letter.clone()).await;
+        while let Some(letter) = other.outbox().get(seen[1]) {
+            (seen[1], exchanged) = (seen[1] + 1, exchanged + 1);
+            assert!(exchanged < 20, "they do not stop");
+            one.accepted(letter.clone()).await;
+        }
+    }
+    assert_eq!(exchanged, 1);
+    assert_eq!(other.outbox().len(), 0);
+}
+
+#[tokio::test]
+async fn no_more_than_ten_automatic_mails_go_to_one_address_within_an_hour() {
+    let world = World::with_scott().await;
+    let mut commands = Vec::new();
+    for number in 0..12 {
+        let accepted = world.accepted(mail(&format!("m{number}"), &format!("change 7 to {number}"))).await;
+        let command = text(&accepted, "commandId").to_owned();
+        world.report(world.result(&command).await.to_json()).await;
+        commands.push(command);
+    }
+    assert_eq!(world.outbox().len(), 10);
+    world.accepted(mail("help", "help")).await;
+    assert_eq!(world.outbox().len(), 10);
+    let row = world.cloud().store.load::<OutboxRecord>(&format!("answer-{}", commands[11])).await;
+    assert_eq!(row.unwrap().unwrap().value.state, OutboxState::Pending, "an answer is late, never lost");
+    world.clock.advance(Duration::from_mins(61));
+    Sweeper::new(world.app.clone()).send_pending_answers().await.unwrap();
+    assert_eq!(world.outbox().len(), 12, "what could be left unsaid was");
+    assert_eq!(world.drain(&Queue::Output).await.len(), 0);
+}
