@@ -11,7 +11,7 @@ use common::messages::{Work, WorkContext};
 
 use crate::mail::sender::Assurance;
 use crate::mail::trace::{Stage, Trace};
-use crate::mail::{MailCommand, MailRequest};
+use crate::mail::{MailCommand, MailRequest, recipient};
 use crate::reply::Refusal;
 
 /// What was looked up about a request before it is decided.
@@ -239,8 +239,7 @@ fn choose_sender<'a>(
         );
         return Err(Rejection::telling(request, MailEnding::UnknownSender, Refusal::UnknownSender));
     }
-    let named =
-        |sender: &&Sender| request.recipients.iter().any(|to| to.local() == sender.project_id.as_str());
+    let named = |sender: &&Sender| request.recipients.iter().any(|to| recipient::names(to, sender));
     if let Some(sender) = only(facts.senders.iter().filter(named)) {
         trace.note(Stage::Route, format!("the recipient names {}", sender.project_id));
         return Ok(sender);

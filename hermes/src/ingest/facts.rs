@@ -8,8 +8,8 @@ use common::domain::ids::{ProjectId, ProjectUser, ThreadId};
 use common::domain::project::{Project, Sender};
 use common::domain::thread::{Direction, Thread, ThreadMapping};
 
-use crate::mail::MailRequest;
 use crate::mail::thread::ThreadSignal;
+use crate::mail::{MailRequest, recipient};
 use crate::route::Facts;
 
 /// The most recipients that are looked up as projects.
@@ -40,9 +40,9 @@ async fn projects(store: &dyn Store, senders: &[Sender]) -> Result<BTreeMap<Proj
     Ok(found)
 }
 
-/// A project that a recipient names (`{project}@...`) and that the author does not stand for.
+/// A project that a recipient names and that the author does not stand for.
 async fn foreign(store: &dyn Store, request: &MailRequest, senders: &[Sender]) -> Result<Option<ProjectId>> {
-    let named = request.recipients.iter().filter_map(|to| ProjectId::parse(to.local()).ok());
+    let named = request.recipients.iter().filter_map(recipient::site);
     for project in named.take(MAX_NAMED) {
         let own = senders.iter().any(|sender| sender.project_id == project);
         if !own && store.load::<Project>(&project).await?.is_some() {

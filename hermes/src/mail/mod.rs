@@ -10,6 +10,7 @@ mod html;
 pub mod instruction;
 pub mod language;
 pub mod parse;
+pub mod recipient;
 pub mod screen;
 pub mod sender;
 mod structure;
@@ -37,7 +38,7 @@ pub struct MailRequest {
     pub from: EmailAddress,
     /// How sure that is.
     pub assurance: Assurance,
-    /// To whom (also copied).
+    /// By which addresses it reached us.
     pub recipients: Vec<EmailAddress>,
     /// One line; may be empty.
     pub subject: String,
@@ -81,7 +82,7 @@ pub fn understand(
     Ok(MailRequest {
         from,
         assurance,
-        recipients: mail.recipients.clone(),
+        recipients: recipient::ours(&mail.recipients, desk.own),
         subject: mail.subject.clone(),
         signals,
         landmarks: thread::landmarks(mail),

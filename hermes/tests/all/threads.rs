@@ -68,6 +68,77 @@ async fn our_reply_address_and_our_message_id_lead_to_their_thread() {
     assert_eq!(thread_of(&world, "c@x", &[("In-Reply-To", &format!("<{id}>"))]).await, a.as_str());
 }
 
+/// What a real client can keep of an answer of ours, each alone: the address, the id in one field or the other, the line.
+fn signals(sent: &str) -> Vec<(String, String, String)> {
+    let answer = hermes::mail::read(sent.as_bytes()).unwrap();
+    let to = answer.header("reply-to").next().unwrap().to_owned();
+    let id = format!("<{}>", answer.message_id.as_ref().unwrap());
+    let quoted = answer.text.lines().map(|line| format!("> {line}\r\n")).collect::<String>();
+    assert!(quoted.contains("> Conversation ID: "), "{quoted}");
+    let desk = "hermes@localhost".to_owned();
+    vec![
+        (to, String::new(), String::new()),
+        (desk.clone(), format!("In-Reply-To: {id}\r\n"), String::new()),
+        (desk.clone(), format!("References: <elsewhere@x> {id}\r\n"), String::new()),
+        (desk, String::new(), format!("On Tuesday Hermes wrote:\r\n{quoted}")),
+    ]
+}
+
+/// Posts a reply to a mail of ours for each of its signals; every one must join.
+async fn replies(world: &World, thread: &str, sent: &str) {
+    for (to, fields, quoted) in signals(sent) {
+        let raw = format!(
+            "From: scott@example.org\r\nTo: {to}\r\nSubject: Re: Hours\r\n{fields}\r\nBlue.\r\n\r\n{quoted}"
+        );
+        let answer = world.accepted(raw.clone()).await;
+        assert_eq!((text(&answer, "ending"), text(&answer, "threadId")), ("routed", thread), "{raw}");
+        world.works("amelia#scott").await;
+    }
+}
+
+#[tokio::test]
+async fn a_reply_to_any_mail_of_ours_finds_its_thread_by_each_signal_alone() {
+    let world = World::with_scott().await;
+    let first = world.accepted(letter("scott@example.org", "a@x", &[], "Open at 8.")).await;
+    let (thread, command) = (text(&first, "threadId").to_owned(), text(&first, "commandId").to_owned());
+    let id = CommandId::parse(&command).unwrap();
+    hermes::results::acknowledge(&world.app, &id).await.unwrap();
+    for (n, word) in ["status", "help"].iter().enumerate() {
+        let raw = letter("scott@example.org", &format!("w{n}@x"), &[("In-Reply-To", "<a@x>")], word);
+        assert_eq!(text(&world.accepted(raw).await, "ending"), "command-done");
+    }
+    world.report(serde_json::to_string(&world.result(&command).await).unwrap()).await;
+    let sent = world.outbox();
+    assert_eq!(sent.len(), 4, "acknowledgement, status, help, answer");
+    for mail in sent {
+        replies(&world, &thread, &mail).await;
+    }
+}
+
+#[tokio::test]
+async fn s20_the_third_and_the_tenth_mail_are_of_the_same_thread_and_owner() {
+    let world = World::with_scott().await;
+    world.project("bakery").await;
+    world.sender("scott@example.org", "bakery", "scott").await;
+    let first = letter("scott@example.org", "1@x", &[("Cc", "amelia@localhost")], "Open at 1.");
+    let mut last = world.accepted(first).await;
+    let thread = text(&last, "threadId").to_owned();
+    for number in 2..=10 {
+        let command = text(&last, "commandId").to_owned();
+        world.report(serde_json::to_string(&world.result(&command).await).unwrap()).await;
+        let answered = world.mail(text(&last, "mailId")).await.reply_message_id.unwrap();
+        let (field, id) = (["In-Reply-To", "References"][number % 2], format!("<{answered}>"));
+        let body = format!("Open at {number}.");
+        let raw = letter("scott@example.org", &format!("{number}@x"), &[(field, &id)], &body);
+        last = world.accepted(raw).await;
+        assert_eq!(text(&last, "threadId"), thread, "mail {number}");
+    }
+    let works = world.works("amelia#scott").await;
+    assert_eq!(works.len(), 10);
+    assert!(works.iter().all(|work| work["threadId"] == thread.as_str() && work["userId"] == "scott"));
+    assert!(world.works("bakery#scott").await.is_empty());
+}
+
 #[tokio::test]
 async fn s22_no_signal_leads_into_the_thread_of_somebody_else() {
     let world = World::with_scott().await;
