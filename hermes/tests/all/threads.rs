@@ -73,7 +73,7 @@ fn signals(sent: &str) -> Vec<(String, String, String)> {
     let answer = hermes::mail::read(sent.as_bytes()).unwrap();
     let to = answer.header("reply-to").next().unwrap().to_owned();
     let id = format!("<{}>", answer.message_id.as_ref().unwrap());
-    let quoted = answer.text.lines().map(|line| format!("> {line}\r\n")).collect::<String>();
+    let quoted = format!("> {}\r\n", answer.text.lines().collect::<Vec<_>>().join("\r\n> "));
     assert!(quoted.contains("> Conversation ID: "), "{quoted}");
     let desk = "hermes@localhost".to_owned();
     vec![
