@@ -51,7 +51,7 @@ impl Endpoint {
         let port = free_port();
         #[allow(
             clippy::disallowed_methods,
-            reason = "a test starts its stage; worker::process is not for this crate"
+            reason = "a test starts its stage; what the worker starts children with is not for this crate"
         )]
         let mut child = Command::new(python())
             .args(["-c", MINISTACK])
