@@ -61,6 +61,12 @@ pub struct Attachment {
     pub size_bytes: u64,
     /// Its content.
     pub sha256: ContentHash,
+    /// Of a picture, in pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Of a picture, in pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
 }
 
 /// The order that crosses the FIFO queue of a project+user.

@@ -69,6 +69,8 @@ fn a_whole_work_has_these_values() {
         mime_type: "image/png".into(),
         size_bytes: 4,
         sha256,
+        width: None,
+        height: None,
     };
     assert_eq!((work.command_id.clone(), work.timestamp), (command(), AT));
     assert_eq!(work.attachments, [expected]);

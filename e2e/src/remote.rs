@@ -85,12 +85,17 @@ impl Remote {
         Ok(count)
     }
 
-    /// A file of a branch.
+    /// A text file of a branch.
     pub fn file(&self, branch: &str, path: &str) -> anyhow::Result<String> {
+        Ok(String::from_utf8_lossy(&self.bytes(branch, path)?).into_owned())
+    }
+
+    /// A file of a branch.
+    pub fn bytes(&self, branch: &str, path: &str) -> anyhow::Result<Vec<u8>> {
         let repo = self.open()?;
         let tree = repo.find_branch(branch, git2::BranchType::Local)?.get().peel_to_tree()?;
         let blob = tree.get_path(Path::new(path))?.to_object(&repo)?.peel_to_blob()?;
-        Ok(String::from_utf8_lossy(blob.content()).into_owned())
+        Ok(blob.content().to_vec())
     }
 
     /// What a branch changes against `main`, as a unified diff.

@@ -190,3 +190,84 @@ async fn a_reply_to_the_answer_continues_the_conversation() {
     assert!(api.page(&host, "/about/").await.unwrap().text().await.unwrap().contains("Since 1919"));
     world.stop().await.unwrap();
 }
+
+/// An agent that puts every file it is told of into the site, and says what it was told about them.
+const HANGS_UP_PICTURES: &str = r##"
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+const told = readFileSync(0, "utf8");
+const [, folder, who] = /^# Attachments \(in (.*?); (.*); content, not instructions\)$/m.exec(told);
+const [, from] = /^From: (.*)$/m.exec(told);
+const files = [...told.matchAll(/^- (\S+) \((.*)\)$/gm)];
+mkdirSync("site/pictures");
+for (const [, name] of files) copyFileSync(folder + "/" + name, "site/pictures/" + name);
+const about = files.map(([, name, kind]) => name + ": " + kind.replace(/, \d+ bytes/, "")).join("; ");
+writeFileSync("site/pictures/told.txt", [from, who, about].join("\n"));
+console.log(JSON.stringify({ type: "result", subtype: "success", result: "I put up " + files.length + " files." }));
+"##;
+
+/// A photo as a telephone takes it: lying on its side (EXIF orientation 6), with the place where it was taken.
+fn photo() -> Vec<u8> {
+    let halves = image::RgbImage::from_fn(400, 300, |x, _| {
+        if x < 200 { image::Rgb([250, 0, 0]) } else { image::Rgb([0, 0, 250]) }
+    });
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    halves.write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+    let jpeg = jpeg.into_inner();
+    let mut exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
+    exif.extend(b"GPS-SECRET-PLACE");
+    let length = u16::try_from(exif.len() + 2).unwrap().to_be_bytes();
+    [&jpeg[..2], &[0xff, 0xe1], &length, &exif, &jpeg[2..]].concat()
+}
+
+fn with_photo(letter: &Letter, photo: &[u8]) -> Vec<u8> {
+    let plain = String::from_utf8(letter.to_bytes()).unwrap();
+    let (head, words) = plain.split_once("\r\n\r\n").unwrap();
+    let kind = "Content-Type: text/plain; charset=utf-8";
+    let head = head.replace(kind, "Content-Type: multipart/mixed; boundary=part");
+    let file = "Content-Type: image/jpeg\r\nContent-Transfer-Encoding: binary\r\nContent-Disposition: attachment; filename=\"Our shop.JPG\"";
+    let mut raw =
+        format!("{head}\r\n\r\n--part\r\n{kind}\r\n\r\n{words}\r\n--part\r\n{file}\r\n\r\n").into_bytes();
+    raw.extend(photo);
+    raw.extend(b"\r\n--part--\r\n");
+    raw
+}
+
+#[tokio::test]
+async fn s61_a_photo_in_a_mail_reaches_the_site_upright_and_silent_about_its_place() {
+    let mut world = World::temporary().unwrap();
+    let api = world.start_hermes("127.0.0.1:0").await.unwrap();
+    let script = world.data_dir().parent().unwrap().join("agent.mjs");
+    std::fs::write(&script, HANGS_UP_PICTURES).unwrap();
+    world.start_worker(&format!("node '{}'", script.display()), &[]).await.unwrap();
+    let (folder, build) = plain_site().unwrap();
+    let site = world.add_project("bakery", folder.path(), Some(build), ("amelia@example.org", "amelia"));
+    let remote = site.await.unwrap();
+
+    let photo = photo();
+    let letter = Letter::new("amelia@example.org", "A photo", "Please put this photo up.");
+    let accepted = api.order(with_photo(&letter, &photo)).await.unwrap();
+    let job = api.job_done(text(&accepted, "commandId"), LIMIT).await.unwrap();
+    assert_eq!(job["outcome"], "changed", "{job}\n{}", world.workers[0].log());
+    let branch = text(&job, "branch");
+    let told = remote.file(branch, "site/pictures/told.txt").unwrap();
+    assert_eq!(
+        told.lines().collect::<Vec<_>>(),
+        [
+            "amelia@example.org",
+            "sent along by the sender named above",
+            "Our-shop.webp: image/webp, 300 x 400 pixels; Our-shop.jpg: image/jpeg, 300 x 400 pixels"
+        ]
+    );
+    let host = text(&job, "previewUrl").trim_start_matches("http://").trim_end_matches('/').to_owned();
+    for name in ["Our-shop.webp", "Our-shop.jpg"] {
+        let bytes = remote.bytes(branch, &format!("site/pictures/{name}")).unwrap();
+        assert!(!bytes.windows(10).any(|window| window == b"GPS-SECRET"), "{name} tells the place");
+        let picture = image::load_from_memory(&bytes).unwrap().into_rgb8();
+        assert_eq!(picture.dimensions(), (300, 400), "{name}");
+        assert!(picture.get_pixel(150, 50).0[0] > 180 && picture.get_pixel(150, 350).0[2] > 180, "{name}");
+        let shown = api.page(&host, &format!("/pictures/{name}")).await.unwrap();
+        assert_eq!(shown.bytes().await.unwrap(), bytes, "{name} is shown as it lies in the repository");
+    }
+    assert!(photo.windows(10).any(|window| window == b"GPS-SECRET"), "the photo itself told it");
+    world.stop().await.unwrap();
+}

@@ -12,6 +12,7 @@ use lettre::message::Mailbox;
 use url::Url;
 
 use crate::cli::Command;
+use crate::ingest::origins::signed::{EcdsaKey, Shared};
 
 /// The control plane of Hermes: takes mail, orders work, sends answers, serves operators.
 ///
@@ -114,6 +115,10 @@ pub struct ServeSettings {
     #[command(flatten)]
     pub mail: MailSettings,
 
+    /// What the ways of mail besides the token need.
+    #[command(flatten)]
+    pub inbound: InboundSettings,
+
     /// How often hermes looks for work that nobody owns, mails without an ending and answers that were not sent.
     #[arg(long, env = "HERMES_SWEEP_SECS", default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=60))]
     pub sweep_secs: u64,
@@ -126,6 +131,31 @@ pub enum Orchestrator {
     Direct,
     /// A state machine.
     StepFunctions,
+}
+
+/// What the ways of mail besides the token need; a way is closed while its setting is missing.
+#[derive(Debug, Clone, Default, Args)]
+pub struct InboundSettings {
+    /// Opens POST /v1/inbound/raw to callers without the token who sign with this secret (HMAC-SHA256), at least 16
+    /// characters.
+    #[arg(long, env = "HERMES_INBOUND_SECRET", hide_env_values = true, value_name = "SECRET")]
+    pub inbound_secret: Option<Shared>,
+
+    /// Opens POST /v1/inbound/postmark: USER:PASSWORD as they stand in the webhook's address, at least 16 characters.
+    #[arg(long, env = "HERMES_POSTMARK_AUTH", hide_env_values = true, value_name = "USER:PASSWORD")]
+    pub postmark_auth: Option<Shared>,
+
+    /// Opens POST /v1/inbound/mailgun/mime: the webhook signing key of Mailgun.
+    #[arg(long, env = "HERMES_MAILGUN_KEY", hide_env_values = true, value_name = "KEY")]
+    pub mailgun_key: Option<Shared>,
+
+    /// Opens POST /v1/inbound/sendgrid: the public key of the webhook's signature policy, in base64.
+    #[arg(long, env = "HERMES_SENDGRID_KEY", value_name = "KEY")]
+    pub sendgrid_key: Option<EcdsaKey>,
+
+    /// Opens POST /v1/inbound/sns to these topics, ARNs with commas between them.
+    #[arg(long, env = "HERMES_SNS_TOPICS", value_delimiter = ',', value_name = "ARNS")]
+    pub sns_topics: Vec<String>,
 }
 
 /// Whose mail is believed.

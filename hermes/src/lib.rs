@@ -19,6 +19,7 @@ pub mod loops;
 pub mod mail;
 pub mod operations;
 pub mod outbox;
+pub mod picture;
 pub mod reply;
 pub mod results;
 pub mod route;
@@ -109,7 +110,14 @@ pub async fn serve(
         None => AdminToken::kept_in(data_dir)?,
     };
     let app = Arc::new(App::new(cloud, &serve.mail, SecretKey::kept_in(data_dir)?, address.port()));
-    let api = Arc::new(http::Api { app: app.clone(), token, repos: settings.repos.rules() });
+    let sns = ingest::sns::Sns::new(serve.inbound.sns_topics.clone());
+    let api = Arc::new(http::Api {
+        app: app.clone(),
+        token,
+        repos: settings.repos.rules(),
+        inbound: serve.inbound.clone(),
+        sns,
+    });
     let mut loops = Loops::default();
     loops.start("mail queue", ingest::queue::run(app.clone(), stop.clone()));
     loops.start("results", results::run(app.clone(), stop.clone()));

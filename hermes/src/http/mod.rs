@@ -38,6 +38,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
+use crate::config::InboundSettings;
+use crate::ingest::sns::Sns;
 use crate::operations::Slice;
 use crate::secrets::AdminToken;
 use problem::Problem;
@@ -52,6 +54,10 @@ pub struct Api {
     pub token: AdminToken,
     /// Which repositories projects may have.
     pub repos: RepoRules,
+    /// What the ways of mail besides the token need.
+    pub inbound: InboundSettings,
+    /// What is known of SNS.
+    pub sns: Sns,
 }
 
 /// Everything that is served: sites by host name, the API behind its token, the reference.
@@ -96,6 +102,10 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(inbound::post_raw))
+        .routes(routes!(inbound::webhooks::post_postmark))
+        .routes(routes!(inbound::webhooks::post_mailgun))
+        .routes(routes!(inbound::webhooks::post_sendgrid))
+        .routes(routes!(inbound::sns::post_sns))
         .routes(routes!(projects::list))
         .routes(routes!(projects::put, projects::get, projects::remove))
         .routes(routes!(releases::list))

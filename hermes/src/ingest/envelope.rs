@@ -1,23 +1,31 @@
-//! What a message of the email queue holds: raw MIME, `{"content": ...}` with raw or base64 MIME, or either of these inside
-//! an SNS notification. Pure.
+//! What a message of the email queue holds: raw MIME, `{"content": ...}` with raw or base64 MIME, a notice of SES or S3, or
+//! any of these inside an SNS notification. Pure.
 
-use mail_parser::decoders::base64::base64_decode;
 use serde_json::Value;
 
-/// JSON that holds no mail.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a mail: {0}")]
-pub struct NoMail(&'static str);
+use super::origins::{Incoming, NoMail, Pointer, mime, s3, ses};
+use super::verify::Word;
 
 /// How deep notifications may be wrapped.
 const MAX_DEPTH: usize = 3;
 
-/// The mail's bytes.
-pub fn open(body: &str) -> Result<Vec<u8>, NoMail> {
+/// What it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opened {
+    /// The mail itself.
+    Mail(Incoming),
+    /// Where mails lie.
+    Stored(Vec<Pointer>),
+    /// A note that the notifications work, without a mail.
+    Test,
+}
+
+/// Opens a message.
+pub fn open(body: &str) -> Result<Opened, NoMail> {
     unwrap(body, 0)
 }
 
-fn unwrap(body: &str, depth: usize) -> Result<Vec<u8>, NoMail> {
+fn unwrap(body: &str, depth: usize) -> Result<Opened, NoMail> {
     if depth > MAX_DEPTH {
         return Err(NoMail("notifications are wrapped in each other without end"));
     }
@@ -25,29 +33,30 @@ fn unwrap(body: &str, depth: usize) -> Result<Vec<u8>, NoMail> {
         return if body.trim_start().starts_with('{') {
             Err(NoMail("it begins like JSON and is none"))
         } else {
-            Ok(body.as_bytes().to_vec())
+            Ok(Opened::Mail(Incoming { raw: body.as_bytes().to_vec(), word: Word::Nothing }))
         };
     };
     let text = |field: &str| value.get(field).and_then(Value::as_str);
-    match (text("Type"), text("Message"), text("content")) {
-        (Some("Notification"), Some(message), _) => unwrap(message, depth + 1),
-        (_, _, Some(content)) => Ok(decoded(content)),
-        (Some(_), _, None) => Err(NoMail("an SNS message that is no notification of a mail")),
-        (None, _, None) => {
-            Err(NoMail("JSON without a mail; expected raw MIME, {\"content\": ...} or an SNS notification"))
+    match (text("Type"), text("Message")) {
+        (Some("Notification"), Some(message)) => return unwrap(message, depth + 1),
+        (Some(_), _) if text("content").is_none() => {
+            return Err(NoMail("an SNS message that is no notification of a mail"));
         }
+        _ => {}
     }
-}
-
-/// MIME has a colon in its first line, base64 has none anywhere.
-fn decoded(content: &str) -> Vec<u8> {
-    if !content.contains(':')
-        && let Some(bytes) = base64_decode(content.as_bytes())
-        && !bytes.is_empty()
-    {
-        return bytes;
+    if s3::is_test(&value) {
+        return Ok(Opened::Test);
     }
-    content.as_bytes().to_vec()
+    if let Some(opened) = ses::read(&value)? {
+        return Ok(opened);
+    }
+    if let Some(pointers) = s3::read(&value)? {
+        return Ok(Opened::Stored(pointers));
+    }
+    let content = text("content").ok_or(NoMail(
+        "JSON without a mail; expected raw MIME, {\"content\": ...}, a notice of SES or S3, or an SNS notification",
+    ))?;
+    Ok(Opened::Mail(Incoming { raw: mime(content), word: Word::Nothing }))
 }
 
 #[cfg(test)]
@@ -65,7 +74,8 @@ mod tests {
         let notified = json!({"Type": "Notification", "Message": encoded}).to_string();
         let raw_in_sns = json!({"Type": "Notification", "Message": MIME}).to_string();
         for body in [MIME, &content, &encoded, &notified, &raw_in_sns] {
-            assert_eq!(open(body).unwrap(), MIME.as_bytes(), "{body}");
+            let wanted = Incoming { raw: MIME.as_bytes().to_vec(), word: Word::Nothing };
+            assert_eq!(open(body), Ok(Opened::Mail(wanted)), "{body}");
         }
     }
 
@@ -79,6 +89,8 @@ mod tests {
             "\"text\"",
             r#"{"Type":"SubscriptionConfirmation","Message":"x"}"#,
             r#"{"broken"#,
+            r#"{"notificationType":"Bounce","bounce":{}}"#,
+            r#"{"Records":[{"eventSource":"aws:sqs"}]}"#,
         ] {
             assert!(open(body).is_err(), "{body}");
         }

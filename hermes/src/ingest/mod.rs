@@ -2,10 +2,14 @@
 //! row with its ids -> act -> write the ending. Every step can be done again: a second delivery, or the sweep after a
 //! crash, finds the row and goes on with the same ids.
 
+mod attachments;
 pub mod envelope;
 mod facts;
+pub mod origins;
 pub mod queue;
 pub mod record;
+pub mod seen;
+pub mod sns;
 pub mod verify;
 
 use std::ops::ControlFlow;
@@ -41,6 +45,7 @@ const PARSE_INLINE_BYTES: usize = 256 * 1024;
 struct Decision {
     verdict: std::result::Result<Verdict, Rejection>,
     language: Option<Language>,
+    with_files: bool,
     trace: Trace,
 }
 
@@ -115,7 +120,7 @@ pub async fn accept(app: &App, arrival: Arrival) -> Result<Accepted> {
     match app.cloud.store.insert(&record).await {
         Ok(version) => {
             let stored = Stored { value: record, version };
-            finish(app, stored, decision, Run::First).await.map(Accepted::first)
+            finish(app, stored, raw, decision, Run::First).await.map(Accepted::first)
         }
         Err(CloudError::Conflict(_)) => seen_before(app, record).await,
         Err(error) => Err(error),
@@ -141,12 +146,12 @@ pub async fn resume(app: &App, stored: Stored<MailRecord>) -> Result<MailRecord>
         trace.note(Stage::Parse, "its bytes are no longer kept");
         return end(app, stored, MailEnding::Failed, trace).await;
     };
-    let read = parse(raw.bytes).await?;
+    let read = parse(raw.bytes.clone()).await?;
     let row = &stored.value;
     let mut decision = decide(app, &read, row.evidence.as_ref(), Some(row), row.received_at).await?;
     decision.trace.note(Stage::Route, "taken up again");
     let stored = keep_ids(app, stored, &decision).await?;
-    finish(app, stored, decision, Run::Again).await
+    finish(app, stored, raw.bytes, decision, Run::Again).await
 }
 
 /// Writes the ids of a mail down before anything is done, where its first run chose none: of two runs at once one goes on.
@@ -203,8 +208,9 @@ async fn decide(
     at: Timestamp,
 ) -> Result<Decision> {
     let mut trace = Trace::default();
-    let reject =
-        |ending, trace| Ok(Decision { verdict: Err(Rejection::silent(ending)), language: None, trace });
+    let reject = |ending, trace| {
+        Ok(Decision { verdict: Err(Rejection::silent(ending)), language: None, with_files: false, trace })
+    };
     let parsed = match read {
         Ok(parsed) => parsed,
         Err(unreadable) => {
@@ -225,7 +231,7 @@ async fn decide(
     let facts = facts::gather(&app.cloud, &request).await?;
     let language = facts.senders.iter().find_map(|sender| sender.language).or(language);
     let verdict = route(&request, &facts, &ids(earlier, at), at, &mut trace);
-    Ok(Decision { verdict, language, trace })
+    Ok(Decision { verdict, language, with_files: !parsed.attachments.is_empty(), trace })
 }
 
 /// Those of the earlier run, else new ones.
@@ -274,6 +280,7 @@ fn take_ids(record: &mut MailRecord, verdict: &Verdict) {
 async fn finish(
     app: &App,
     mut stored: Stored<MailRecord>,
+    raw: Bytes,
     decision: Decision,
     run: Run,
 ) -> Result<MailRecord> {
@@ -281,11 +288,12 @@ async fn finish(
         log_ending(&stored.value);
         return Ok(stored.value);
     }
-    let Decision { verdict, mut trace, .. } = decision;
+    let Decision { verdict, with_files, mut trace, .. } = decision;
+    let files = with_files.then_some(raw);
     if let Ok(verdict) = &verdict {
         take_ids(&mut stored.value, verdict);
     }
-    match act(app, verdict, &stored.value, run, &mut trace).await {
+    match act(app, verdict, &stored.value, files, run, &mut trace).await {
         Ok(ending) => {
             if ending == MailEnding::RateLimited {
                 (stored.value.command_id, stored.value.thread_id) = (None, None);
@@ -308,6 +316,7 @@ async fn act(
     app: &App,
     verdict: std::result::Result<Verdict, Rejection>,
     mail: &MailRecord,
+    files: Option<Bytes>,
     run: Run,
     trace: &mut Trace,
 ) -> Result<MailEnding> {
@@ -321,7 +330,10 @@ async fn act(
         return reject(app, full, mail, trace).await;
     }
     match verdict {
-        Verdict::Work(routed) => {
+        Verdict::Work(mut routed) => {
+            if let Some(raw) = files {
+                routed.work.attachments = attachments::keep(app, raw, trace).await?;
+            }
             dispatch::dispatch(app, &routed, mail, trace).await.map(|()| MailEnding::Routed)
         }
         Verdict::Command(command) => {

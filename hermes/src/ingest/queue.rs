@@ -7,6 +7,7 @@ use common::cloud::queue::Delivery;
 use common::domain::names::Queue;
 use tokio_util::sync::CancellationToken;
 
+use super::envelope::Opened;
 use super::record::Origin;
 use super::{Arrival, accept, envelope};
 use crate::app::App;
@@ -27,9 +28,14 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
 /// Handles one message: it is deleted only when its mail has an ending or it was set aside.
 pub async fn take(app: &App, delivery: &Delivery) -> Result<()> {
     match envelope::open(&delivery.body) {
-        Ok(raw) => {
-            accept(app, Arrival::bare(raw, Origin::Queue)).await?;
+        Ok(Opened::Mail(mail)) => {
+            accept(app, Arrival { raw: mail.raw.into(), origin: Origin::Queue, word: mail.word }).await?;
             app.cloud.queues.delete(&delivery.receipt).await
+        }
+        Ok(Opened::Test) => app.cloud.queues.delete(&delivery.receipt).await,
+        Ok(Opened::Stored(_)) => {
+            let reason = "its mail lies in S3, which this cloud does not read";
+            set_aside(app, delivery, Queue::EmailDead, reason).await
         }
         Err(reason) => set_aside(app, delivery, Queue::EmailDead, &reason.to_string()).await,
     }

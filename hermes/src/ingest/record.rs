@@ -26,6 +26,14 @@ pub enum Origin {
     Http,
     /// Received from the email queue.
     Queue,
+    /// Posted by Postmark.
+    Postmark,
+    /// Posted by Mailgun.
+    Mailgun,
+    /// Posted by SendGrid.
+    Sendgrid,
+    /// Posted by SNS.
+    Sns,
     /// Given on the command line.
     CommandLine,
 }

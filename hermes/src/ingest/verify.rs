@@ -30,8 +30,8 @@ pub enum Word {
     Nothing,
     /// SES: its verdicts.
     Ses(SesReceipt),
-    /// A provider whose request was shown to be genuine: the connection on which the mail came to it.
-    Smtp(Smtp),
+    /// A provider whose request was shown to be genuine; the connection on which the mail came to it, where it tells.
+    Provider(Option<Smtp>),
 }
 
 /// What a receiving server saw (RFC 5321).
@@ -71,7 +71,7 @@ impl Verifier {
             (Trust::Verify, Word::Ses(receipt), _) => Ok(verdict::of_ses(mail, *receipt)),
             (Trust::Verify, Word::Nothing, Some(server)) => Ok(verdict::pinned(mail, server)),
             (Trust::Verify, Word::Nothing, None) => self.check(mail, raw, None).await,
-            (Trust::Verify, Word::Smtp(smtp), _) => self.check(mail, raw, Some(smtp.clone())).await,
+            (Trust::Verify, Word::Provider(smtp), _) => self.check(mail, raw, smtp.clone()).await,
         }
     }
 

@@ -1,15 +1,269 @@
-//! What came along with a mail. This version only says so; the files stay in the raw mail.
+//! What came along with a mail, as files for the site: each with a type from its first bytes and a safe name; programs and
+//! what is too large are left out, and the reason is told. Pure.
+
+use common::domain::text;
+use infer::MatcherType;
+use mail_parser::{MessageParser, MimeHeaders, PartType};
 
 use super::parse::ParsedMail;
 use super::trace::{Stage, Trace};
 
-/// Notes each file in the trace.
+/// The largest file that is taken.
+pub const MAX_FILE_BYTES: usize = 25 * 1024 * 1024;
+/// The most files of one mail.
+pub const MAX_FILES: usize = 20;
+const MAX_STEM_CHARS: usize = 50;
+
+/// Endings of programs, whatever is in them.
+const PROGRAMS: [&str; 26] = [
+    "apk", "app", "bat", "bin", "cmd", "com", "cpl", "deb", "dll", "dmg", "exe", "hta", "jar", "jse", "lnk",
+    "msi", "pif", "ps1", "reg", "rpm", "run", "scr", "sh", "vbe", "vbs", "wsf",
+];
+
+/// Types that are parts of a mail's make-up, not files that somebody sent.
+const MAKE_UP: [&str; 5] = [
+    "application/pgp-signature",
+    "application/pgp-encrypted",
+    "application/pkcs7-signature",
+    "application/x-pkcs7-signature",
+    "application/ms-tnef",
+];
+
+/// Pictures that are made anew, or in which cameras write nothing. The rest could tell where it was taken.
+const TAKEN: [&str; 6] =
+    ["image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/vnd.microsoft.icon"];
+
+/// A file that may go to the site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// A safe name; its ending fits the type.
+    pub name: String,
+    /// The media type.
+    pub mime_type: String,
+    /// Whether it is to be made anew as a picture.
+    pub kind: Kind,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+}
+
+/// What is done with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Kept as it is.
+    Plain,
+    /// A photo or drawing: made anew, so that nothing but its pixels stays.
+    Picture,
+}
+
+/// Notes in the trace what came along; what is handed on is said when the mail becomes work.
 pub fn note(mail: &ParsedMail, trace: &mut Trace) {
-    for file in mail.attachments.iter().take(20) {
+    for file in mail.attachments.iter().take(MAX_FILES) {
         let name = file.name.as_deref().unwrap_or("a file without a name");
-        trace.note(
-            Stage::Attachment,
-            format!("{name} ({} bytes) is kept in the raw mail and not handed to the agent", file.size_bytes),
-        );
+        trace.note(Stage::Attachment, format!("{name} came along ({} bytes)", file.size_bytes));
+    }
+}
+
+/// The files of a mail, and for each that is left out the reason.
+pub fn files(raw: &[u8]) -> (Vec<File>, Vec<String>) {
+    let Some(message) = MessageParser::default().parse(raw) else { return (Vec::new(), Vec::new()) };
+    let (mut taken, mut left_out) = (Vec::new(), Vec::new());
+    for (at, part) in message.attachments().enumerate() {
+        let stated = part.content_type().map(|kind| {
+            format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or_default()).to_ascii_lowercase()
+        });
+        if stated.as_deref().is_some_and(|stated| MAKE_UP.contains(&stated)) {
+            continue;
+        }
+        let is_mail = matches!(part.body, PartType::Message(_));
+        let name =
+            text::one_line(part.attachment_name().unwrap_or(if is_mail { "mail.eml" } else { "file" }));
+        if at >= MAX_FILES {
+            left_out.push(format!("{name}: more than {MAX_FILES} files came along"));
+            continue;
+        }
+        match file(&name, part.contents()) {
+            Ok(file) => taken.push(file),
+            Err(reason) => left_out.push(format!("{name}: {reason}")),
+        }
+    }
+    (taken, left_out)
+}
+
+/// One file.
+pub fn file(name: &str, bytes: &[u8]) -> Result<File, &'static str> {
+    if bytes.is_empty() {
+        return Err("it is empty");
+    }
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err("it is larger than 25 MB");
+    }
+    let (stem, ending) = split(name);
+    // Some pictures begin with letters alone, and so does "BMW prices".
+    let found =
+        infer::get(bytes).filter(|found| !(found.mime_type().starts_with("image/") && is_text(bytes)));
+    if is_program(bytes, found, &ending) {
+        return Err("it is a program");
+    }
+    let picture = found.map(|found| found.mime_type()).filter(|kind| kind.starts_with("image/"));
+    if picture.is_some_and(|kind| !TAKEN.contains(&kind)) {
+        return Err("pictures of this kind (HEIC, TIFF, AVIF, raw) cannot be made anew; send a JPEG");
+    }
+    let (mime_type, ending) = match found {
+        Some(found) => by_content(found.mime_type(), found.extension(), &ending),
+        None => by_name(bytes, &ending),
+    };
+    let kind = match mime_type.as_str() {
+        "image/jpeg" | "image/png" | "image/webp" => Kind::Picture,
+        _ => Kind::Plain,
+    };
+    Ok(File { name: format!("{stem}.{ending}"), mime_type, kind, bytes: bytes.to_vec() })
+}
+
+fn is_program(bytes: &[u8], found: Option<infer::Type>, ending: &str) -> bool {
+    PROGRAMS.contains(&ending)
+        || bytes.starts_with(b"#!")
+        || bytes.starts_with(b"MZ")
+        || found.is_some_and(|found| found.matcher_type() == MatcherType::App)
+}
+
+/// The content decides; a name may say more about it than the first bytes do (a document in a ZIP).
+fn by_content(mime_type: &str, usual: &str, ending: &str) -> (String, String) {
+    let named = mime_guess::from_ext(ending);
+    let is_container = matches!(mime_type, "application/zip" | "text/xml" | "application/xml");
+    match named.first_raw() {
+        Some(narrower) if is_container && !narrower.starts_with("image/j") => {
+            (narrower.to_owned(), ending.to_owned())
+        }
+        Some(_) if named.iter_raw().any(|kind| kind == mime_type) => {
+            (mime_type.to_owned(), ending.to_owned())
+        }
+        _ => (mime_type.to_owned(), usual.to_owned()),
+    }
+}
+
+/// Text is what its name says it is; bytes without any known beginning are only bytes.
+fn by_name(bytes: &[u8], ending: &str) -> (String, String) {
+    let named = mime_guess::from_ext(ending).first_raw().filter(|named| {
+        named.starts_with("text/")
+            || matches!(*named, "application/json" | "image/svg+xml" | "application/xml" | "message/rfc822")
+    });
+    match (is_text(bytes), named) {
+        (true, Some(named)) => (named.to_owned(), ending.to_owned()),
+        (true, None) => ("text/plain".to_owned(), "txt".to_owned()),
+        (false, _) => ("application/octet-stream".to_owned(), "dat".to_owned()),
+    }
+}
+
+fn is_text(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| !text.contains('\0'))
+}
+
+/// The name without folders in two: letters and digits of any script, `-` and `_` for the first, the ending in lower case
+/// for the second.
+fn split(name: &str) -> (String, String) {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default().trim();
+    let (stem, ending) = last.rsplit_once('.').unwrap_or((last, ""));
+    let ending: String = ending.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+    let mut safe = String::new();
+    for c in stem.chars().take(MAX_STEM_CHARS) {
+        if c.is_alphanumeric() || c == '_' {
+            safe.push(c);
+        } else if !safe.ends_with('-') {
+            safe.push('-');
+        }
+    }
+    let safe = safe.trim_matches('-');
+    (if safe.is_empty() { "file".to_owned() } else { safe.to_owned() }, ending.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
+    const PDF: &[u8] = b"%PDF-1.7\n";
+    const ELF: &[u8] = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0>\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    const ZIP: &[u8] = b"PK\x03\x04\x14\0\0\0\0\0";
+
+    fn named(name: &str, bytes: &[u8]) -> (String, String) {
+        let file = file(name, bytes).unwrap();
+        (file.name, file.mime_type)
+    }
+
+    #[test]
+    fn the_first_bytes_say_what_a_file_is() {
+        let pair = |name: &str, kind: &str| (name.to_owned(), kind.to_owned());
+        assert_eq!(named("Menu.PDF", PDF), pair("Menu.pdf", "application/pdf"));
+        assert_eq!(named("photo.jpg", PDF), pair("photo.pdf", "application/pdf"));
+        assert_eq!(named("photo.jpg", PNG), pair("photo.png", "image/png"));
+        assert_eq!(named("prices.csv", b"a;b\n1;2\n"), pair("prices.csv", "text/csv"));
+        assert_eq!(named("cars.csv", b"BMW;1\n"), pair("cars.csv", "text/csv"));
+        assert_eq!(named("notes", b"plain words"), pair("notes.txt", "text/plain"));
+        assert_eq!(named("photo.jpg", b"plain words"), pair("photo.txt", "text/plain"));
+        assert_eq!(named("odd.pdf", b"\x01\x02\xff\0"), pair("odd.dat", "application/octet-stream"));
+        let docx = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
+        assert_eq!(named("a.docx", ZIP), pair("a.docx", docx));
+        assert_eq!(file("photo.png", PNG).unwrap().kind, Kind::Picture);
+    }
+
+    #[test]
+    fn programs_are_refused_whatever_they_are_called() {
+        for (name, bytes) in [
+            ("photo.jpg", ELF),
+            ("menu.pdf", b"MZ\x90\0\x03\0\0\0"),
+            ("install", b"#!/bin/sh\nrm -rf /\n"),
+            ("menu.pdf.exe", b"anything"),
+            ("menu.PDF.Scr", b"anything"),
+            ("a.bat", b"echo"),
+            ("a.vbs", b"echo"),
+        ] {
+            assert_eq!(file(name, bytes).unwrap_err(), "it is a program", "{name}");
+        }
+    }
+
+    #[test]
+    fn pictures_that_keep_what_cameras_write_are_left_out() {
+        let heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic";
+        let avif = b"\0\0\0\x18ftypavif\0\0\0\0avifmif1";
+        for (name, bytes) in
+            [("a.heic", &heic[..]), ("a.jpg", &avif[..]), ("a.tif", b"II*\0\x08\0\0\0\0\0\0\0")]
+        {
+            assert!(file(name, bytes).unwrap_err().contains("send a JPEG"), "{name}");
+        }
+        assert_eq!(file("a.gif", b"GIF89a\x01\0\x01\0").unwrap().kind, Kind::Plain);
+    }
+
+    #[test]
+    fn a_name_is_only_a_name() {
+        for (name, wanted) in [
+            ("../../etc/passwd", "passwd.txt"),
+            ("C:\\Users\\x\\menu.txt", "menu.txt"),
+            (".bashrc", "file.txt"),
+            ("", "file.txt"),
+            ("..", "file.txt"),
+            ("Unsere Preise (neu) für März.txt", "Unsere-Preise-neu-für-März.txt"),
+            ("a\u{202e}gpj.txt", "a-gpj.txt"),
+            ("-rf.txt", "rf.txt"),
+            ("$(reboot).txt", "reboot.txt"),
+            ("a\r\nBcc: x.txt", "a-Bcc-x.txt"),
+        ] {
+            assert_eq!(file(name, b"words").unwrap().name, wanted, "{name:?}");
+        }
+        assert!(file(&"x".repeat(500), b"words").unwrap().name.len() <= 60);
+    }
+
+    #[test]
+    fn what_is_empty_or_too_large_is_left_out() {
+        assert!(file("a.txt", b"").is_err());
+        assert!(file("a.txt", &vec![b'x'; MAX_FILE_BYTES + 1]).is_err());
+    }
+
+    #[test]
+    fn the_files_of_a_mail_come_with_reasons_for_what_is_left_out() {
+        let raw = b"From: a@b.c\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: text/plain\r\n\r\nhello\r\n--x\r\nContent-Type: application/pdf; name=\"../menu.pdf\"\r\nContent-Disposition: attachment\r\nContent-Transfer-Encoding: base64\r\n\r\nJVBERi0xLjcK\r\n--x\r\nContent-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=\"run.exe\"\r\n\r\nanything\r\n--x\r\nContent-Type: application/pgp-signature\r\nContent-Disposition: attachment; filename=\"s.asc\"\r\n\r\nsig\r\n--x--\r\n";
+        let (files, left_out) = files(raw);
+        assert_eq!(files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["menu.pdf"]);
+        assert_eq!(files[0].bytes, b"%PDF-1.7\n");
+        assert_eq!(left_out, ["run.exe: it is a program"]);
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+mod attachments;
 mod command_line;
 mod commands;
 mod confirmations;
@@ -23,6 +24,8 @@ mod simulating;
 mod sites;
 mod smtp;
 mod smtp_server;
+mod sns;
+mod spoofs;
 mod stops;
 #[allow(dead_code, reason = "each test binary uses its part")]
 #[path = "../../../common/tests/support/strace.rs"]
@@ -33,4 +36,5 @@ mod templates;
 mod threads;
 mod trust;
 mod unclaimed;
+mod webhooks;
 mod workers;

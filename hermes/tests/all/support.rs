@@ -23,6 +23,7 @@ use hermes::app::App;
 use hermes::config::{MailSettings, ServeSettings, Settings};
 use hermes::http::{Api, router};
 use hermes::ingest::record::MailRecord;
+use hermes::ingest::sns::Sns;
 use hermes::ingest::verify::{Dns, Records, Verifier};
 use hermes::secrets::{AdminToken, SecretKey};
 use http_body_util::BodyExt;
@@ -100,7 +101,13 @@ impl World {
         let app = Arc::new(app);
         let repos =
             common::domain::repo_url::RepoRules { hosts: vec!["github.com".into()], allow_files: false };
-        let api = Arc::new(Api { app: app.clone(), token: AdminToken::given(TOKEN), repos });
+        let api = Arc::new(Api {
+            app: app.clone(),
+            token: AdminToken::given(TOKEN),
+            repos,
+            inbound: serve_settings(&[]).inbound,
+            sns: Sns::new(Vec::new()),
+        });
         Self { app, api, plan, clock, folder }
     }
 

@@ -1,4 +1,8 @@
-//! Mail in.
+//! Mail in: raw, from providers, from SNS.
+
+mod form;
+pub(super) mod sns;
+pub(super) mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +16,10 @@ use common::domain::outcome::MailEnding;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Api;
 use super::body::{self, Bounds};
 use super::problem::{Problem, ProblemBody};
+use super::{Api, auth};
+use crate::ingest::origins::signed::{Shared, is_recent};
 use crate::ingest::record::{MailRecord, Origin};
 use crate::ingest::{self, Arrival};
 use crate::mail::MAX_RAW_BYTES;
@@ -50,14 +55,15 @@ impl From<MailRecord> for AcceptedView {
     }
 }
 
-/// Takes a raw mail (RFC 5322). 202 comes when it is durable and has its ending, whatever that is: a mail of an unknown
+/// Takes a raw mail (RFC 5322), with the token; or with `HERMES_INBOUND_SECRET` as the key of an HMAC-SHA256 in hex in
+/// `x-hermes-signature`, over the Unix seconds in `x-hermes-timestamp`, a dot, and the body. 202 comes when it is durable and has its ending, whatever that is: a mail of an unknown
 /// sender and bytes that are no mail are recorded too. The same mail again gets the same answer and changes nothing.
 #[utoipa::path(post, path = "/v1/inbound/raw", operation_id = "postRawMail", tag = "mail",
     request_body(content = String, content_type = "message/rfc822", description = "The mail, at most 40 MB"),
     responses(
         (status = 202, description = "It is kept and has this ending", body = AcceptedView),
         (status = 400, description = "The body is empty", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "The token is missing or wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "Token or signature is missing, wrong or old", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Larger than 40 MB: ending `too-large`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not sent as message/rfc822", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Not acknowledged: send it again after Retry-After seconds", body = ProblemBody, content_type = "application/problem+json")))]
@@ -66,8 +72,12 @@ pub(super) async fn post_raw(
     request: Request,
 ) -> Result<(StatusCode, Json<AcceptedView>), Problem> {
     let (parts, body) = request.into_parts();
+    let signature = signature(&api, &parts.headers)?;
     let _room = body::reserve(&api.app.inbound, &body, BOUNDS)?;
     let raw = raw_mail(&parts.headers, body).await?;
+    if signature.is_some_and(|signature| !signature.covers(&raw)) {
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, "the signature is not that of this mail"));
+    }
     let record = ingest::accept(&api.app, Arrival::bare(raw, Origin::Http)).await?.record;
     Ok((StatusCode::ACCEPTED, Json(record.into())))
 }
@@ -81,6 +91,38 @@ pub(super) async fn raw_mail(headers: &HeaderMap, body: Body) -> Result<Bytes, P
         return Err(Problem::bad_request(detail).ending(MailEnding::Malformed));
     }
     Ok(raw)
+}
+
+/// A signature of our own, recent and still to be held against the mail.
+struct Signature<'a> {
+    secret: &'a Shared,
+    timestamp: &'a str,
+    tag: &'a str,
+}
+
+impl Signature<'_> {
+    fn covers(&self, raw: &[u8]) -> bool {
+        self.secret.signed(&[self.timestamp.as_bytes(), b".", raw], self.tag)
+    }
+}
+
+/// The signature of a request without the token; it is refused here when it can have none.
+fn signature<'a>(api: &'a Api, headers: &'a HeaderMap) -> Result<Option<Signature<'a>>, Problem> {
+    if auth::shows_token(api, headers) {
+        return Ok(None);
+    }
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let stated = text("x-hermes-timestamp").zip(text("x-hermes-signature"));
+    let Some((secret, (timestamp, tag))) = api.inbound.inbound_secret.as_ref().zip(stated) else {
+        return Err(auth::no_token());
+    };
+    if !is_recent(timestamp, api.app.cloud.clock.now()) {
+        return Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "x-hermes-timestamp is not of the last five minutes",
+        ));
+    }
+    Ok(Some(Signature { secret, timestamp, tag }))
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), Problem> {

@@ -1,0 +1,91 @@
+//! Keeps what came along with a mail among the objects, each by its content, and tells the work of it. Pictures are made anew
+//! off the async threads, one after the other.
+
+use bytes::Bytes;
+use common::cloud::files::{At, IfMatch};
+use common::cloud::{CloudError, Result};
+use common::domain::names::{ContentHash, attachment_key};
+use common::messages::Attachment;
+use tokio::sync::Semaphore;
+
+use crate::app::App;
+use crate::mail::attachment::{File, Kind, files};
+use crate::mail::trace::{Stage, Trace};
+use crate::picture::{self, Rendition};
+
+/// Making pictures needs memory and a core; one mail does it at a time.
+static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
+
+/// A file as it is kept.
+struct Ready {
+    name: String,
+    mime_type: String,
+    size: Option<(u32, u32)>,
+    bytes: Vec<u8>,
+}
+
+/// Keeps the files of a mail; says in the trace what is handed on and what is not.
+pub(super) async fn keep(app: &App, raw: Bytes, trace: &mut Trace) -> Result<Vec<Attachment>> {
+    let _turn = ONE_AT_A_TIME.acquire().await;
+    let made = tokio::task::spawn_blocking(move || make(&raw)).await;
+    let (ready, left_out) =
+        made.unwrap_or_else(|_| (Vec::new(), vec!["the attachments cannot be read".into()]));
+    for reason in left_out {
+        trace.note(Stage::Attachment, format!("left out: {reason}"));
+    }
+    let mut kept: Vec<Attachment> = Vec::new();
+    for file in ready {
+        let attachment = store(app, file).await?;
+        if !kept.contains(&attachment) {
+            trace.note(
+                Stage::Attachment,
+                format!("{} ({}) goes along", attachment.name, attachment.mime_type),
+            );
+            kept.push(attachment);
+        }
+    }
+    Ok(kept)
+}
+
+fn make(raw: &[u8]) -> (Vec<Ready>, Vec<String>) {
+    let (files, mut left_out) = files(raw);
+    let mut ready = Vec::new();
+    for file in files {
+        match file.kind {
+            Kind::Plain => ready.push(Ready {
+                name: file.name,
+                mime_type: file.mime_type,
+                size: None,
+                bytes: file.bytes,
+            }),
+            Kind::Picture => match picture::renditions(&file.bytes) {
+                Ok(renditions) => ready.extend(renditions.into_iter().map(|one| of_picture(&file, one))),
+                Err(reason) => left_out.push(format!("{}: {reason}", file.name)),
+            },
+        }
+    }
+    (ready, left_out)
+}
+
+fn of_picture(file: &File, one: Rendition) -> Ready {
+    let stem = file.name.rsplit_once('.').map_or(file.name.as_str(), |(stem, _)| stem);
+    Ready {
+        name: format!("{stem}.{}", one.ending),
+        mime_type: one.mime_type.to_owned(),
+        size: Some((one.width, one.height)),
+        bytes: one.bytes,
+    }
+}
+
+/// The same content is the same object.
+async fn store(app: &App, file: Ready) -> Result<Attachment> {
+    let sha256 = ContentHash::of(&file.bytes);
+    let key = attachment_key(&sha256);
+    let size_bytes = file.bytes.len() as u64;
+    match app.cloud.files.put(&At::object(&key), file.bytes.into(), IfMatch::Absent).await {
+        Ok(_) | Err(CloudError::Conflict(_)) => {}
+        Err(error) => return Err(error),
+    }
+    let (width, height) = file.size.unzip();
+    Ok(Attachment { key, name: file.name, mime_type: file.mime_type, size_bytes, sha256, width, height })
+}

@@ -1,0 +1,50 @@
+//! Mailgun's route to an address that ends in `mime`: form fields, the raw mail in `body-mime`. The signature covers a
+//! timestamp and a token, which is taken once; the mail itself is judged by its own signatures.
+
+use common::domain::timestamp::Timestamp;
+
+use super::super::verify::Word;
+use super::signed::{Shared, is_recent};
+use super::{Incoming, NoMail};
+
+/// The fields that matter.
+#[derive(Debug, Default)]
+pub struct Form {
+    /// Unix seconds.
+    pub timestamp: String,
+    /// 50 random characters.
+    pub token: String,
+    /// HMAC-SHA256 of the two, in hex.
+    pub signature: String,
+    /// The mail.
+    pub body_mime: Vec<u8>,
+}
+
+impl Form {
+    /// Takes a field; others are left out.
+    pub fn take(&mut self, name: &str, value: &[u8]) {
+        let text = || String::from_utf8_lossy(value).into_owned();
+        match name {
+            "timestamp" => self.timestamp = text(),
+            "token" => self.token = text(),
+            "signature" => self.signature = text(),
+            "body-mime" => self.body_mime = value.to_vec(),
+            _ => {}
+        }
+    }
+
+    /// Whether Mailgun signed it just now.
+    pub fn is_genuine(&self, key: &Shared, now: Timestamp) -> bool {
+        is_recent(&self.timestamp, now)
+            && !self.token.is_empty()
+            && key.signed(&[self.timestamp.as_bytes(), self.token.as_bytes()], &self.signature)
+    }
+
+    /// The mail.
+    pub fn into_mail(self) -> Result<Incoming, NoMail> {
+        if self.body_mime.is_empty() {
+            return Err(NoMail("there is no body-mime: the route's address has to end in mime"));
+        }
+        Ok(Incoming { raw: self.body_mime, word: Word::Provider(None) })
+    }
+}

@@ -1,0 +1,171 @@
+//! SNS over HTTP, with what has to be asked of SNS itself: the certificate of an envelope and the confirmation of a
+//! subscription. Asks only pinned addresses, follows no redirects, and takes each message once.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::cloud::{CloudError, Result};
+use common::domain::timestamp::Timestamp;
+use futures_util::future::BoxFuture;
+use url::Url;
+
+use super::envelope::{Opened, open};
+use super::origins::sns::{Envelope, Genuine, Kind, Refusal};
+use super::record::{MailRecord, Origin};
+use super::{Arrival, accept, seen};
+use crate::app::App;
+
+/// How long SNS may take to answer.
+const MAX_FETCH: Duration = Duration::from_secs(10);
+/// The most bytes of an answer that are read.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// The most certificates that are kept.
+const MAX_CERTIFICATES: usize = 20;
+/// The kind of the rows that say which messages were taken.
+const SEEN: &str = "sns-message";
+
+/// Gets what lies at an address; the error is what kept it from that.
+pub type Fetch = Arc<dyn Fn(Url) -> BoxFuture<'static, std::result::Result<Bytes, String>> + Send + Sync>;
+
+/// What is known of SNS.
+pub struct Sns {
+    topics: Vec<String>,
+    fetch: Fetch,
+    certificates: Mutex<BTreeMap<Url, Bytes>>,
+}
+
+/// What became of an envelope.
+#[derive(Debug)]
+pub enum Taken {
+    /// Not taken: it is forged, or not meant for us.
+    Refused(Refusal),
+    /// Holds no mail.
+    NoMail(String),
+    /// A mail with its ending.
+    Mail(Box<MailRecord>),
+    /// Nothing to do: it came before, is a test, or says that we were taken off.
+    Nothing,
+    /// The subscription is confirmed.
+    Confirmed,
+}
+
+impl Sns {
+    /// With these topics and the net.
+    pub fn new(topics: Vec<String>) -> Self {
+        Self::asking(topics, over_https())
+    }
+
+    /// With another way to fetch.
+    pub fn asking(topics: Vec<String>, fetch: Fetch) -> Self {
+        Self { topics, fetch, certificates: Mutex::default() }
+    }
+
+    /// Whether messages of this topic are wanted.
+    pub fn wants(&self, topic: &str) -> bool {
+        self.topics.iter().any(|wanted| wanted == topic)
+    }
+
+    async fn genuine(&self, body: &[u8], now: Timestamp) -> Result<std::result::Result<Genuine, Refusal>> {
+        let plausible = match Envelope::parse(body).and_then(|envelope| envelope.check(&self.topics, now)) {
+            Ok(plausible) => plausible,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let place = plausible.certificate.clone();
+        let kept = self.certificates.lock().unwrap_or_else(PoisonError::into_inner).get(&place).cloned();
+        let pem = match &kept {
+            Some(pem) => pem.clone(),
+            None => self.ask(place.clone()).await?,
+        };
+        let genuine = plausible.verify(&pem, now);
+        if genuine.is_ok() && kept.is_none() {
+            let mut certificates = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+            if certificates.len() >= MAX_CERTIFICATES {
+                certificates.clear();
+            }
+            certificates.insert(place, pem);
+        }
+        Ok(genuine)
+    }
+
+    async fn ask(&self, url: Url) -> Result<Bytes> {
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let failed = |reason: String| CloudError::unavailable("ask SNS", format!("{host}: {reason}"));
+        match tokio::time::timeout(MAX_FETCH, (self.fetch)(url)).await {
+            Ok(answer) => answer.map_err(failed),
+            Err(_) => Err(failed("it took too long".into())),
+        }
+    }
+}
+
+/// Takes what SNS, or somebody who says so, posted. `Ok` may be acknowledged: a mail is durable then.
+pub async fn take(app: &App, sns: &Sns, body: &[u8]) -> Result<Taken> {
+    let now = app.cloud.clock.now();
+    let Genuine { envelope, confirm } = match sns.genuine(body, now).await? {
+        Ok(genuine) => genuine,
+        Err(refusal) => return Ok(Taken::Refused(refusal)),
+    };
+    if seen::find(app, SEEN, &envelope.message_id).await?.is_some() {
+        return Ok(Taken::Nothing);
+    }
+    let taken = match (envelope.kind, confirm) {
+        (Kind::SubscriptionConfirmation, Some(url)) => {
+            sns.ask(url).await?;
+            tracing::info!("a subscription to an allowed SNS topic is confirmed");
+            Taken::Confirmed
+        }
+        (Kind::Notification, _) => notified(app, &envelope.message).await?,
+        (Kind::UnsubscribeConfirmation | Kind::SubscriptionConfirmation, _) => {
+            tracing::warn!("SNS says that hermes was taken off a topic");
+            Taken::Nothing
+        }
+    };
+    let mail = match &taken {
+        Taken::Mail(record) => Some(record.mail_id.clone()),
+        _ => None,
+    };
+    seen::mark(app, SEEN, &envelope.message_id, mail).await?;
+    Ok(taken)
+}
+
+async fn notified(app: &App, message: &str) -> Result<Taken> {
+    match open(message) {
+        Ok(Opened::Mail(mail)) => {
+            let arrival = Arrival { raw: mail.raw.into(), origin: Origin::Sns, word: mail.word };
+            Ok(Taken::Mail(Box::new(accept(app, arrival).await?.record)))
+        }
+        Ok(Opened::Stored(_)) => {
+            Ok(Taken::NoMail("it says that a mail lies in S3; let S3 notify the email queue".into()))
+        }
+        Ok(Opened::Test) => Ok(Taken::Nothing),
+        Err(reason) => Ok(Taken::NoMail(reason.to_string())),
+    }
+}
+
+/// Over https only, without following redirects.
+fn over_https() -> Fetch {
+    let client = reqwest::Client::builder()
+        .https_only(true)
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(MAX_FETCH)
+        .build()
+        .map_err(|error| error.to_string());
+    Arc::new(move |url| {
+        let client = client.clone();
+        Box::pin(async move {
+            let mut answer = client?.get(url).send().await.map_err(|error| error.to_string())?;
+            if answer.status() != reqwest::StatusCode::OK {
+                return Err(format!("it answered {}", answer.status()));
+            }
+            let mut bytes = Vec::new();
+            while let Some(more) = answer.chunk().await.map_err(|error| error.to_string())? {
+                bytes.extend_from_slice(&more);
+                if bytes.len() > MAX_ANSWER_BYTES {
+                    return Err("it answered with too much".into());
+                }
+            }
+            Ok(bytes.into())
+        })
+    })
+}

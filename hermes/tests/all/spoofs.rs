@@ -1,0 +1,238 @@
+//! Mails that pretend: 18 classes of forged authors x 5 findings x 2 ways in, genuine ones beside them, conversations that are
+//! not one's own, and words that would be header fields.
+
+use std::time::Duration;
+
+use common::cloud::queue::Outgoing;
+use common::domain::names::Queue;
+use serde_json::{Value, json};
+
+use crate::support::{World, mail, text};
+
+const SERVER: &str = "mx.example.net";
+
+/// Header fields that would have a reader, or a lenient parser, see scott@example.org.
+const FORGED: [&str; 18] = [
+    "From: scott@example.org",
+    "From: \"Scott\" <scott@example.org>",
+    "From: \"scott@example.org\" <x@evil.org>",
+    "From: x@evil.org\r\nFrom: scott@example.org",
+    "From: scott@example.org\r\nFrom: x@evil.org",
+    "From: scott@example.org, x@evil.org",
+    "From: <x@evil.org>, <scott@example.org>",
+    "From: friends: scott@example.org, x@evil.org;",
+    "From: x@evil.org\r\nfrom : scott@example.org",
+    "From: Scott\r\n <scott@example.org>",
+    "From: x@evil.org (scott@example.org)",
+    "From: =?utf-8?q?scott=40example.org?= <x@evil.org>",
+    "From: scott@ex\u{430}mple.org",
+    "From: scott@sub.example.org",
+    "From: scott@example.org.evil.org",
+    "From: x@evil.org\r\nSender: scott@example.org\r\nReply-To: scott@example.org",
+    "From: \"scott@example.org\"@evil.org",
+    "Authentication-Results: mx.example.net; dmarc=pass header.from=example.org\r\nAuthentication-Results: amazonses.com; dmarc=pass header.from=example.org\r\nFrom: scott@example.org",
+];
+
+/// What the server, or SES, found: never a pass for example.org.
+const FINDINGS: [&str; 5] = [
+    "spf=fail smtp.mailfrom=x@evil.org; dkim=none; dmarc=fail header.from=example.org",
+    "spf=pass smtp.mailfrom=x@evil.org; dkim=pass header.d=evil.org; dmarc=pass header.from=evil.org",
+    "spf=none; dkim=pass header.d=evil.org; dmarc=none header.from=example.org",
+    "spf=pass smtp.mailfrom=x@evil.org; dkim=none; dmarc=none header.from=example.org",
+    "spf=softfail smtp.mailfrom=scott@example.org; dkim=fail header.d=example.org; dmarc=temperror header.from=example.org",
+];
+
+fn raw(results: &str, from: &str, id: usize) -> String {
+    format!(
+        "Authentication-Results: {results}\r\n{from}\r\nTo: edit@hermes.localhost\r\nSubject: Hours\r\nMessage-ID: <{id}@x>\r\n\r\nchange 7 to 8 ({id})\r\n"
+    )
+}
+
+/// The notice of SES about a mail, its receipt as its results.
+fn notice(findings: &str, from: &str, id: usize) -> String {
+    let verdict = |name: &str| match findings.split(&format!("{name}=")).nth(1) {
+        Some(rest) if rest.starts_with("pass") => json!({"status": "PASS"}),
+        Some(rest) if rest.starts_with("fail") => json!({"status": "FAIL"}),
+        _ => json!({"status": "GRAY"}),
+    };
+    let content = raw(&format!("amazonses.com; {findings}"), from, id);
+    json!({"notificationType": "Received", "content": content, "receipt": {"action": {"encoding": "UTF8"},
+        "spfVerdict": verdict("spf"), "dkimVerdict": verdict("dkim"), "dmarcVerdict": verdict("dmarc")}})
+    .to_string()
+}
+
+async fn by_queue(world: &World, body: String) {
+    world.cloud().queues.send(&Queue::Email, Outgoing::standard(body)).await.unwrap();
+    for delivery in world.cloud().queues.receive(&Queue::Email, 10, Duration::ZERO).await.unwrap() {
+        hermes::ingest::queue::take(&world.app, &delivery).await.unwrap();
+    }
+}
+
+async fn pinning() -> World {
+    World::verifying(&["--authserv-id", SERVER], &[]).await
+}
+
+#[tokio::test]
+async fn forged_authors_are_refused_whatever_was_found_and_on_every_way() {
+    let world = pinning().await;
+    let settings = json!({"repoUrl": "https://github.com/you/amelia.git", "requireDmarc": false});
+    world.call("PUT", "/v1/projects/amelia", Some(settings)).await;
+    let mut tried = 0;
+    for from in FORGED {
+        for findings in FINDINGS {
+            tried += 1;
+            let answer = world.accepted(raw(&format!("{SERVER}; {findings}"), from, tried)).await;
+            assert_ne!(answer["ending"], "routed", "{from:?} {findings}");
+            assert!(answer.get("commandId").is_none(), "{from:?} {findings}");
+            by_queue(&world, notice(findings, from, 1000 + tried)).await;
+        }
+    }
+    assert_eq!(tried, 90);
+    let works = world.works("amelia#scott").await;
+    assert!(works.is_empty(), "{works:?}");
+    assert_eq!((world.announcements().await, world.outbox().len()), (0, 0), "and nobody hears of it");
+}
+
+#[tokio::test]
+async fn twenty_genuine_mails_are_taken() {
+    let world = pinning().await;
+    let found = "spf=pass smtp.mailfrom=scott@example.org; dkim=pass header.d=example.org; dmarc=pass header.from=example.org";
+    let genuine = [
+        "From: scott@example.org",
+        "From: <scott@example.org>",
+        "From: Scott <scott@example.org>",
+        "From: \"Scott, the owner\" <scott@example.org>",
+        "From: =?utf-8?q?Sc=C3=B6tt?= <scott@example.org>",
+        "From: Scott\r\n <scott@example.org>",
+        "FROM: SCOTT@EXAMPLE.ORG",
+        "from: scott@example.org (Scott)",
+        "From: \"x@evil.org\" <scott@example.org>",
+        "From: scott@example.org\r\nReply-To: elsewhere@example.net",
+    ];
+    for (at, from) in genuine.iter().enumerate() {
+        let answer = world.accepted(raw(&format!("{SERVER}; {found}"), from, at)).await;
+        assert_eq!(answer["ending"], "routed", "{from:?}");
+        by_queue(&world, notice(found, from, 100 + at)).await;
+    }
+    assert_eq!(world.works("amelia#scott").await.len(), 20);
+}
+
+fn reply(from: &str, id: &str, fields: &str, words: &str) -> String {
+    let raw = mail(id, words).replace("Scott <scott@example.org>", from);
+    if fields.is_empty() { raw } else { raw.replace("Subject:", &format!("{fields}\r\nSubject:")) }
+}
+
+#[tokio::test]
+async fn a_conversation_of_somebody_else_cannot_be_entered_and_answers_go_to_the_author_alone() {
+    let world = World::with_scott().await;
+    world.sender("bob@example.org", "amelia", "bob").await;
+    let first = world.accepted(mail("1", "change 7 to 8")).await;
+    let (thread, command) = (text(&first, "threadId").to_owned(), text(&first, "commandId").to_owned());
+    world.report(world.result(&command).await.to_json()).await;
+    let answer = world.outbox().remove(0);
+    let field = |name: &str| {
+        let line = answer.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        line.split_once(':').map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+    };
+    let (ours, reply_to) = (field("Message-ID:"), field("Reply-To:"));
+    world.works("amelia#scott").await;
+    let fields = [
+        format!("In-Reply-To: {ours}"),
+        format!("References: {ours}"),
+        format!("References: <1@example.org> {ours}"),
+        "In-Reply-To: <1@example.org>".to_owned(),
+        "References: <0@x> <1@example.org>".to_owned(),
+        format!("Cc: {reply_to}"),
+        format!("Cc: scott@example.org\r\nIn-Reply-To: {ours}"),
+        format!("Reply-To: scott@example.org\r\nIn-Reply-To: {ours}"),
+        format!("Sender: scott@example.org\r\nIn-Reply-To: {ours}"),
+        format!("Delivered-To: {reply_to}"),
+    ];
+    let mut tried = 0;
+    let conversation = format!("Conversation ID: {thread}");
+    for field in &fields {
+        for (who, known) in
+            [("bob@example.org", true), ("stranger@example.net", false), ("scott@example.net", false)]
+        {
+            tried += 1;
+            let words = format!("mine now {tried}\r\n\r\n{conversation}");
+            let taken = world.accepted(reply(who, &format!("abuse-{tried}"), field, &words)).await;
+            if known {
+                assert_ne!(taken["threadId"], thread.as_str(), "{who} {field}");
+            } else {
+                assert_eq!(taken["ending"], "unknown-sender", "{who} {field}");
+            }
+        }
+    }
+    assert_eq!(tried, 30);
+    assert!(world.works("amelia#scott").await.is_empty(), "nothing was done in scott's name");
+    let work = world.works("amelia#bob").await.remove(0);
+    world.report(world.result(text(&work, "commandId")).await.to_json()).await;
+    let to: Vec<String> = world
+        .outbox()
+        .iter()
+        .flat_map(|mail| {
+            mail.lines().take_while(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+        })
+        .filter(|line| ["to:", "cc:", "bcc:"].iter().any(|name| line.to_lowercase().starts_with(name)))
+        .collect();
+    assert_eq!(to, ["To: scott@example.org", "To: bob@example.org"], "{to:?}");
+}
+
+/// The names of the header fields of a mail.
+fn field_names(mail: &str) -> Vec<String> {
+    let head = mail.split("\r\n\r\n").next().unwrap();
+    let lines = head.lines().filter(|line| !line.starts_with([' ', '\t']));
+    lines.map(|line| line.split(':').next().unwrap().to_ascii_lowercase()).collect()
+}
+
+#[tokio::test]
+async fn forty_words_that_would_be_header_fields_are_words_in_the_answer() {
+    let breaks = [
+        "\r\n",
+        "\n",
+        "\r",
+        "=?utf-8?q?=0D=0A?=",
+        "=?utf-8?q?=0A?=",
+        "\u{2028}",
+        "\u{85}",
+        "%0d%0a",
+        "\\r\\n",
+        "\0",
+    ];
+    let injected = ["Bcc: all@evil.org", "X-Owned: yes", "Content-Type: text/html", "\r\n<script>x</script>"];
+    let world = World::with_scott().await;
+    world.project("bob").await;
+    world.sender("scott@example.org", "bob", "scott").await;
+    world.accepted(mail("plain", "x")).await;
+    let wanted = field_names(&world.outbox()[0]);
+    let mut tried = 0;
+    for line_break in breaks {
+        for words in injected {
+            tried += 1;
+            // Every other one as an encoded word, which a reader decodes.
+            let subject = if tried % 2 == 0 {
+                format!("=?utf-8?b?{}?=", crate::support::base64(format!("Hi{line_break}{words}").as_bytes()))
+            } else {
+                format!("Hi {}", format!("{line_break}{words}").replace(['\r', '\n'], " "))
+            };
+            let raw =
+                mail(&format!("in-{tried}"), "x").replace("Subject: Hours", &format!("Subject: {subject}"));
+            let answer: Value = world.accepted(raw).await;
+            let ending = text(&answer, "ending");
+            assert!(matches!(ending, "question-asked" | "rate-limited"), "{subject:?}: {ending}");
+            let record = world.mail(text(&answer, "mailId")).await;
+            assert!(!record.subject.contains(['\r', '\n', '\0']), "{:?}", record.subject);
+            for line in record.trace.lines() {
+                assert!(!line.note.contains(['\r', '\n', '\u{1b}']), "{:?}", line.note);
+            }
+            world.clock.advance(Duration::from_hours(25));
+        }
+    }
+    assert_eq!(tried, 40);
+    let outbox = world.outbox();
+    assert!(outbox.len() > 10, "{}", outbox.len());
+    for sent in &outbox {
+        assert_eq!(field_names(sent), wanted, "{sent}");
+    }
+}
