@@ -28,12 +28,30 @@ pub fn kill_holders(lock: &File) {
     }
 }
 
+/// Kills what still holds one of these locks although the worker that took it is gone.
+pub fn end_orphans(locks: impl Iterator<Item = PathBuf>) {
+    let table = table();
+    for lock in locks.filter_map(|path| File::open(path).ok()) {
+        if is_orphan_of(&table, &lock) {
+            kill_holders(&lock);
+        }
+    }
+}
+
 /// Whether the process that took a lock is gone, so that whoever holds it has outlived its worker. When in doubt it is
 /// not.
 pub fn is_orphaned(lock: &File) -> bool {
+    is_orphan_of(&table(), lock)
+}
+
+/// All locks of this machine.
+fn table() -> String {
+    read_to_string("/proc/locks").unwrap_or_default()
+}
+
+fn is_orphan_of(table: &str, lock: &File) -> bool {
     let Ok(inode) = lock.metadata().map(|meta| meta.ino()) else { return false };
-    let locks = read_to_string("/proc/locks").unwrap_or_default();
-    let mut takers = locks.lines().filter_map(|line| taker(line, inode)).peekable();
+    let mut takers = table.lines().filter_map(|line| taker(line, inode)).peekable();
     takers.peek().is_some() && takers.all(|taker| taker > 0 && !Path::new(&format!("/proc/{taker}")).exists())
 }
 

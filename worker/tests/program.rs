@@ -302,6 +302,38 @@ async fn s35_a_killed_worker_is_followed_by_another_that_finishes_its_job_once()
     next.stop().await;
 }
 
+/// The processes that have this text among their arguments.
+fn processes_with(text: &str) -> usize {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let arguments =
+        |entry: std::fs::DirEntry| std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+    all.map(arguments).filter(|bytes| String::from_utf8_lossy(bytes).split('\0').any(|it| it == text)).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_worker_left_running_is_ended_by_the_next_one_that_starts() {
+    let world = World::new();
+    world.bakery().await;
+    let mark = format!("left-by-{}", std::process::id());
+    // A shell would be one more process between the worker and what is left.
+    let agent = format!("node -e 'setInterval(()=>{{}},9e9)' {mark}");
+    let env = [("SANDBOX", "off"), ("AGENT_COMMAND", agent.as_str())];
+    let mut program = Program::start(&world, &env);
+    program.says("is ready");
+    world.order("bakery#amelia", work("c-1", "abcdef1", "change \"7 to 18\" to \"8 to 20\"")).await;
+    world.until("the agent's start", async || (processes_with(&mark) == 1).then_some(())).await;
+    program.child.kill().unwrap();
+    program.child.wait().unwrap();
+    assert_eq!(processes_with(&mark), 1, "it outlives its worker");
+
+    // Nobody hears of the claim that the dead worker holds for another 45 s.
+    let mut next = Program::start(&world, &env);
+    next.says("is ready");
+    world.until("its end", async || (processes_with(&mark) == 0).then_some(())).await;
+    next.says("a process that outlived its job is killed");
+    next.terminate();
+}
+
 /// A remote that keeps whoever opens it waiting for ever.
 struct Hanging {
     config: PathBuf,

@@ -1,6 +1,7 @@
 //! Room on the disk: when all working folders together are larger than their budget, those that nobody used for the
 //! longest time are removed. One that is locked, or holds work that the remote has not got, is never removed.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -12,7 +13,7 @@ use uuid::Uuid;
 
 use super::bundle::unknown_to_the_remote;
 use super::workspace::{is_sibling, lock_of};
-use crate::git;
+use crate::{git, leftovers};
 
 /// What is being removed is called so first, so that nobody works in half a folder.
 const REMOVED: &str = ".removed-";
@@ -36,10 +37,40 @@ struct Folder {
     last_used: SystemTime,
 }
 
-/// Removes what is not needed and does not fit. Blocks.
-pub fn tidy(workspaces: &Path, budget_bytes: u64) -> io::Result<Tidied> {
+/// How large folders were that nobody has used since: measuring means looking at every file. Losing it costs time.
+#[derive(Debug, Default)]
+pub struct Sizes(HashMap<PathBuf, (SystemTime, u64)>);
+
+impl Sizes {
+    /// These folders, and what each takes; those that are gone are forgotten.
+    fn measure(&mut self, used: Vec<(PathBuf, SystemTime)>) -> Vec<Folder> {
+        let known = std::mem::take(&mut self.0);
+        let mut folders = Vec::with_capacity(used.len());
+        for (path, last_used) in used {
+            let same = known.get(&path).filter(|(used, _)| *used == last_used);
+            // One that is in use is measured anew each time.
+            let lasts = same.is_some() || rests(&path);
+            let bytes = same.map_or_else(|| size(&path), |(_, bytes)| *bytes);
+            if lasts {
+                self.0.insert(path.clone(), (last_used, bytes));
+            }
+            folders.push(Folder { path, bytes, last_used });
+        }
+        folders
+    }
+}
+
+/// Whether nobody works in a folder.
+fn rests(folder: &Path) -> bool {
+    File::open(lock_of(folder)).is_ok_and(|lock| lock.try_lock_shared().is_ok())
+}
+
+/// Ends processes that outlived a worker that was killed, then removes what is not needed and does not fit. Blocks.
+pub fn tidy(workspaces: &Path, budget_bytes: u64, sizes: &mut Sizes) -> io::Result<Tidied> {
     finish_removals(workspaces)?;
-    let mut folders = folders(workspaces)?;
+    let used = used(workspaces)?;
+    leftovers::end_orphans(used.iter().map(|(path, _)| lock_of(path)));
+    let mut folders = sizes.measure(used);
     folders.sort_by_key(|folder| folder.last_used);
     let mut tidied =
         Tidied { left_bytes: folders.iter().map(|folder| folder.bytes).sum(), ..Tidied::default() };
@@ -65,17 +96,18 @@ fn finish_removals(workspaces: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn folders(workspaces: &Path) -> io::Result<Vec<Folder>> {
-    let mut folders = Vec::new();
+/// The working folders, each with the time of its last use.
+fn used(workspaces: &Path) -> io::Result<Vec<(PathBuf, SystemTime)>> {
+    let mut used = Vec::new();
     for entry in fs::read_dir(workspaces)? {
         let path = entry?.path();
         // Only what was once locked is a working folder.
         let Ok(lock) = lock_of(&path).symlink_metadata() else { continue };
         if lock.is_file() {
-            folders.push(Folder { bytes: size(&path), last_used: lock.modified()?, path });
+            used.push((path, lock.modified()?));
         }
     }
-    Ok(folders)
+    Ok(used)
 }
 
 /// What it takes on the disk. No link is followed; what vanishes meanwhile counts nothing.
@@ -162,7 +194,7 @@ mod tests {
         }
 
         fn tidy(&self, budget_bytes: u64) -> Vec<String> {
-            let removed = tidy(self.0.path(), budget_bytes).unwrap().removed;
+            let removed = tidy(self.0.path(), budget_bytes, &mut Sizes::default()).unwrap().removed;
             removed.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
         }
     }
@@ -180,7 +212,7 @@ mod tests {
         for (name, hours_ago) in [("b", 2), ("a", 3), ("c", 1)] {
             shelf.folder(name, hours_ago);
         }
-        let all = tidy(shelf.0.path(), u64::MAX).unwrap();
+        let all = tidy(shelf.0.path(), u64::MAX, &mut Sizes::default()).unwrap();
         assert!(all.removed.is_empty() && all.left_bytes > 300_000, "{all:?}");
         assert_eq!(shelf.tidy(all.left_bytes - 1), ["a"]);
         assert_eq!(shelf.tidy(0), ["b", "c"]);
@@ -200,6 +232,26 @@ mod tests {
         assert_eq!(shelf.tidy(0), ["plain"]);
         drop(lock);
         assert_eq!(shelf.tidy(0), ["locked"]);
+    }
+
+    #[test]
+    fn a_folder_is_measured_again_only_when_it_was_used_again() {
+        let shelf = Shelf::new();
+        let folder = shelf.folder("bakery-amelia", 2);
+        let mut sizes = Sizes::default();
+        let mut left = || tidy(shelf.0.path(), u64::MAX, &mut sizes).unwrap().left_bytes;
+        let lock = File::options().write(true).open(lock_of(&folder)).unwrap();
+        lock.lock().unwrap();
+        let first = left();
+        fs::write(folder.join("repo/photo.jpg"), "x".repeat(100_000)).unwrap();
+        let second = left();
+        assert!(second >= first + 100_000, "in use: {first}, {second}");
+        lock.unlock().unwrap();
+        assert_eq!(left(), second);
+        fs::write(folder.join("repo/another.jpg"), "x".repeat(100_000)).unwrap();
+        assert_eq!(left(), second, "nobody used it, so nobody looked");
+        lock.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000)).unwrap();
+        assert!(left() >= second + 100_000);
     }
 
     #[test]
