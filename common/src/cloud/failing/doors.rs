@@ -101,7 +101,9 @@ impl Claims for Around<dyn Claims> {
 #[async_trait]
 impl Store for Around<dyn Store> {
     async fn get(&self, table: Table, key: &Key) -> Result<Option<Row>> {
-        self.plan.around(Operation::GetRow, self.door.get(table, key)).await
+        let row = self.plan.around(Operation::GetRow, self.door.get(table, key)).await?;
+        self.plan.note_rows(usize::from(row.is_some()));
+        Ok(row)
     }
 
     async fn put(&self, table: Table, body: Value, expect: Expect) -> Result<Version> {
@@ -113,11 +115,15 @@ impl Store for Around<dyn Store> {
     }
 
     async fn query(&self, table: Table, query: Query) -> Result<Page> {
-        self.plan.around(Operation::QueryRows, self.door.query(table, query)).await
+        let page = self.plan.around(Operation::QueryRows, self.door.query(table, query)).await?;
+        self.plan.note_rows(page.rows.len());
+        Ok(page)
     }
 
     async fn scan(&self, table: Table, limit: usize, after: Option<Cursor>) -> Result<Page> {
-        self.plan.around(Operation::ScanRows, self.door.scan(table, limit, after)).await
+        let page = self.plan.around(Operation::ScanRows, self.door.scan(table, limit, after)).await?;
+        self.plan.note_rows(page.rows.len());
+        Ok(page)
     }
 }
 

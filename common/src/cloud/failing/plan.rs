@@ -72,6 +72,7 @@ struct State {
     rules: Vec<(Rule, u64)>,
     random: u64,
     fates: HashMap<(Operation, Fate), u64>,
+    rows_read: u64,
 }
 
 impl Plan {
@@ -112,6 +113,16 @@ impl Plan {
     /// How many calls of all operations met this fate.
     pub fn count_all(&self, fate: Fate) -> u64 {
         self.state().fates.iter().filter(|((_, met), _)| *met == fate).map(|(_, count)| count).sum()
+    }
+
+    /// How many rows of tables all calls have read.
+    pub fn rows_read(&self) -> u64 {
+        self.state().rows_read
+    }
+
+    /// Some were read.
+    pub(super) fn note_rows(&self, count: usize) {
+        self.state().rows_read += count as u64;
     }
 
     /// Lets a call happen, or not.
