@@ -94,7 +94,7 @@ chaos: setup ## 10,000 seeded schedules against the claims; SEED=n plays one, SC
 	@$(target_dir)/debug/chaos
 
 .PHONY: reliability
-reliability: setup ## kill -9, SIGSTOP and SIGTERM at every named point of a job x ROUNDS=50, USERS=200 at once, a storm of MAILS=10000
+reliability: setup ## kill -9, SIGSTOP and SIGTERM at every named point of a job x ROUNDS=50, USERS=200 at once TIMES=10, a storm of MAILS=10000
 	cargo build --workspace --bins --locked
 	$(call part,reliability)
 	@$(target_dir)/debug/reliability

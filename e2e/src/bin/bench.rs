@@ -11,6 +11,7 @@ use e2e::api::Api;
 use e2e::figures;
 use e2e::mail::Letter;
 use e2e::process::{Program, binary};
+use e2e::reliability::burst;
 use e2e::world::{World, demo_agent, plain_site};
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -63,6 +64,7 @@ async fn main() -> anyhow::Result<()> {
     rows.extend(making_way().await?);
     rows.push(second_user().await?);
     rows.extend(growth().await?);
+    rows.extend(thousands_of_jobs().await?);
     println!("| what | bar | measured | holds |\n|---|---|---|---|");
     for row in &rows {
         let holds = if row.holds == Holds::Yes { "yes" } else { "NO" };
@@ -287,6 +289,27 @@ async fn growth() -> anyhow::Result<Vec<Row>> {
     Ok(vec![
         Row::at_most("mail to 202, 10,000 users and 100,000 threads stored / none", "x", 1.2, taken),
         Row::at_most("order to job start, the same", "x", 1.2, claimed),
+    ])
+}
+
+/// 50 users order 40 times each from two workers: what is bigger after the last round than after the first.
+async fn thousands_of_jobs() -> anyhow::Result<Vec<Row>> {
+    let burst = burst(2, 50, 40).await?;
+    println!("{burst}");
+    let times = |last: u64, first: u64| figure(last) / figure(first);
+    let worst = |of: fn(&[u64; 2], &[u64; 2]) -> (u64, u64), name: &str| {
+        let programs = burst.growth.iter().filter(|(program, ..)| program.starts_with(name));
+        programs
+            .map(|(_, first, last)| of(first, last))
+            .map(|(first, last)| times(last, first))
+            .fold(0.0, f64::max)
+    };
+    let memory = |first: &[u64; 2], last: &[u64; 2]| (first[0], last[0]);
+    let files = |first: &[u64; 2], last: &[u64; 2]| (first[1], last[1]);
+    Ok(vec![
+        Row::at_most("hermes, memory after 2,000 jobs / after 50", "x", 1.2, worst(memory, "hermes")),
+        Row::at_most("worker, memory after 1,000 jobs / after 25", "x", 1.2, worst(memory, "worker")),
+        Row::at_most("open files of either, the same", "x", 1.2, worst(files, "")),
     ])
 }
 

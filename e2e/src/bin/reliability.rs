@@ -19,6 +19,9 @@ struct Arguments {
     /// Users that write at once.
     #[arg(long, env = "USERS", default_value_t = 200)]
     users: usize,
+    /// How often they do so: nothing may grow.
+    #[arg(long, env = "TIMES", default_value_t = 10)]
+    times: usize,
     /// Mails of the storm.
     #[arg(long, env = "MAILS", default_value_t = 10_000)]
     mails: u64,
@@ -38,7 +41,8 @@ async fn main() -> anyhow::Result<ExitCode> {
         holds &= rounds(disaster, arguments.rounds).await?;
     }
     if arguments.users > 0 {
-        println!("{}", burst(3, arguments.users, 1).await?);
+        println!("two workers: {}", burst(2, arguments.users, 1).await?);
+        println!("three workers: {}", burst(3, arguments.users, arguments.times).await?);
     }
     if arguments.mails > 0 {
         let Arguments { mails, kills, seed, .. } = arguments;

@@ -5,9 +5,11 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use common::domain::ids::ProjectUser;
 use common::domain::timestamp::Timestamp;
 use serde_json::{Value, json};
 
+use super::traces::Traces;
 use crate::api::Api;
 use crate::mail::Letter;
 use crate::process::Program;
@@ -28,6 +30,8 @@ pub struct Burst {
     pub took: Duration,
     /// Memory in KiB and open files of each program, after the first round and after the last.
     pub growth: Vec<(String, [u64; 2], [u64; 2])>,
+    /// What stays behind.
+    pub traces: Traces,
 }
 
 impl fmt::Display for Burst {
@@ -38,7 +42,7 @@ impl fmt::Display for Burst {
         for (name, first, last) in &self.growth {
             write!(f, "\n{name}: {} -> {} KiB, {} -> {} open files", first[0], last[0], first[1], last[1])?;
         }
-        Ok(())
+        write!(f, "\n{}", self.traces)
     }
 }
 
@@ -76,10 +80,13 @@ pub async fn burst(workers: usize, users: usize, rounds: usize) -> anyhow::Resul
     }
     let overtaken = jobs.iter().map(|round| overtaken(round)).collect::<anyhow::Result<Vec<_>>>()?;
     let (first, last) = (sizes.first().cloned().unwrap_or_default(), sizes.pop().unwrap_or_default());
+    let keys = (0..users).map(|user| ProjectUser::parse(&format!("bakery#user-{user}")));
+    let traces = Traces::of(&world, &keys.collect::<Result<Vec<_>, _>>()?).await?;
+    traces.are_no_more_than(all.len(), users, workers)?;
     let growth = first.into_iter().zip(last).map(|((name, first), (_, last))| (name, first, last)).collect();
     world.stop().await?;
     let overtaken = overtaken.into_iter().max().unwrap_or(0);
-    Ok(Burst { served: all.len(), by_worker, overtaken, took, growth })
+    Ok(Burst { served: all.len(), by_worker, overtaken, took, growth, traces })
 }
 
 /// The jobs of all users, in the order in which their mails came.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use common::checkpoint::Point;
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -26,6 +26,8 @@ const HERMES: [(&str, &str); 1] = [("HERMES_SWEEP_SECS", "1")];
 const LIMIT: Duration = Duration::from_mins(3);
 /// So many worlds at once: most of them wait for a lease most of the time.
 const AT_ONCE: usize = 5;
+/// A write takes no longer, unless somebody else is in the middle of one.
+const WRITTEN: Duration = Duration::from_secs(5);
 /// The longest shutdown.
 const SHUTDOWN: Duration = Duration::from_secs(30);
 
@@ -146,13 +148,25 @@ impl Scene {
         Ok(Some(killed.elapsed()))
     }
 
-    /// The worker stands still until another one has done the job.
+    /// The worker stands still until another one has done the job. While it stands still in the middle of a write, nobody
+    /// else can write to the local cloud: that is a disaster of the whole machine, and another moment is taken.
     async fn freeze(&mut self) -> anyhow::Result<Option<Duration>> {
         self.world.workers[0].signal(Signal::SIGSTOP)?;
+        while !self.others_can_write().await {
+            self.world.workers[0].signal(Signal::SIGCONT)?;
+            self.world.workers[0].signal(Signal::SIGSTOP)?;
+        }
         let stopped = Instant::now();
         self.another_worker().await?;
         self.world.workers[1].line_within("the claim is taken", LIMIT).await?;
         Ok(Some(stopped.elapsed()))
+    }
+
+    async fn others_can_write(&self) -> bool {
+        let body = json!({"projectId": "bakery", "userId": "amelia"});
+        let write = self.api.put("/v1/senders/another-address@example.org", &body);
+        let written = tokio::time::timeout(WRITTEN, write).await;
+        matches!(written, Ok(Ok(_)))
     }
 
     async fn thaw(&mut self) -> anyhow::Result<()> {

@@ -5,8 +5,10 @@ mod burst;
 mod disaster;
 mod effects;
 mod storm;
+mod traces;
 
 pub use burst::{Burst, burst};
 pub use disaster::{Disaster, Met, meet, meet_all};
 pub use effects::Effects;
 pub use storm::{Storm, Weather, storm};
+pub use traces::Traces;
