@@ -129,7 +129,7 @@ pub fn understand(raw: &[u8], desk: Desk<'_>) -> Understood {
         return Understood { read, request: Err(ending), signals: Vec::new(), landmarks: Vec::new(), trace };
     };
     mail::trace_parsed(parsed, &mut trace);
-    trace.note(Stage::Sender, "assumed to be genuine and registered: a simulation without data asks nobody");
+    trace.note(Stage::Sender, "assumed to be genuine and registered: this simulation asks nobody");
     let request = mail::understand(parsed, desk, &Evidence::Vouched, &mut trace);
     // A mail that does not get as far belongs to a conversation as well.
     let signals = match &request {

@@ -7,17 +7,23 @@ use clap::Args;
 use super::{CliError, Output, Result, read_file};
 use crate::config::{MailFrom, Settings};
 use crate::mail::Desk;
-use crate::mail::trace::TraceLine;
+use crate::mail::trace::{Stage, TraceLine};
 use crate::secrets::SecretKey;
 use crate::simulate::{Conversations, Simulation, Understood, understand};
 
 /// So many mails are in memory at a time.
 const AT_A_TIME: usize = 64;
+/// What a simulation takes from a data directory, and what not.
+const WITH_DATA: &str = "assumed: one site with one owner, and no conversations but those of this call and those named by \
+     our own addresses and ids (told by the key of the data directory; its tables are not read, POST /v1/mails/simulate does)";
+const WITHOUT_DATA: &str = "assumed: one site with one owner, and no conversations but those of this call; there is no data \
+     directory, so none of our own reply addresses and ids can be told";
 
 /// Which mails to simulate.
 ///
 /// Says what would become of each mail, and by which rules, as if its sender were known and genuine. Nothing is written and
-/// no data directory is needed; the mails of one call may answer each other. With --json: one line a file.
+/// no data directory is needed; the mails of one call may answer each other. What is assumed stands in the trace; with the
+/// senders, sites and conversations of a running hermes: POST /v1/mails/simulate. With --json: one line a file.
 ///
 /// Example:
 ///
@@ -41,13 +47,16 @@ pub struct SimulateArguments {
 /// Simulates; many files are understood at once, and decided in their order.
 pub(crate) fn run(settings: &Settings, arguments: &SimulateArguments) -> Result<()> {
     let out = Output::new(settings.json);
-    let key = SecretKey::found_in(&settings.cloud.data_dir)?.unwrap_or_else(SecretKey::fleeting);
+    let found = SecretKey::found_in(&settings.cloud.data_dir)?;
+    let assumed = if found.is_some() { WITH_DATA } else { WITHOUT_DATA };
+    let key = found.unwrap_or_else(SecretKey::fleeting);
     let desk = Desk { own: &arguments.mail_from.address, key: &key };
     let mut conversations = Conversations::default();
     for files in arguments.files.chunks(AT_A_TIME) {
         for (path, understood) in files.iter().zip(all(files, desk)?) {
             let mut simulation = conversations.decide(understood);
             simulation.file = Some(path.display().to_string());
+            simulation.trace.note(Stage::Route, assumed);
             out.line(&simulation, || describe(path, &simulation))?;
         }
     }

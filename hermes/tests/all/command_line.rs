@@ -142,6 +142,31 @@ fn what_only_shows_makes_no_data_directory() {
 }
 
 #[test]
+fn a_simulation_says_what_it_assumed_with_and_without_a_data_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data_dir, file) = (folder.path().join("data"), folder.path().join("1.eml"));
+    std::fs::write(&file, mail("1", "change 7 to 8")).unwrap();
+    let simulated = |mail: &std::path::Path| ok(&data_dir, &["simulate", mail.to_str().unwrap()]);
+    let said = simulated(&file);
+    assert!(said.contains("assumed to be genuine and registered"), "{said}");
+    assert!(said.contains("there is no data directory") && said.contains("| change 7 to 8"), "{said}");
+    assert!(!data_dir.exists());
+
+    std::fs::create_dir(&data_dir).unwrap();
+    let key = hermes::secrets::SecretKey::kept_in(&data_dir).unwrap();
+    let own = common::domain::ids::EmailAddress::parse("hermes@localhost").unwrap();
+    let thread = common::domain::ids::ThreadId::parse("abcdef").unwrap();
+    let to = key.reply_address(&own, &thread).unwrap();
+    let reply = mail("2", "and 9 to 10").replace("Subject:", &format!("Cc: {to}\r\nSubject:"));
+    std::fs::write(&file, reply).unwrap();
+    let said = simulated(&file);
+    assert!(
+        said.contains("thread   abcdef (continued)") && said.contains("its tables are not read"),
+        "{said}"
+    );
+}
+
+#[test]
 fn lists_show_everything_or_say_how_to_go_on() {
     let folder = tempfile::tempdir().unwrap();
     ok(folder.path(), &["projects", "add", "p", "--repo-url", "https://github.com/you/p.git"]);
