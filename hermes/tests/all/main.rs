@@ -12,6 +12,7 @@ mod dead_letters;
 mod fleet;
 mod http;
 mod ingest;
+mod injections;
 mod interrupts;
 mod late;
 mod limits;

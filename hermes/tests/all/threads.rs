@@ -140,6 +140,28 @@ async fn s20_the_third_and_the_tenth_mail_are_of_the_same_thread_and_owner() {
 }
 
 #[tokio::test]
+async fn s20_the_third_and_the_tenth_mail_of_a_conversation_stay_with_it_and_with_whom_it_is() {
+    let world = World::with_scott().await;
+    world.sender("mary@example.org", "amelia", "mary").await;
+    let first = thread_of(&world, "m1@x", &[]).await;
+    for n in 2..=10 {
+        // Each answers the one before it, in the way of another program: the whole chain, its end, or In-Reply-To alone.
+        let chain = (1..n).map(|n| format!("<m{n}@x>")).collect::<Vec<_>>().join("\r\n ");
+        let before = format!("<m{}@x>", n - 1);
+        let fields: &[(&str, &str)] = match n % 3 {
+            0 => &[("References", &chain), ("In-Reply-To", &before)],
+            1 => &[("References", &before)],
+            _ => &[("In-Reply-To", &before)],
+        };
+        assert_eq!(thread_of(&world, &format!("m{n}@x"), fields).await, first, "mail {n}");
+    }
+    let works = world.works("amelia#scott").await;
+    assert_eq!(works.len(), 10);
+    assert!(works.iter().all(|work| work["threadId"] == first.as_str()));
+    assert!(world.works("amelia#mary").await.is_empty());
+}
+
+#[tokio::test]
 async fn s22_no_signal_leads_into_the_thread_of_somebody_else() {
     let world = World::with_scott().await;
     world.sender("mary@example.org", "amelia", "mary").await;
