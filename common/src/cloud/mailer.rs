@@ -23,7 +23,7 @@ pub struct OutgoingMail {
 pub struct Sent {
     /// Where the sent mail can be found (a path on the local cloud), for people.
     pub place: String,
-    /// The Message-ID the carrier really used, when it is not ours.
+    /// The Message-ID the carrier really used, when it is not ours; without angle brackets.
     pub message_id: Option<String>,
 }
 

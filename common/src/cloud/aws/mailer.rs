@@ -53,11 +53,11 @@ impl Mailer for AwsMailer {
 /// SES writes its own Message-ID over ours.
 fn message_id(id: &str, region: &str) -> String {
     if id.contains('@') {
-        format!("<{id}>")
+        id.to_owned()
     } else if region == "us-east-1" {
-        format!("<{id}@email.amazonses.com>")
+        format!("{id}@email.amazonses.com")
     } else {
-        format!("<{id}@{region}.amazonses.com>")
+        format!("{id}@{region}.amazonses.com")
     }
 }
 
@@ -67,8 +67,8 @@ mod tests {
 
     #[test]
     fn the_message_id_is_the_one_that_recipients_see() {
-        assert_eq!(message_id("0100-a", "us-east-1"), "<0100-a@email.amazonses.com>");
-        assert_eq!(message_id("0100-a@email.amazonses.com", "us-east-1"), "<0100-a@email.amazonses.com>");
-        assert_eq!(message_id("0102-b", "eu-west-1"), "<0102-b@eu-west-1.amazonses.com>");
+        assert_eq!(message_id("0100-a", "us-east-1"), "0100-a@email.amazonses.com");
+        assert_eq!(message_id("0100-a@email.amazonses.com", "us-east-1"), "0100-a@email.amazonses.com");
+        assert_eq!(message_id("0102-b", "eu-west-1"), "0102-b@eu-west-1.amazonses.com");
     }
 }
