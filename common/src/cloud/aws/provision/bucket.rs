@@ -13,8 +13,8 @@ use crate::cloud::provision::{Item, Kind, Standing};
 use crate::cloud::{CloudError, Result};
 
 /// What keys start with, and for how many days they are kept: raw mails for 30, bodies of large messages for a day longer
-/// than any queue keeps a message.
-const KEPT_FOR_DAYS: [(&str, i32); 2] = [("mail/raw/", 30), ("messages/", 15)];
+/// than any queue keeps a message, unfinished work that nobody went on with for as long as its session.
+const KEPT_FOR_DAYS: [(&str, i32); 3] = [("mail/raw/", 30), ("messages/", 15), ("wip/", 90)];
 
 /// How it stands.
 pub(super) async fn look(ground: &Ground) -> Result<Item> {
