@@ -47,6 +47,7 @@ async fn end_job(me: &Me, fence: &Fence, delivery: &Delivery, reason: &str) -> R
         epoch: fence.epoch,
         attempt: row.attempts + 1,
         charged: true,
+        known: None,
     };
     let ending =
         Ending { summary: FOR_THE_OWNER.to_owned(), error: Some(reason.to_owned()), ..Ending::default() };

@@ -154,6 +154,7 @@ impl Message<'_> {
             epoch: self.tenure.fence.epoch,
             attempt: row.attempts + 1,
             charged: false,
+            known: None,
         }
     }
 

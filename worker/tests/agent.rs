@@ -61,6 +61,7 @@ async fn attempt(agent: &str, patience: Patience, max_minutes: Option<u32>) -> (
         epoch: Epoch(1),
         attempt: 1,
         charged: false,
+        known: None,
     };
     let environment = ChildEnvironment::of_path("/usr/local/bin:/usr/bin:/bin");
     let agent = AgentCommand::parse(agent).unwrap();

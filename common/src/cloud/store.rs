@@ -348,16 +348,33 @@ impl dyn Store + '_ {
     pub async fn update<T: Record + Clone>(
         &self,
         id: &T::Id,
+        decide: impl FnMut(&mut T) -> ControlFlow<()>,
+    ) -> Result<Option<T>> {
+        self.update_known(id, &mut None, decide).await
+    }
+
+    /// The same for a row that was written before: it is read only when somebody else wrote it since.
+    pub async fn update_known<T: Record + Clone>(
+        &self,
+        id: &T::Id,
+        known: &mut Option<Stored<T>>,
         mut decide: impl FnMut(&mut T) -> ControlFlow<()>,
     ) -> Result<Option<T>> {
         for _ in 0..MAX_CONFLICTS {
-            let Some(mut stored) = self.load::<T>(id).await? else { return Ok(None) };
+            let stored = match known.take() {
+                Some(stored) => Some(stored),
+                None => self.load::<T>(id).await?,
+            };
+            let Some(mut stored) = stored else { return Ok(None) };
             let before = stored.value.clone();
             if decide(&mut stored.value).is_break() {
                 return Ok(Some(before));
             }
             match self.replace(&stored).await {
-                Ok(_) => return Ok(Some(stored.value)),
+                Ok(version) => {
+                    *known = Some(Stored { value: stored.value.clone(), version });
+                    return Ok(Some(stored.value));
+                }
                 Err(CloudError::Conflict(_)) => {}
                 Err(error) => return Err(error),
             }

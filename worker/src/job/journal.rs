@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use common::clock::Clock;
-use common::cloud::store::Store;
+use common::cloud::store::{Store, Stored};
 use common::cloud::{CloudError, Result};
 use common::domain::claim::Epoch;
 use common::domain::ids::{CommandId, WorkerId};
@@ -30,6 +30,8 @@ pub struct Journal {
     pub attempt: u32,
     /// Whether it was counted yet.
     pub charged: bool,
+    /// The row as it was last written here.
+    pub known: Option<Stored<Job>>,
 }
 
 impl Journal {
@@ -66,9 +68,10 @@ impl Journal {
     /// Takes the count back: the attempt was cut short by our own shutdown. The job waits again.
     pub async fn hand_back(&mut self) -> Result<()> {
         self.charged = false;
+        let now = self.clock.now();
         self.write(|job| {
             job.state = JobState::Pending;
-            end_step(job, self.clock.now(), "handed back");
+            end_step(job, now, "handed back");
         })
         .await
         .map(drop)
@@ -77,6 +80,7 @@ impl Journal {
     /// Writes down that newer work goes first: the attempt is not charged, the job waits again.
     pub async fn interrupt(&mut self, ending: &Ending) -> Result<Job> {
         self.charged = false;
+        let now = self.clock.now();
         self.write(|job| {
             job.state = JobState::Pending;
             job.interruptions += 1;
@@ -85,7 +89,7 @@ impl Journal {
             job.commit_id.clone_from(&ending.commit_id);
             job.files_changed.clone_from(&ending.files_changed);
             job.transcript_key.clone_from(&ending.transcript_key);
-            end_step(job, self.clock.now(), "interrupted");
+            end_step(job, now, "interrupted");
         })
         .await
     }
@@ -93,10 +97,11 @@ impl Journal {
     /// Writes down that this attempt failed and the job waits for the next one.
     pub async fn try_again(&mut self, ending: &Ending) -> Result<()> {
         self.charged = true;
+        let now = self.clock.now();
         self.write(|job| {
             job.state = JobState::Pending;
             job.error.clone_from(&ending.error);
-            end_step(job, self.clock.now(), "failed, will be tried again");
+            end_step(job, now, "failed, will be tried again");
         })
         .await
         .map(drop)
@@ -104,8 +109,9 @@ impl Journal {
 
     /// Writes the outcome down. hermes closes the row when the result arrives.
     pub async fn finish(&mut self, outcome: JobOutcome, ending: &Ending) -> Result<Job> {
+        let now = self.clock.now();
         self.write(|job| {
-            end_step(job, self.clock.now(), outcome.as_str());
+            end_step(job, now, outcome.as_str());
             job.outcome = Some(outcome);
             job.summary = Some(ending.summary.clone());
             job.error.clone_from(&ending.error);
@@ -117,25 +123,20 @@ impl Journal {
         .await
     }
 
-    async fn begin(&self, name: StepName, before: &str) -> Result<Job> {
+    async fn begin(&mut self, name: StepName, before: &str) -> Result<Job> {
         let now = self.clock.now();
+        let step = Step { name, attempt: self.attempt, started_at: now, ended_at: None, result: None };
         self.write(|job| {
             end_step(job, now, before);
             job.state = JobState::Running;
-            job.steps.push(Step {
-                name,
-                attempt: self.attempt,
-                started_at: now,
-                ended_at: None,
-                result: None,
-            });
+            job.steps.push(step.clone());
         })
         .await
     }
 
-    async fn write(&self, change: impl Fn(&mut Job)) -> Result<Job> {
+    async fn write(&mut self, change: impl Fn(&mut Job)) -> Result<Job> {
         let mut stale = false;
-        let row = self.store.update::<Job>(&self.command, |job| {
+        let row = self.store.update_known::<Job>(&self.command, &mut self.known, |job| {
             stale = job.epoch > self.epoch;
             if stale {
                 return ControlFlow::Break(());
