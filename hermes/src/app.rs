@@ -10,7 +10,7 @@ use common::cloud::files::{At, IfMatch};
 use common::cloud::local::smtp::SmtpMailer;
 use common::cloud::store::{Key, Table};
 use common::domain::names::Queue;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use crate::announced::Announced;
@@ -50,6 +50,8 @@ pub struct App {
     pub orchestrator: Orchestrator,
     /// What shows who wrote a mail.
     pub verifier: Verifier,
+    /// Woken when a mail or a result comes: there may be something to look after.
+    pub stirred: Notify,
     written: tokio::sync::Mutex<Option<(Instant, Option<String>)>>,
 }
 
@@ -72,6 +74,7 @@ impl App {
             inbound: Arc::new(Semaphore::new(MAX_INBOUND_BYTES)),
             orchestrator: settings.orchestrator,
             verifier: Verifier::new(settings),
+            stirred: Notify::new(),
             written: tokio::sync::Mutex::default(),
         }
     }

@@ -38,6 +38,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
 
 /// Handles one message: it is deleted only when what it says is recorded, or it was set aside.
 pub async fn take(app: &App, delivery: &Delivery) -> Result<()> {
+    app.stirred.notify_one();
     let result = match JobResult::parse(&delivery.body) {
         Ok(result) => result,
         Err(reason) => return set_aside(app, delivery, Queue::OutputDead, &reason.to_string()).await,

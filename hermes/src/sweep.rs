@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::cloud::queue::{Depth, RETENTION};
@@ -25,6 +26,9 @@ use crate::{dispatch, ingest, outbox, results, tidy, unclaimed, untold};
 
 /// How often it runs, unless it is told otherwise.
 pub const INTERVAL: Duration = Duration::from_secs(15);
+/// After a sweep that found nothing open the next one comes after so many intervals, unless a mail or a result comes before:
+/// each look is a call that somebody pays for.
+const QUIET_INTERVALS: u32 = 4;
 /// Whoever is still at it is given so long.
 const GRACE: Duration = Duration::from_secs(10);
 /// Work that takes longer is acknowledged.
@@ -38,6 +42,7 @@ pub struct Sweeper {
     interval: Duration,
     alarms: Alarms,
     tidied: Option<Instant>,
+    rows_seen: AtomicUsize,
     watched: HashMap<ProjectUser, Watched>,
 }
 
@@ -80,23 +85,39 @@ impl Queued {
     }
 }
 
-/// Sweeps now and then at every interval until it is told to stop.
+/// Sweeps now and then at every interval, less often while nothing is open, until it is told to stop.
 pub async fn run(app: Arc<App>, interval: Duration, stop: CancellationToken) {
-    let mut sweeper = Sweeper { interval, ..Sweeper::new(app) };
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
+    let mut sweeper = Sweeper { interval, ..Sweeper::new(Arc::clone(&app)) };
+    while !stop.is_cancelled() {
+        sweeper.sweep().await;
+        let quiet = sweeper.rows_seen.swap(0, Ordering::Relaxed) == 0;
         tokio::select! {
-            _ = ticks.tick() => sweeper.sweep().await,
-            () = stop.cancelled() => return,
+            () = rest(&app, interval, quiet) => {}
+            () = stop.cancelled() => {}
         }
+    }
+}
+
+/// What comes while all is quiet is looked after one interval later.
+async fn rest(app: &App, interval: Duration, quiet: bool) {
+    let whole = if quiet { interval * QUIET_INTERVALS } else { interval };
+    tokio::select! {
+        () = tokio::time::sleep(whole) => {}
+        () = app.stirred.notified(), if quiet => tokio::time::sleep(interval).await,
     }
 }
 
 impl Sweeper {
     /// One that has seen nothing yet.
     pub fn new(app: Arc<App>) -> Self {
-        Self { app, interval: INTERVAL, alarms: Alarms::default(), tidied: None, watched: HashMap::new() }
+        Self {
+            app,
+            interval: INTERVAL,
+            alarms: Alarms::default(),
+            tidied: None,
+            rows_seen: AtomicUsize::new(0),
+            watched: HashMap::new(),
+        }
     }
 
     fn grace(&self) -> Duration {
@@ -314,6 +335,7 @@ impl Sweeper {
     async fn each<T: Record>(&self, mut query: Query, mut note: impl FnMut(T)) -> Result<()> {
         loop {
             let (page, next) = self.app.cloud.store.find::<T>(query.clone()).await?;
+            self.rows_seen.fetch_add(page.len(), Ordering::Relaxed);
             page.into_iter().for_each(&mut note);
             if next.is_none() {
                 return Ok(());

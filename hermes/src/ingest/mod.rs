@@ -95,6 +95,7 @@ impl Arrival {
 /// acknowledged: the same call again, or the sweep, goes on where it stopped.
 pub async fn accept(app: &App, arrival: Arrival) -> Result<Accepted> {
     let Arrival { raw, origin, word } = arrival;
+    app.stirred.notify_one();
     let at = app.cloud.clock.now();
     let key = At::object(record::raw_key(&raw));
     let decide = async {
