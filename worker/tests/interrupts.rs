@@ -288,7 +288,7 @@ impl Callback for Ears {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s45_whoever_waits_for_interrupted_work_hears_preempted() {
     let world = World::new();
     let ears = std::sync::Arc::new(Ears::default());
@@ -305,7 +305,7 @@ async fn s45_whoever_waits_for_interrupted_work_hears_preempted() {
     assert_eq!(heard, ["PREEMPTED", "stopped"]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s41_whoever_waits_for_failed_work_hears_its_outcome_and_why_within_the_limits_of_a_token() {
     let world = World::new();
     let ears = std::sync::Arc::new(Ears::default());

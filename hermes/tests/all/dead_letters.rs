@@ -11,7 +11,7 @@ use crate::support::{World, mail, text};
 
 /// A mail whose work failed three times: its worker put the message aside and told the outcome.
 async fn failed() -> (World, String) {
-    let world = World::with_scott().await;
+    let world = World::with_scott_and_time().await;
     let accepted = world.accepted(mail("1", "change 7 to 8")).await;
     world.announcements().await;
     let command = text(&accepted, "commandId").to_owned();
@@ -77,7 +77,7 @@ async fn s65_a_letter_that_is_requeued_twice_in_a_row_becomes_one_job() {
     let path = format!("/v1/dead-letters/{id}/requeue");
     world.plan.add(Calls::Of(Operation::DeleteMessage), When::Nth(1), Fate::FailBefore);
     assert_eq!(world.call("POST", &path, None).await.0, StatusCode::SERVICE_UNAVAILABLE);
-    world.clock.advance(std::time::Duration::from_secs(121));
+    world.pass(std::time::Duration::from_secs(121));
     assert_eq!(world.call("POST", &path, None).await.0, StatusCode::ACCEPTED);
     assert_eq!(world.works("amelia#scott").await.len(), 1);
 }

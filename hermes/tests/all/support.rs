@@ -1,4 +1,5 @@
-//! One hermes in a temporary directory, without its loops: tests call what the loops call.
+//! One hermes in a temporary directory, without its loops: tests call what the loops call. In the test `mail_on_aws` queues, tables
+//! and objects are those of an AWS-compatible endpoint instead.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use clap::Parser;
 use common::clock::{Clock, SteppedClock};
+use common::cloud::contract::endpoint::Endpoint;
 use common::cloud::failing::{Failing, Plan};
 use common::cloud::queue::Delivery;
 use common::cloud::{Cloud, local};
@@ -39,6 +41,12 @@ pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) clock: SteppedClock,
     pub(crate) folder: TempDir,
+    time: Option<Endpoint>,
+}
+
+/// Whether this file is part of a test whose name says so.
+fn is_on_aws() -> bool {
+    module_path!().split("::").next().is_some_and(|test| test.ends_with("_on_aws"))
 }
 
 /// The settings of `hermes serve` with these arguments.
@@ -63,10 +71,19 @@ impl World {
 
     /// The same with these settings.
     pub(crate) async fn with(settings: &[&str]) -> Self {
-        let world = Self::of(&serve_settings(settings).mail, no_names());
-        world.project("amelia").await;
-        world.sender("scott@example.org", "amelia", "scott").await;
-        world
+        Self::of(&serve_settings(settings).mail, no_names(), None).knowing_scott().await
+    }
+
+    /// With scott, and queues whose time passes for nobody else.
+    pub(crate) async fn with_scott_and_time() -> Self {
+        let time = is_on_aws().then(Endpoint::ministack);
+        Self::of(&serve_settings(&["--trust", "all"]).mail, no_names(), time).knowing_scott().await
+    }
+
+    async fn knowing_scott(self) -> Self {
+        self.project("amelia").await;
+        self.sender("scott@example.org", "amelia", "scott").await;
+        self
     }
 
     /// The same, with mail going out by this server.
@@ -78,22 +95,23 @@ impl World {
     pub(crate) async fn verifying(arguments: &[&str], records: &[(&str, &str)]) -> Self {
         let all = records.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
         let dns = Dns::Records(Arc::new(Records::all(all)));
-        let world = Self::of(&serve_settings(arguments).mail, dns);
-        world.project("amelia").await;
-        world.sender("scott@example.org", "amelia", "scott").await;
-        world
+        Self::of(&serve_settings(arguments).mail, dns, None).knowing_scott().await
     }
 
     pub(crate) fn empty(trust: &str) -> Self {
-        Self::of(&serve_settings(&["--trust", trust]).mail, no_names())
+        Self::of(&serve_settings(&["--trust", trust]).mail, no_names(), None)
     }
 
-    fn of(settings: &MailSettings, dns: Dns) -> Self {
+    fn of(settings: &MailSettings, dns: Dns, time: Option<Endpoint>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = SteppedClock::starting_at(Timestamp::parse("2026-03-03T10:00:00Z").unwrap());
         let plan = Plan::passing();
         let prefix = Prefix::parse("webordinary").unwrap();
-        let cloud = local::open(folder.path(), prefix, Clock::Stepped(clock.clone())).unwrap();
+        let mut cloud = local::open(folder.path(), prefix, Clock::Stepped(clock.clone())).unwrap();
+        if is_on_aws() {
+            let endpoint = time.as_ref().unwrap_or_else(|| Endpoint::shared());
+            cloud = Cloud { mailer: cloud.mailer, ..on_aws(endpoint, Clock::Stepped(clock.clone())) };
+        }
         let cloud = Failing::wrap(cloud, plan.clone());
         let secret = SecretKey::kept_in(folder.path()).unwrap();
         let mut app = App::new(cloud, settings, secret, 8025);
@@ -108,11 +126,19 @@ impl World {
             inbound: serve_settings(&[]).inbound,
             sns: Sns::new(Vec::new()),
         });
-        Self { app, api, plan, clock, folder }
+        Self { app, api, plan, clock, folder, time }
     }
 
     pub(crate) fn cloud(&self) -> &Cloud {
         &self.app.cloud
+    }
+
+    /// Time goes by, for queues that have it to themselves too.
+    pub(crate) fn pass(&self, by: Duration) {
+        self.clock.advance(by);
+        if let Some(endpoint) = &self.time {
+            endpoint.advance(by);
+        }
     }
 
     pub(crate) async fn project(&self, id: &str) {
@@ -262,6 +288,26 @@ impl World {
         paths.retain(|path| path.extension().is_some_and(|ending| ending == "eml"));
         paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
     }
+}
+
+/// An environment with its tables. It is opened on a thread of its own: worlds are made outside of any waiting.
+#[cfg(feature = "aws")]
+fn on_aws(endpoint: &Endpoint, clock: Clock) -> Cloud {
+    use common::cloud::aws;
+    let settings = common::cloud::contract::endpoint::settings(endpoint.url());
+    let open = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            aws::provision::make_tables(&settings).await.unwrap();
+            aws::open(&settings, clock).await.unwrap()
+        })
+    };
+    std::thread::scope(|scope| scope.spawn(open).join().unwrap())
+}
+
+#[cfg(not(feature = "aws"))]
+fn on_aws(_: &Endpoint, _: Clock) -> Cloud {
+    unreachable!("this test needs the feature")
 }
 
 pub(crate) async fn read(response: Response) -> (StatusCode, Value) {

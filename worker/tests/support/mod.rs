@@ -1,4 +1,5 @@
-//! A world for one test: a local cloud in a temporary folder, bare git remotes, workers in this process.
+//! A world for one test: a local cloud in a temporary folder, bare git remotes, workers in this process. In the test
+//! `claims_on_aws` the cloud is an AWS-compatible endpoint instead.
 
 #![allow(dead_code, unreachable_pub, reason = "every test file uses another part")]
 
@@ -8,11 +9,12 @@ use std::time::Duration;
 use clap::Parser as _;
 use common::clock::Clock;
 use common::cloud::Cloud;
+use common::cloud::files::At;
 use common::cloud::queue::{Delivery, Outgoing};
 use common::domain::budget::Limits;
 use common::domain::ids::{CommandId, ProjectUser};
 use common::domain::job::Job;
-use common::domain::names::Queue;
+use common::domain::names::{Queue, SiteTarget};
 use common::domain::project::{Build, Preempt, Project};
 use common::domain::timestamp::Timestamp;
 use common::messages::{ClaimRequest, JobResult};
@@ -31,6 +33,13 @@ pub const AGENT: &str = env!("CARGO_BIN_EXE_demo-agent");
 pub struct World {
     pub dir: tempfile::TempDir,
     pub cloud: Cloud,
+    /// What workers are told of the cloud beside its folder.
+    place: Vec<String>,
+}
+
+/// Whether this file is part of a test whose name says so.
+fn is_on_aws() -> bool {
+    module_path!().split("::").next().is_some_and(|test| test.ends_with("_on_aws"))
 }
 
 /// A worker in this process; ended by `stop`.
@@ -60,9 +69,8 @@ impl Default for World {
 impl World {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let prefix = "webordinary".parse().unwrap();
-        let cloud = common::cloud::local::open(&dir.path().join("data"), prefix, Clock::System).unwrap();
-        Self { dir, cloud }
+        let (cloud, place) = if is_on_aws() { on_aws() } else { (here(dir.path()), Vec::new()) };
+        Self { dir, cloud, place }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -93,7 +101,8 @@ impl World {
         let fixed = ["worker", "run", "--data-dir", &data, "--agent-command", agent, "--allow-file-repos"];
         // Most tests are about something else; walls cost each job a moment.
         let open: &[&str] = if arguments.contains(&"--sandbox") { &[] } else { &["--sandbox", "off"] };
-        let all = fixed.iter().chain(open).chain(arguments);
+        let place = self.place.iter().map(String::as_str);
+        let all = fixed.into_iter().chain(place).chain(open.iter().chain(arguments).copied());
         let Action::Run(settings) = Cli::try_parse_from(all).unwrap().command else { unreachable!() };
         *settings
     }
@@ -223,8 +232,41 @@ impl World {
     /// The published page of a result.
     pub fn page(&self, result: &JobResult, path: &str) -> Option<String> {
         let host = result.s3_bucket.as_ref().expect("it was published");
+        if is_on_aws() {
+            let at = At::page(&SiteTarget::from_local_host(host).unwrap(), path);
+            let page = waited_for(self.cloud.files.get(&at)).unwrap();
+            return page.map(|page| String::from_utf8(page.bytes.to_vec()).unwrap());
+        }
         std::fs::read_to_string(self.path("data").join("sites").join(host).join(path)).ok()
     }
+}
+
+fn here(dir: &Path) -> Cloud {
+    let prefix = "webordinary".parse().unwrap();
+    common::cloud::local::open(&dir.join("data"), prefix, Clock::System).unwrap()
+}
+
+/// An environment of its own at the endpoint of this process, and what tells a worker of it.
+#[cfg(feature = "aws")]
+fn on_aws() -> (Cloud, Vec<String>) {
+    use common::cloud::aws;
+    use common::cloud::contract::endpoint::{Endpoint, arguments, fresh_prefix, settings_under};
+    let (url, prefix) = (Endpoint::shared().url(), fresh_prefix());
+    let settings = settings_under(url, &prefix);
+    let cloud = waited_for(async {
+        aws::provision::make_tables(&settings).await.unwrap();
+        aws::open(&settings, Clock::System).await.unwrap()
+    });
+    (cloud, arguments(url, &prefix))
+}
+
+#[cfg(not(feature = "aws"))]
+fn on_aws() -> (Cloud, Vec<String>) {
+    unreachable!("this test needs the feature")
+}
+
+fn waited_for<T>(future: impl Future<Output = T>) -> T {
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(future))
 }
 
 pub const SITE: &[(&str, &str)] = &[

@@ -114,12 +114,16 @@ pub fn settings_under(url: &str, prefix: &str) -> CloudSettings {
         #[command(flatten)]
         cloud: CloudSettings,
     }
-    let words = ["test", "--cloud", "aws", "--aws-endpoint-url", url, "--prefix", prefix];
-    let patterns = format!("edit-{prefix}.{{projectId}}");
-    let live = format!("live-{prefix}.{{projectId}}");
+    Only::parse_from(std::iter::once("test".to_owned()).chain(arguments(url, prefix))).cloud
+}
+
+/// The same as a program is told.
+pub fn arguments(url: &str, prefix: &str) -> Vec<String> {
+    let words = ["--cloud", "aws", "--aws-endpoint-url", url, "--prefix", prefix];
     // Sites of one prefix are not those of another, as they would be on two accounts.
-    let sites = ["--s3-bucket-pattern", &patterns, "--s3-live-bucket-pattern", &live];
-    Only::parse_from(words.iter().chain(&sites)).cloud
+    let (preview, live) = (format!("edit-{prefix}.{{projectId}}"), format!("live-{prefix}.{{projectId}}"));
+    let sites = ["--s3-bucket-pattern", &preview, "--s3-live-bucket-pattern", &live];
+    words.into_iter().chain(sites).map(str::to_owned).collect()
 }
 
 /// A prefix that nobody used before.
