@@ -1,0 +1,215 @@
+//! One world over AWS for a test: an endpoint of its own, both programs behind fronts that count and may meddle, and what
+//! lies at the endpoint looked at from outside.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use common::cloud::contract::endpoint::front::{Call, Front, Verdict, judge};
+use common::cloud::contract::endpoint::{Endpoint, arguments, fresh_prefix};
+use e2e::api::Api;
+use e2e::process::{Program, binary};
+use e2e::remote::Remote;
+use e2e::wait;
+use e2e::world::{World, demo_agent, plain_site};
+use serde_json::{Value, json};
+
+pub(crate) const LIMIT: Duration = Duration::from_mins(2);
+pub(crate) const OWNER: &str = "amelia@example.org";
+const SENDER: &str = "hermes@example.org";
+const ROLE: &str = "arn:aws:iam::000000000000:role/hermes";
+const ACCOUNT: &str = "000000000000";
+
+/// How often each operation was called.
+pub(crate) type Calls = BTreeMap<String, usize>;
+
+/// What stands between a program and the endpoint.
+pub(crate) struct Gate {
+    front: Front,
+    calls: Arc<Mutex<Calls>>,
+}
+
+impl Gate {
+    async fn before(endpoint: &Endpoint, meddle: impl Fn(&Call) -> Verdict + Send + Sync + 'static) -> Self {
+        let calls = Arc::<Mutex<Calls>>::default();
+        let counted = Arc::clone(&calls);
+        let front = Front::before(
+            endpoint.url(),
+            judge(move |call| {
+                let mut calls = counted.lock().unwrap_or_else(PoisonError::into_inner);
+                *calls.entry(name(call)).or_default() += 1;
+                meddle(call)
+            }),
+        );
+        Self { front: front.await, calls }
+    }
+
+    /// Waits until an operation was called so often since then.
+    pub(crate) async fn called(&self, operation: &str, times: usize) {
+        let what = format!("{operation} number {times}");
+        wait::until(&what, LIMIT, || async {
+            let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+            let count: usize =
+                calls.iter().filter(|(name, _)| name.starts_with(operation)).map(|(_, count)| count).sum();
+            Ok((count >= times).then_some(()))
+        })
+        .await
+        .unwrap();
+    }
+
+    /// What was called since the last time that somebody asked.
+    pub(crate) fn taken(&self) -> Calls {
+        std::mem::take(&mut self.calls.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// An operation as the bill has it.
+fn name(call: &Call) -> String {
+    let operation = call.operation();
+    if call.path.starts_with("/v2/email") {
+        return "SES SendEmail".to_owned();
+    }
+    match operation {
+        "POST" if call.path == "/" => "STS GetCallerIdentity".to_owned(),
+        "PUT" if call.header("x-amz-copy-source").is_some() => "S3 COPY".to_owned(),
+        "GET" | "PUT" | "HEAD" | "DELETE" | "POST" => format!("S3 {operation}"),
+        _ => match call.field("TableName") {
+            Some(table) => format!("{operation} {}", table.split_once('-').map_or("", |(_, name)| name)),
+            None => operation.to_owned(),
+        },
+    }
+}
+
+/// All of it.
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) hermes: Gate,
+    pub(crate) worker: Gate,
+    pub(crate) prefix: String,
+    http: reqwest::Client,
+    orchestrator: &'static str,
+    _site: Option<tempfile::TempDir>,
+}
+
+impl Stage {
+    /// Provisioned, with nothing running yet; `meddle` decides over the worker's calls.
+    pub(crate) async fn new(
+        orchestrator: &'static str,
+        meddle: impl Fn(&Call) -> Verdict + Send + Sync + 'static,
+    ) -> Self {
+        let endpoint = Endpoint::ministack();
+        let stage = Self {
+            world: World::temporary().unwrap(),
+            hermes: Gate::before(&endpoint, |_| Verdict::Pass).await,
+            worker: Gate::before(&endpoint, meddle).await,
+            prefix: fresh_prefix(),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            orchestrator,
+            endpoint,
+            _site: None,
+        };
+        stage.provision().await;
+        for address in [SENDER, OWNER] {
+            stage.verify(address).await;
+        }
+        stage
+    }
+
+    /// `hermes provision`
+    pub(crate) async fn provision(&self) {
+        let further = arguments(self.endpoint.url(), &self.prefix);
+        let words: Vec<&str> = ["provision"].into_iter().chain(further.iter().map(String::as_str)).collect();
+        let env = [("HERMES_STATE_MACHINE_ROLE_ARN", ROLE)];
+        let mut program = Program::start(&binary("hermes").unwrap(), &words, &env).unwrap();
+        let status = program.ended(LIMIT).await.unwrap();
+        assert!(status.success(), "{}", program.log());
+    }
+
+    /// hermes, ready.
+    pub(crate) async fn start_hermes(&mut self) -> Api {
+        self.world.further = arguments(self.hermes.front.url(), &self.prefix);
+        let from = format!("Hermes <{SENDER}>");
+        let env = [("HERMES_MAIL_FROM", from.as_str()), ("HERMES_ORCHESTRATOR", self.orchestrator)];
+        self.world.start_hermes_with(&binary("hermes").unwrap(), "127.0.0.1:0", &env).await.unwrap()
+    }
+
+    /// A worker with the demo agent, ready.
+    pub(crate) async fn start_worker(&mut self, env: &[(&str, &str)]) {
+        self.world.further = arguments(self.worker.front.url(), &self.prefix);
+        self.world.start_worker(&demo_agent("").unwrap(), env).await.unwrap();
+    }
+
+    /// The bakery of amelia.
+    pub(crate) async fn bakery(&mut self) -> Remote {
+        let (folder, build) = plain_site().unwrap();
+        let remote = self.world.add_project("bakery", folder.path(), Some(build), (OWNER, "amelia")).await;
+        self._site = Some(folder);
+        remote.unwrap()
+    }
+
+    async fn verify(&self, address: &str) {
+        let request = self.http.post(format!("{}/v2/email/identities", self.endpoint.url()));
+        let request = request.header("authorization", signed("ses")).json(&json!({"EmailIdentity": address}));
+        assert!(request.send().await.unwrap().status().is_success());
+    }
+
+    /// What SES was given to send.
+    pub(crate) async fn sent(&self) -> Vec<Value> {
+        let url = format!("{}/_ministack/ses/messages", self.endpoint.url());
+        let all: Value = self.http.get(url).send().await.unwrap().json().await.unwrap();
+        all["messages"][ACCOUNT].as_array().cloned().unwrap_or_default()
+    }
+
+    /// One call of our own.
+    pub(crate) async fn ask(&self, service: &str, target: &str, body: Value) -> Value {
+        let request = self.http.post(self.endpoint.url()).header("authorization", signed(service));
+        let request =
+            request.header("x-amz-target", target).header("content-type", "application/x-amz-json-1.0");
+        let answer = request.body(body.to_string()).send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "{target}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    fn machine(&self) -> String {
+        format!("arn:aws:states:us-east-1:{ACCOUNT}:stateMachine:{}-email-processor", self.prefix)
+    }
+
+    /// The execution of a command as it stands.
+    pub(crate) async fn execution(&self, command: &str) -> Value {
+        let arn = format!("{}:{command}", self.machine().replace(":stateMachine:", ":execution:"));
+        self.ask("states", "AWSStepFunctions.DescribeExecution", json!({"executionArn": arn})).await
+    }
+
+    /// The execution of a command once it has ended.
+    pub(crate) async fn execution_ended(&self, command: &str) -> Value {
+        wait::until("the end of an execution", LIMIT, || async {
+            let execution = self.execution(command).await;
+            Ok((execution["status"] != "RUNNING").then_some(execution))
+        })
+        .await
+        .unwrap()
+    }
+
+    /// How many executions there were.
+    pub(crate) async fn executions(&self) -> usize {
+        let body = json!({"stateMachineArn": self.machine()});
+        let all = self.ask("states", "AWSStepFunctions.ListExecutions", body).await;
+        all["executions"].as_array().map_or(0, Vec::len)
+    }
+
+    /// Takes the state machine out.
+    pub(crate) async fn delete_machine(&self) {
+        let body = json!({"stateMachineArn": self.machine()});
+        self.ask("states", "AWSStepFunctions.DeleteStateMachine", body).await;
+    }
+}
+
+/// Endpoints find the service in the signature, which they do not check.
+fn signed(service: &str) -> String {
+    format!(
+        "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
+    )
+}
