@@ -66,3 +66,25 @@ where
 pub(super) fn says<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, codes: &[&str]) -> bool {
     error.code().is_some_and(|code| codes.contains(&code))
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sqs::error::ErrorMetadata;
+    use aws_sdk_sqs::operation::send_message::SendMessageError;
+
+    use super::*;
+
+    fn answered(code: &str) -> CloudError {
+        let said = ErrorMetadata::builder().code(code).message("no").build();
+        failed("sending", &SdkError::<_, ()>::service_error(SendMessageError::generic(said), ()))
+    }
+
+    /// A policy can be mended, and nothing may be thrown away for it meanwhile.
+    #[test]
+    fn what_we_may_not_do_may_pass() {
+        for code in ["AccessDenied", "AccessDeniedException", "UnrecognizedClientException", "ExpiredToken"] {
+            assert!(answered(code).is_retryable(), "{code}");
+        }
+        assert!(!answered("InvalidMessageContents").is_retryable());
+    }
+}
