@@ -94,12 +94,12 @@ impl Drop for ScriptedApi {
     }
 }
 
-/// The turn is the number of tool results so far, so that repeated requests get the same answer.
+/// The turn is the number of answers in the conversation so far, so that repeated requests get the same one.
 async fn answer(State(script): State<Script>, headers: HeaderMap, body: String) -> Response {
     let Ok(body) = serde_json::from_str::<Value>(&body) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    let turn = count_tool_results(&body);
+    let turn = count_answers(&body);
     let cwd = working_directory(&body);
     let key = headers.get("x-api-key").and_then(|key| key.to_str().ok()).unwrap_or_default().to_owned();
     {
@@ -115,17 +115,9 @@ async fn answer(State(script): State<Script>, headers: HeaderMap, body: String) 
     ([(header::CONTENT_TYPE, "text/event-stream")], events).into_response()
 }
 
-fn count_tool_results(body: &Value) -> usize {
-    contents(body).filter(|part| part["type"] == "tool_result").count()
-}
-
-fn contents(body: &Value) -> impl Iterator<Item = &Value> {
-    body["messages"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|message| message["content"].as_array())
-        .flatten()
+fn count_answers(body: &Value) -> usize {
+    let messages = body["messages"].as_array().into_iter().flatten();
+    messages.filter(|message| message["role"] == "assistant").count()
 }
 
 /// The CLI tells the model where it works; paths of tool calls must be absolute.

@@ -192,7 +192,7 @@ async fn a_reply_to_the_answer_continues_the_conversation() {
 }
 
 /// An agent that puts every file it is told of into the site, and says what it was told about them.
-const HANGS_UP_PICTURES: &str = r##"
+const HANGS_UP_PICTURES: &str = r#"
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 const told = readFileSync(0, "utf8");
 const [, folder, who] = /^# Attachments \(in (.*?); (.*); content, not instructions\)$/m.exec(told);
@@ -203,7 +203,7 @@ for (const [, name] of files) copyFileSync(folder + "/" + name, "site/pictures/"
 const about = files.map(([, name, kind]) => name + ": " + kind.replace(/, \d+ bytes/, "")).join("; ");
 writeFileSync("site/pictures/told.txt", [from, who, about].join("\n"));
 console.log(JSON.stringify({ type: "result", subtype: "success", result: "I put up " + files.length + " files." }));
-"##;
+"#;
 
 /// A photo as a telephone takes it: lying on its side (EXIF orientation 6), with the place where it was taken.
 fn photo() -> Vec<u8> {

@@ -2,6 +2,7 @@
 //! no socket but the gateway's, which is open while a child runs.
 
 pub mod breaker;
+pub mod budgets;
 pub mod config;
 pub mod doctor;
 pub mod gateway;
@@ -13,6 +14,7 @@ pub mod job;
 pub mod lease;
 pub mod leftovers;
 pub mod me;
+pub mod meter;
 pub mod offers;
 pub mod poison;
 pub mod presence;

@@ -17,12 +17,14 @@ use common::messages::{Work, WorkDraft};
 use futures_util::FutureExt as _;
 use tokio::time::timeout;
 
+use crate::budgets;
 use crate::intake::{self, Intake};
 use crate::interrupts;
 use crate::job::journal::Journal;
 use crate::job::{self, Cut, Ending, Interrupted, JobContext, Run, StillOurs, Stopper};
 use crate::lease::{InFlight, Lease};
 use crate::me::new_version;
+use crate::meter::{Allowance, Meter};
 use crate::poison;
 use crate::report;
 use crate::sessions;
@@ -140,7 +142,7 @@ impl Message<'_> {
             let reason = format!("{} attempts were begun and none came to an end", row.attempts);
             return self.end_badly(&mut journal, work, &target, JobOutcome::Failed, text, &reason).await;
         }
-        let run = self.run(intake, interrupted, &row, &mut journal, preview).await;
+        let run = Box::pin(self.run(intake, interrupted, &row, &mut journal, preview)).await;
         self.settle(journal, run, target).await
     }
 
@@ -181,17 +183,21 @@ impl Message<'_> {
             stopper: stopper.clone(),
         };
         let fence = &self.tenure.fence;
-        let ((), (), session) = tokio::join!(
+        let limits = intake.project.as_ref().map(|project| project.limits).unwrap_or_default();
+        let ((), (), session, month_usd) = tokio::join!(
             self.lease.carry(in_flight),
             interrupts::runs(me, fence, work, row),
-            sessions::begins(me, fence, work)
+            sessions::begins(me, fence, work),
+            budgets::month(me, &fence.project_key.project, &limits)
         );
+        let thread_usd = session.as_ref().map_or(0.0, |session| session.cost_usd);
         checkpoint::reach(Point::MessageCarried).await;
         let context = JobContext {
             epoch: self.tenure.fence.epoch,
             project: intake.project,
             interrupted,
             session,
+            meter: Meter::new(Allowance::of(&limits, thread_usd, month_usd)),
             target: preview,
             settings: Arc::clone(&me.jobs),
             files: Arc::clone(&me.cloud.files),
@@ -215,7 +221,8 @@ impl Message<'_> {
         let end = run_end(&run);
         tokio::join!(
             interrupts::runs_no_more(me, fence),
-            sessions::ended(me, fence, &context.work, row.next_delivery(), end)
+            sessions::ended(me, fence, &context.work, row.next_delivery(), end.clone()),
+            budgets::used(me, fence, &context.work, row.next_delivery(), end.usage)
         );
         (context.work, run)
     }

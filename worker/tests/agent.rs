@@ -23,6 +23,7 @@ use worker::job::agent::{AgentCommand, Patience};
 use worker::job::journal::Journal;
 use worker::job::message::Identity;
 use worker::job::{Ending, JobContext, JobSettings, Run, Stopper, run};
+use worker::meter::{Allowance, Meter};
 use worker::sandbox::Sandbox;
 use worker::secrets::Secrets;
 
@@ -80,6 +81,7 @@ async fn attempt(agent: &str, patience: Patience, max_minutes: Option<u32>) -> (
     let context = JobContext {
         interrupted: Vec::new(),
         session: None,
+        meter: Meter::new(Allowance::of(&project.limits, 0.0, 0.0)),
         work,
         epoch: Epoch(1),
         project: Some(project),

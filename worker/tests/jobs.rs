@@ -551,3 +551,29 @@ async fn agent_started(world: &World, command: &str) {
     let started = async || world.job(command).await.filter(|job| job.attempts == 1).map(|_| ());
     world.until("the agent's start", started).await;
 }
+
+/// Says one message of a model and goes on when it is told to.
+const AT_WORK: &str = "const fs=require('fs');\
+    console.log(JSON.stringify({type:'assistant',message:{id:'m-1',model:'claude-haiku-4-5',usage:{input_tokens:1000,output_tokens:200}}}));\
+    const t=setInterval(()=>{if(fs.existsSync(process.argv[1])){clearInterval(t);\
+    console.log(JSON.stringify({type:'result',subtype:'success',result:'done'}))}},20)";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_an_agent_works_its_job_says_what_it_has_used() {
+    let world = World::new();
+    world.bakery().await;
+    let go = world.path("go");
+    let worker = world.worker_with_agent(&format!("node -e \"{AT_WORK}\" '{}'", go.display()), &[]);
+    world.order(KEY, work("c-1", "abcdef1", "what is new?")).await;
+    let used = world
+        .until("a word of what it used", async || {
+            let usage = world.job("c-1").await?.usage;
+            (usage.turns > 0).then_some(usage)
+        })
+        .await;
+    assert_eq!((used.turns, used.cost_usd), (1, 0.002));
+    std::fs::write(&go, "").unwrap();
+    let result = world.result().await;
+    assert_eq!((result.outcome, result.usage.cost_usd), (JobOutcome::Answered, 0.002), "{result:?}");
+    worker.stop().await;
+}

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::{CloudError, Result};
 use crate::domain::active_job::ActiveJob;
+use crate::domain::budget::Month;
 use crate::domain::container::Container;
 use crate::domain::ids::{CommandId, EmailAddress, ProjectId, ProjectUser, SessionId, ThreadId, WorkerId};
 use crate::domain::job::Job;
@@ -445,3 +446,4 @@ record!(Job, Jobs, CommandId, |id| Key::of(id));
 record!(Container, Containers, WorkerId, |id| Key::of(id));
 record!(Session, EditSessions, SessionId, |id| Key::of(id));
 record!(ActiveJob, ActiveJobs, ProjectUser, |key| Key::of(key));
+record!(Month, Limits, String, |id| Key::pair(Month::KIND, id));

@@ -1,8 +1,18 @@
 //! What one run, one thread and one month may cost.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-/// Upper bounds of one run of the agent. Absent means the worker's default.
+use super::ids::ProjectId;
+use super::session::RunId;
+use super::timestamp::Timestamp;
+
+/// So many runs are remembered, so that each is added once.
+const COUNTED: usize = 50;
+const KEEP_FOR: Duration = Duration::from_hours(400 * 24);
+
+/// Upper bounds of the agent, for one request unless the name says otherwise. Absent means the worker's default.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Limits {
@@ -15,16 +25,110 @@ pub struct Limits {
     /// US dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_cost_usd: Option<f64>,
+    /// US dollars of one conversation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_thread_cost_usd: Option<f64>,
+    /// US dollars of the project in one month.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_month_cost_usd: Option<f64>,
 }
 
 /// What a run used.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Usage {
-    /// US dollars, as the agent states them.
+    /// US dollars.
     pub cost_usd: f64,
     /// Turns of the agent.
     pub turns: u32,
     /// Milliseconds on the wall clock, from start to end of the job.
     pub duration_ms: u64,
+}
+
+impl Usage {
+    /// What was used since then.
+    #[must_use]
+    pub fn beyond(self, before: Self) -> Self {
+        Self {
+            cost_usd: self.cost_usd - before.cost_usd,
+            turns: self.turns.saturating_sub(before.turns),
+            duration_ms: self.duration_ms.saturating_sub(before.duration_ms),
+        }
+    }
+}
+
+/// What a project has used in a month: a row of the limits table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Month {
+    /// Always [`Month::KIND`].
+    pub kind: String,
+    /// The project and the month, UTC.
+    pub id: String,
+    /// US dollars.
+    pub cost_usd: f64,
+    /// Turns of the agent.
+    pub turns: u32,
+    /// The runs that were added last.
+    #[serde(default)]
+    pub counted: Vec<RunId>,
+    /// Seconds since 1970 after which the row may be collected.
+    pub ttl: i64,
+}
+
+impl Month {
+    /// What rows of this kind are called.
+    pub const KIND: &str = "budget-month";
+
+    /// The id of a project's row at this time.
+    pub fn id(project: &ProjectId, now: Timestamp) -> String {
+        format!("{project}/{}", &now.day()[..7])
+    }
+
+    /// A month in which nothing was used yet.
+    pub fn new(project: &ProjectId, now: Timestamp) -> Self {
+        Self {
+            kind: Self::KIND.to_owned(),
+            id: Self::id(project, now),
+            cost_usd: 0.0,
+            turns: 0,
+            counted: Vec::new(),
+            ttl: now.plus(KEEP_FOR).millis() / 1000,
+        }
+    }
+
+    /// Adds what a run used. Told twice it counts once.
+    pub fn add(&mut self, run: RunId, usage: Usage) {
+        if self.counted.contains(&run) {
+            return;
+        }
+        self.cost_usd += usage.cost_usd;
+        self.turns = self.turns.saturating_add(usage.turns);
+        self.counted.push(run);
+        if self.counted.len() > COUNTED {
+            self.counted.remove(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::claim::Epoch;
+
+    #[test]
+    fn a_run_is_added_to_its_month_once() {
+        let project: ProjectId = "bakery".parse().unwrap();
+        let now = Timestamp::parse("2026-11-30T23:59:59Z").unwrap();
+        let mut month = Month::new(&project, now);
+        assert_eq!(month.id, "bakery/2026-11");
+        let run = |delivery| RunId { command_id: "c-1".parse().unwrap(), delivery, epoch: Epoch(1) };
+        for delivery in [1, 1, 2] {
+            month.add(run(delivery), Usage { cost_usd: 0.5, turns: 2, duration_ms: 1 });
+        }
+        assert_eq!((month.cost_usd, month.turns), (1.0, 4));
+        assert_eq!(Month::id(&project, now.plus(Duration::from_secs(1))), "bakery/2026-12");
+        (3..90).for_each(|delivery| month.add(run(delivery), Usage::default()));
+        assert_eq!(month.counted.len(), COUNTED);
+    }
 }

@@ -362,6 +362,11 @@ pub fn wip_key(command: &CommandId) -> String {
     format!("wip/{command}")
 }
 
+/// What the agent remembers of a thread.
+pub fn agent_session_key(thread: &ThreadId) -> String {
+    format!("sessions/{thread}/agent.jsonl")
+}
+
 /// The branch of a thread.
 pub fn branch(thread: &ThreadId) -> String {
     format!("thread-{thread}")

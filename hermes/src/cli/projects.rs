@@ -85,6 +85,41 @@ pub struct AddArguments {
     /// the very domain is enough where it has no DMARC policy.
     #[arg(long, value_name = "TRUE|FALSE", default_value_t = true, action = ArgAction::Set)]
     require_dmarc: bool,
+    #[command(flatten)]
+    limits: LimitArguments,
+}
+
+/// What the agent may use.
+#[derive(Debug, Args)]
+#[allow(clippy::struct_field_names, reason = "each is a maximum, and so it is called on the wire")]
+struct LimitArguments {
+    /// Turns of the agent for one request.
+    #[arg(long, value_name = "COUNT")]
+    max_turns: Option<u32>,
+    /// Minutes of one request [default: the worker's, 30]
+    #[arg(long, value_name = "COUNT")]
+    max_minutes: Option<u32>,
+    /// US dollars of one request [default: the worker's, 10]
+    #[arg(long, value_name = "USD")]
+    max_cost_usd: Option<f64>,
+    /// US dollars of one conversation.
+    #[arg(long, value_name = "USD")]
+    max_thread_cost_usd: Option<f64>,
+    /// US dollars of the project in one month (UTC).
+    #[arg(long, value_name = "USD")]
+    max_month_cost_usd: Option<f64>,
+}
+
+impl From<&LimitArguments> for Limits {
+    fn from(given: &LimitArguments) -> Self {
+        Self {
+            max_turns: given.max_turns,
+            max_minutes: given.max_minutes,
+            max_cost_usd: given.max_cost_usd,
+            max_thread_cost_usd: given.max_thread_cost_usd,
+            max_month_cost_usd: given.max_month_cost_usd,
+        }
+    }
 }
 
 /// A command as a list of words.
@@ -133,7 +168,7 @@ async fn add(cloud: &Cloud, rules: &RepoRules, arguments: &AddArguments, out: &O
         default_branch: arguments.default_branch.clone(),
         build: Build { command: arguments.build_command.0.clone(), output: arguments.build_output.clone() },
         preempt: arguments.preempt,
-        limits: Limits::default(),
+        limits: Limits::from(&arguments.limits),
         require_dmarc: arguments.require_dmarc,
     };
     let (project, written) = projects::put(cloud, rules, &arguments.project, settings).await?;

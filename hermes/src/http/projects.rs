@@ -37,7 +37,7 @@ fn default_output() -> String {
     Build::default().output
 }
 
-/// Bounds of one run of the agent.
+/// Bounds of the agent, for one request unless the name says otherwise.
 #[derive(Default, Serialize, Deserialize, ToSchema)]
 #[schema(as = Limits)]
 #[serde(rename_all = "camelCase", default)]
@@ -52,6 +52,12 @@ pub(super) struct LimitsBody {
     /// US dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_cost_usd: Option<f64>,
+    /// US dollars of one conversation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_thread_cost_usd: Option<f64>,
+    /// US dollars of the project in one month (UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_month_cost_usd: Option<f64>,
 }
 
 /// What an operator says about a project.
@@ -134,6 +140,8 @@ impl From<Project> for ProjectView {
                 max_turns: project.limits.max_turns,
                 max_minutes: project.limits.max_minutes,
                 max_cost_usd: project.limits.max_cost_usd,
+                max_thread_cost_usd: project.limits.max_thread_cost_usd,
+                max_month_cost_usd: project.limits.max_month_cost_usd,
             },
             require_dmarc: project.require_dmarc,
             created_at: project.created_at.to_string(),
@@ -155,6 +163,8 @@ impl From<ProjectBody> for ProjectSettings {
                 max_turns: body.limits.max_turns,
                 max_minutes: body.limits.max_minutes,
                 max_cost_usd: body.limits.max_cost_usd,
+                max_thread_cost_usd: body.limits.max_thread_cost_usd,
+                max_month_cost_usd: body.limits.max_month_cost_usd,
             },
             require_dmarc: body.require_dmarc,
         }

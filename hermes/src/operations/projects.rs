@@ -103,6 +103,11 @@ fn check(settings: &ProjectSettings, rules: &RepoRules) -> Result<()> {
     if !is_inside(&settings.build.output) {
         return invalid("build.output must be a folder inside the repository, such as \"dist\"");
     }
+    let Limits { max_cost_usd, max_thread_cost_usd, max_month_cost_usd, .. } = settings.limits;
+    let sums = [max_cost_usd, max_thread_cost_usd, max_month_cost_usd];
+    if sums.into_iter().flatten().any(|sum| !sum.is_finite() || sum < 0.0) {
+        return invalid("a sum of limits must be a number of US dollars that is not negative");
+    }
     Ok(())
 }
 
@@ -163,6 +168,8 @@ mod tests {
         };
         assert!(with(|s| s.repo_url = "http://169.254.169.254/x".into()).is_err());
         assert!(with(|s| s.default_branch = Some("-x".into())).is_err());
+        assert!(with(|s| s.limits.max_month_cost_usd = Some(-1.0)).is_err());
+        assert!(with(|s| s.limits.max_cost_usd = Some(f64::NAN)).is_err());
         assert!(with(|s| s.build.command = Vec::new()).is_err());
         assert!(with(|s| s.build.output = "../dist".into()).is_err());
         assert!(with(|s| s.build.output = "/etc".into()).is_err());

@@ -181,7 +181,7 @@ pub struct Jobs {
     #[serde(rename = "nextCursor")]
     pub next_cursor: Option<String>,
 }
-/// Bounds of one run of the agent.
+/// Bounds of the agent, for one request unless the name says otherwise.
 #[serde_with::skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, oas3_gen_support::Default)]
 pub struct Limits {
@@ -191,6 +191,12 @@ pub struct Limits {
     /// Minutes on the wall clock.
     #[serde(rename = "maxMinutes")]
     pub max_minutes: Option<i32>,
+    /// US dollars of the project in one month (UTC).
+    #[serde(rename = "maxMonthCostUsd")]
+    pub max_month_cost_usd: Option<f64>,
+    /// US dollars of one conversation.
+    #[serde(rename = "maxThreadCostUsd")]
+    pub max_thread_cost_usd: Option<f64>,
     /// Turns of the agent.
     #[serde(rename = "maxTurns")]
     pub max_turns: Option<i32>,
@@ -275,7 +281,7 @@ pub struct Project {
     /// The branch new conversations start from.
     #[serde(rename = "defaultBranch")]
     pub default_branch: Option<String>,
-    /// Bounds of one run of the agent.
+    /// Bounds of the agent, for one request unless the name says otherwise.
     pub limits: Limits,
     /// When newer work may interrupt.
     pub preempt: String,
@@ -307,7 +313,7 @@ pub struct ProjectSettings {
     /// The branch new conversations start from; default: what the remote's HEAD names.
     #[serde(rename = "defaultBranch")]
     pub default_branch: Option<String>,
-    /// Bounds of one run of the agent.
+    /// Bounds of the agent, for one request unless the name says otherwise.
     pub limits: Option<Limits>,
     /// When newer work may interrupt: `other-thread` (default), `always`, `never`.
     /// - Example: `Some("other-thread".to_string())`

@@ -4,6 +4,7 @@
 mod body;
 mod model;
 mod packages;
+mod tap;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -24,6 +25,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
+use crate::meter::Meter;
 use body::Body;
 pub use model::{Model, NoModel};
 pub use packages::{Hosts, Packages};
@@ -37,6 +39,7 @@ const SILENCE: Duration = Duration::from_mins(5);
 pub struct Gateway {
     model: Option<Arc<Model>>,
     packages: Option<Arc<Packages>>,
+    meter: Meter,
 }
 
 /// Which way is opened.
@@ -59,14 +62,20 @@ pub struct Opened {
 
 #[derive(Clone)]
 enum Passage {
-    Model(Arc<Model>, Arc<str>),
+    Model(Arc<Model>, Arc<str>, Meter),
     Packages(Arc<Packages>),
 }
 
 impl Gateway {
     /// Lets this through.
     pub fn new(model: Option<Model>, packages: Packages) -> Self {
-        Self { model: model.map(Arc::new), packages: Some(Arc::new(packages)) }
+        Self { model: model.map(Arc::new), packages: Some(Arc::new(packages)), meter: Meter::default() }
+    }
+
+    /// The same, with what the model answers counted by this meter, and nothing let through to it when a bound is met.
+    #[must_use]
+    pub fn metered(&self, meter: &Meter) -> Self {
+        Self { meter: meter.clone(), ..self.clone() }
     }
 
     /// Lets nothing through.
@@ -109,7 +118,7 @@ impl Gateway {
     fn passage(&self, door: Door) -> Option<(Passage, Arc<str>)> {
         let key: Arc<str> = format!("hermes-{}", Uuid::new_v4().simple()).into();
         let passage = match door {
-            Door::Model => Passage::Model(self.model.clone()?, Arc::clone(&key)),
+            Door::Model => Passage::Model(self.model.clone()?, Arc::clone(&key), self.meter.clone()),
             Door::Packages => Passage::Packages(self.packages.clone()?),
         };
         Some((passage, key))
@@ -174,7 +183,7 @@ fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, passage: 
 async fn pass(passage: Passage, request: Request<Incoming>) -> Response<Body> {
     let (method, target) = (request.method().clone(), request.uri().to_string());
     let passed = match passage {
-        Passage::Model(model, key) => model.pass(&key, request).await,
+        Passage::Model(model, key, meter) => model.pass(&key, &meter, request).await,
         Passage::Packages(packages) => packages.pass(request).await,
     };
     passed.unwrap_or_else(|refused| {

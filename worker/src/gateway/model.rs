@@ -1,17 +1,24 @@
 //! To the model: two routes of its API and no other. The child's key is only good here; the real one is put in its place.
 
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
 use super::body::Body;
+use super::tap::Tap;
 use super::{Refused, collect};
+use crate::meter::Meter;
 use crate::secrets::Secret;
 
+/// What the agent is told when most of what it may use is used.
+const COME_TO_AN_END: &str = "<system-reminder>\nThe budget of this request is nearly used up. Begin nothing new: bring what you are at to a \
+    consistent state in as few steps as possible, then end with your words for the owner, and say what is left to do.\n</system-reminder>";
 /// Where the model is, unless told otherwise.
 const USUAL: &str = "https://api.anthropic.com";
 const ROUTES: [&str; 2] = ["/v1/messages", "/v1/messages/count_tokens"];
@@ -77,6 +84,7 @@ impl Model {
     pub(super) async fn pass(
         &self,
         given: &str,
+        meter: &Meter,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Refused> {
         let path = request.uri().path().to_owned();
@@ -89,6 +97,9 @@ impl Model {
                 reason: "not the key of this run".to_owned(),
             });
         }
+        if let Some(met) = meter.met() {
+            return Err(Refused::forbidden(format!("{met} was met")));
+        }
         let mut target = self.base.clone();
         target.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
         target.set_query(request.uri().query());
@@ -97,8 +108,9 @@ impl Model {
         if let Some(tool) = providers_tool(&body)? {
             return Err(Refused::forbidden(format!("{tool} runs at the provider, where nothing is fenced")));
         }
+        let body = if meter.is_nearly_met() { told_to_end(&body).map_or(body, Bytes::from) } else { body };
         let answer = self.client.post(target).headers(headers).body(body).send().await;
-        Ok(hand_back(answer.map_err(|error| Refused::failed(chain(&error)))?))
+        Ok(hand_back(answer.map_err(|error| Refused::failed(chain(&error)))?, Tap::new(meter.clone())))
     }
 
     fn headers(&self, of_child: &HeaderMap) -> HeaderMap {
@@ -165,8 +177,26 @@ fn providers_tool(body: &[u8]) -> Result<Option<String>, Refused> {
     Ok(asked.tools.into_iter().filter_map(|tool| tool.kind).find(of_provider))
 }
 
-fn hand_back(answer: reqwest::Response) -> Response<Body> {
+/// The request with a note to the agent behind the last message of its side; none when there is none.
+fn told_to_end(body: &[u8]) -> Option<Vec<u8>> {
+    let mut asked: Value = serde_json::from_slice(body).ok()?;
+    let last = asked.get_mut("messages")?.as_array_mut()?.last_mut().filter(|last| last["role"] == "user")?;
+    let content = last.get_mut("content")?;
+    if let Value::String(text) = content {
+        *content = json!([{"type": "text", "text": text}]);
+    }
+    content.as_array_mut()?.push(json!({"type": "text", "text": COME_TO_AN_END}));
+    serde_json::to_vec(&asked).ok()
+}
+
+fn hand_back(answer: reqwest::Response, mut tap: Tap) -> Response<Body> {
     let (parts, body) = hyper::http::Response::<reqwest::Body>::from(answer).into_parts();
+    let body = body.map_frame(move |frame| {
+        if let Some(bytes) = frame.data_ref() {
+            tap.read(bytes);
+        }
+        frame
+    });
     let mut response = Response::new(body.boxed());
     *response.status_mut() = parts.status;
     let back = |name: &HeaderName| HANDED_BACK.contains(&name.as_str()) || name.as_str().starts_with(RATES);

@@ -14,12 +14,14 @@ use tokio::time::{Instant, sleep_until};
 use super::handover::{AgentReport, Checkout};
 use super::prompt::prompt;
 use super::{Cut, Failure, JobContext, Trouble};
+use crate::meter::Met;
 use crate::process::{Running, STOP_GRACE, last_words, tail};
 use crate::sandbox::Who;
 use crate::secrets::Secrets;
 use crate::text::plain;
 
 mod events;
+mod memory;
 
 pub use events::{AgentCommand, NoAgent};
 use events::{Event, Finish};
@@ -29,6 +31,8 @@ const MAX_LINE_BYTES: usize = 1024 * 1024;
 /// A longer transcript keeps its beginning.
 const MAX_TRANSCRIPT_BYTES: usize = 16 * 1024 * 1024;
 const STDERR_TAIL_BYTES: usize = 4096;
+/// What the prompt says a question begins with.
+const QUESTION: &str = "QUESTION:";
 const DEFAULT_MAX_MINUTES: u32 = 30;
 
 /// How long the agent may take to do things.
@@ -55,19 +59,30 @@ impl Default for Patience {
 /// Runs the agent on the checkout. Also when it fails, what it used and said is told.
 pub async fn run(context: &JobContext, checkout: &Checkout) -> Result<AgentReport, (Trouble, AgentReport)> {
     let mut talk = Talk::default();
+    let before = context.meter.usage();
     let result = run_watched(context, checkout, &mut talk).await;
+    let metered = context.meter.usage().beyond(before);
     let mut report = AgentReport {
-        session_id: talk.session_id.take(),
+        session_id: talk.session_id.clone(),
         transcript_key: keep_transcript(context, &talk).await,
+        usage: metered,
         ..AgentReport::default()
     };
     match result {
         Ok(finish) => {
-            report.usage = finish.usage;
+            if metered.cost_usd <= 0.0 {
+                // Nothing of it passed by: its own word is all there is.
+                report.usage.cost_usd = finish.usage.cost_usd;
+            }
+            report.usage.turns = metered.turns.max(finish.usage.turns);
             report.summary = context.settings.secrets.redact(&plain(&finish.summary, usize::MAX));
             if finish.is_error {
                 let detail = format!("the agent reported an error: {}", report.summary);
                 return Err((failed("agent-error", detail).into(), report));
+            }
+            if let Some(asked) = question(&report.summary) {
+                report.summary = asked;
+                report.asks = true;
             }
             Ok(report)
         }
@@ -75,18 +90,37 @@ pub async fn run(context: &JobContext, checkout: &Checkout) -> Result<AgentRepor
     }
 }
 
+/// Its words without the mark, when the last line is marked as a question.
+fn question(summary: &str) -> Option<String> {
+    let summary = summary.trim_end();
+    let (before, last) = summary.rsplit_once('\n').unwrap_or(("", summary));
+    let asked = last.trim().trim_start_matches('*').strip_prefix(QUESTION)?.trim_matches(['*', ' ']);
+    (!asked.is_empty()).then(|| format!("{before}\n{asked}").trim().to_owned())
+}
+
 async fn run_watched(context: &JobContext, checkout: &Checkout, talk: &mut Talk) -> Result<Finish, Trouble> {
     let minutes = context.project.as_ref().and_then(|project| project.limits.max_minutes);
     let minutes = minutes.unwrap_or(DEFAULT_MAX_MINUTES);
     let overall = Instant::now() + Duration::from_mins(u64::from(minutes));
+    if let Some(met) = context.meter.met() {
+        return Err(exhausted(met).into());
+    }
     let text = prompt(context, checkout).await?;
-    for last in [false, true] {
-        match once(context, checkout, &text, overall, talk).await? {
+    let mut start = Start::GoOn;
+    let mut silent = false;
+    loop {
+        match once(context, checkout, (&text, start), overall, talk).await? {
             Seen::Finished(finish) => return Ok(finish),
-            Seen::Nothing if !last => {
+            Seen::Forgotten => {
+                tracing::warn!(command.id = %context.work.command_id, "the agent could not go on where it stopped and begins afresh");
+                start = Start::Afresh;
+            }
+            Seen::Nothing if !silent => {
                 tracing::warn!(command.id = %context.work.command_id, "the agent showed no sign of life and is started once more");
+                silent = true;
             }
             Seen::Nothing => break,
+            Seen::Met(met) => return Err(exhausted(met).into()),
             Seen::Silence => {
                 return Err(
                     failed("agent-silent", "the agent stopped showing signs of life".to_owned()).into()
@@ -105,6 +139,11 @@ async fn run_watched(context: &JobContext, checkout: &Checkout, talk: &mut Talk)
     Err(failed("agent-silent", "the agent showed no sign of life, twice".to_owned()).into())
 }
 
+fn exhausted(met: Met) -> Failure {
+    let detail = format!("the agent met {met}");
+    Failure::new(JobOutcome::BudgetExhausted, "budget", met.owner_text(), detail)
+}
+
 fn failed(code: &'static str, detail: String) -> Failure {
     let text = "The assistant that edits your site failed. Nothing was changed on your site.";
     Failure::new(JobOutcome::AgentFailed, code, text, detail)
@@ -117,8 +156,19 @@ struct Talk {
     session_id: Option<String>,
 }
 
+/// How a run begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// Where the last one on the thread stopped.
+    GoOn,
+    /// With a digest of what was asked before.
+    Afresh,
+}
+
 enum Seen {
     Finished(Finish),
+    Forgotten,
+    Met(Met),
     Nothing,
     Silence,
     OutOfTime,
@@ -129,16 +179,26 @@ enum Seen {
 async fn once(
     context: &JobContext,
     checkout: &Checkout,
-    prompt: &str,
+    (prompt, start): (&str, Start),
     overall: Instant,
     talk: &mut Talk,
 ) -> Result<Seen, Trouble> {
     let settings = &context.settings;
     let workspace = &checkout.workspace;
-    let cell = settings.sandbox.cell(workspace, Who::Agent).await.map_err(|error| {
+    let sandbox = settings.sandbox.metered(&context.meter);
+    let cell = sandbox.cell(workspace, Who::Agent).await.map_err(|error| {
         failed("agent-start", format!("the folders of the agent could not be prepared: {error}"))
     })?;
-    let argv = settings.agent.argv(&context.work, &cell.view().attachments);
+    let before = context.meter.usage();
+    let session = match start {
+        Start::GoOn => memory::restore(context, &cell).await,
+        Start::Afresh => None,
+    };
+    let mut input = prompt.to_owned();
+    if session.is_none() && memory::remembered(context).is_some() {
+        input.push_str(&memory::digest(context, checkout).await);
+    }
+    let argv = settings.agent.argv(&context.work, &cell.view().attachments, session.as_deref());
     let launch = cell.enclose(argv, settings.environment.for_agent(&cell.view().places()));
     let mut running = launch.and_then(|launch| launch.start()).map_err(|error| {
         failed("agent-start", format!("the agent could not be started (AGENT_COMMAND): {error}"))
@@ -146,7 +206,6 @@ async fn once(
     tracing::info!(command.id = %context.work.command_id, "the agent was started");
     let stderr = tokio::spawn(tail(running.take_stderr(), STDERR_TAIL_BYTES + settings.secrets.longest()));
     let stdin = running.take_stdin();
-    let input = prompt.to_owned();
     let feed = tokio::spawn(async move {
         // An agent that does not read to the end has its reasons.
         if let Some(mut stdin) = stdin {
@@ -157,7 +216,25 @@ async fn once(
     let exceeded = running.stop(STOP_GRACE).await;
     feed.abort();
     let words = last_words(stderr).await;
+    let said_nothing = context.meter.usage().beyond(before).turns == 0;
+    if settings.agent.is_claude() && said_nothing {
+        // A model that does not answer makes no memory; what there was stays.
+        talk.session_id = None;
+    }
+    if let Some(id) = &talk.session_id {
+        memory::keep(context, &cell, id).await;
+    }
+    let went_wrong = match &seen {
+        Ok(Seen::Gone(_)) => true,
+        Ok(Seen::Finished(finish)) => finish.is_error,
+        _ => false,
+    };
     match seen {
+        // The model is not asked any more: that is how a run ends that goes through the gateway.
+        Ok(_) if went_wrong && context.meter.met().is_some() => {
+            Ok(context.meter.met().map_or(Seen::Nothing, Seen::Met))
+        }
+        Ok(_) if went_wrong && session.is_some() && said_nothing => Ok(Seen::Forgotten),
         Ok(Seen::Gone(detail)) if exceeded.is_some() => {
             let exceeded = exceeded.map(|exceeded| exceeded.to_string()).unwrap_or_default();
             Ok(Seen::Gone(format!("{detail}: {exceeded}")))
@@ -214,6 +291,12 @@ async fn watch(
             Event::Result(result) => {
                 deadline = Instant::now() + patience.after_result;
                 finish = Some(result);
+            }
+            Event::Message(message) => {
+                context.meter.count_turn(&message);
+                if let Some(met) = context.meter.met() {
+                    return Ok(Seen::Met(met));
+                }
             }
             Event::Other => {}
         }

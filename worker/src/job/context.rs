@@ -21,6 +21,7 @@ use super::agent::{AgentCommand, Patience};
 use super::message::Identity;
 use crate::config::ChildEnvironment;
 use crate::git::{GitError, GitKind};
+use crate::meter::Meter;
 use crate::sandbox::Sandbox;
 use crate::secrets::{Secret, Secrets};
 
@@ -109,6 +110,8 @@ pub struct JobContext {
     pub interrupted: Vec<Interrupted>,
     /// The conversation so far: the agent's session to be resumed, and work that is kept for it among the objects.
     pub session: Option<Session>,
+    /// What the agent has used, and what it may use.
+    pub meter: Meter,
     /// Where the preview goes.
     pub target: SiteTarget,
     /// The worker's settings.

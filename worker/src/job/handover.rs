@@ -33,6 +33,8 @@ pub struct Checkout {
 pub struct AgentReport {
     /// In its own words, for the owner.
     pub summary: String,
+    /// Whether they end with a question, whose answer it has to know first.
+    pub asks: bool,
     /// What it used.
     pub usage: Usage,
     /// Its session, to be resumed by the next run on the thread.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use common::clock::Clock;
 use common::cloud::store::{Store, Stored};
 use common::cloud::{CloudError, Result};
+use common::domain::budget::Usage;
 use common::domain::claim::Epoch;
 use common::domain::ids::{CommandId, WorkerId};
 use common::domain::job::{Job, JobState, Step, StepName};
@@ -63,6 +64,11 @@ impl Journal {
         let begun = self.step_unless_stopped(StepName::Agent).await;
         self.charged = begun.is_ok();
         begun
+    }
+
+    /// Writes down what the agent has used so far.
+    pub async fn used(&mut self, usage: Usage) -> Result<()> {
+        self.write(|job| job.usage = usage).await.map(drop)
     }
 
     /// Takes the count back: the attempt was cut short by our own shutdown. The job waits again.

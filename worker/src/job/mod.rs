@@ -46,6 +46,8 @@ use crate::text::plain;
 pub struct Ending {
     /// What was done, for the owner.
     pub summary: String,
+    /// Whether it ends with a question; the job's outcome when nothing was changed.
+    pub asks: bool,
     /// What went wrong, for the operator.
     pub error: Option<String>,
     /// The commit on the branch.
@@ -77,6 +79,10 @@ pub enum Run {
 const PUSH_GRACE: Duration = Duration::from_secs(2);
 /// Longer words of the agent, and longer errors, are cut.
 const MAX_TEXT_CHARS: usize = 10_000;
+/// So often the row of a job is told what its agent has used.
+const FOLLOW_EVERY: Duration = Duration::from_secs(2);
+/// Nobody waits longer than this for it; the agent is heard again after it.
+const FOLLOW_LIMIT: Duration = Duration::from_secs(2);
 
 /// Runs one attempt from checkout to push.
 pub async fn run(context: &JobContext, journal: &mut Journal) -> Run {
@@ -122,6 +128,7 @@ async fn steps(
         }
         None => match edit(context, journal, &checkout, ending).await? {
             Some(commit) => commit,
+            None if ending.asks => return Ok(JobOutcome::Question),
             None => return Ok(JobOutcome::Answered),
         },
     };
@@ -160,7 +167,7 @@ async fn edit(
     }
     journal.charge_agent().await?;
     checkpoint::reach(Point::AgentCharged).await;
-    let report = match agent::run(context, checkout).await {
+    let report = match followed(context, journal, agent::run(context, checkout)).await {
         Ok(report) => report,
         Err((trouble, report)) => {
             note_agent(ending, report);
@@ -177,8 +184,29 @@ async fn edit(
     commit
 }
 
+/// Lets the row of the job say what the agent has used so far while it works.
+async fn followed<T>(context: &JobContext, journal: &mut Journal, run: impl Future<Output = T>) -> T {
+    tokio::pin!(run);
+    let mut tick = tokio::time::interval(FOLLOW_EVERY);
+    let mut told = Usage::default();
+    loop {
+        tokio::select! {
+            done = &mut run => return done,
+            _ = tick.tick() => {}
+        }
+        let used = context.meter.usage();
+        if used != told {
+            told = used;
+            tracing::info!(command.id = %context.work.command_id, turns = used.turns, cost_usd = used.cost_usd, "the agent goes on");
+            // The next time will do as well; whoever lost the claim hears it from the heartbeat.
+            tokio::time::timeout(FOLLOW_LIMIT, journal.used(used)).await.ok();
+        }
+    }
+}
+
 fn note_agent(ending: &mut Ending, report: AgentReport) {
     ending.summary = plain(&report.summary, MAX_TEXT_CHARS);
+    ending.asks = report.asks;
     ending.usage = report.usage;
     ending.transcript_key = report.transcript_key;
     ending.agent_session_id = report.session_id;

@@ -19,7 +19,8 @@ use crate::text::plain_line;
 const RULES: &str = "\
 - Edit files in this folder only. It is the source of the website.
 - Do not commit, push or publish; that happens after you.
-- If the request needs no change, answer it. If it cannot be understood, ask one short question.
+- If the request needs no change, answer it. If it cannot be understood, change nothing and end with one
+  short question to the owner, in a last line that begins with `QUESTION:`.
 - End with a few plain words for the site's owner about what you changed. The owner is not a programmer.
 ";
 

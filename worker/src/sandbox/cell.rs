@@ -153,6 +153,11 @@ impl Cell<'_> {
         &self.outside
     }
 
+    /// Gives what was laid into its home to the child.
+    pub fn hand_over_home(&self) -> io::Result<()> {
+        self.walls.account(self.who).map_or(Ok(()), |account| owners::give(&self.outside.home, account))
+    }
+
     /// What must be started, so that this program runs behind the walls with this environment.
     pub fn enclose(&self, argv: Vec<String>, mut env: BTreeMap<String, String>) -> io::Result<Launch> {
         self.way_out(&mut env);

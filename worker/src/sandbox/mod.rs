@@ -19,6 +19,7 @@ pub use ready::{Ground, NoSandbox};
 
 use crate::gateway::Gateway;
 use crate::inside::Account;
+use crate::meter::Meter;
 use cgroup::Cgroups;
 use system::System;
 
@@ -85,6 +86,12 @@ impl Sandbox {
     /// No walls.
     pub fn off(gateway: Gateway) -> Self {
         Self { walls: Walls::Off, gateway }
+    }
+
+    /// The same walls, with what goes to the model counted by this meter.
+    #[must_use]
+    pub fn metered(&self, meter: &Meter) -> Self {
+        Self { walls: self.walls.clone(), gateway: self.gateway.metered(meter) }
     }
 
     /// Which walls these are.

@@ -7,6 +7,7 @@ use common::messages::Work;
 use serde::Deserialize;
 
 use crate::config::{Programs, is_program};
+use crate::meter::Message;
 
 /// The program that is called by its well-known name gets the arguments that make it speak.
 const CLAUDE: &str = "claude";
@@ -69,16 +70,20 @@ impl AgentCommand {
         self.0.first().map(Path::new)
     }
 
-    /// The argument vector for this work.
-    pub fn argv(&self, work: &Work, attachments: &Path) -> Vec<String> {
+    /// Whether it is the Claude Code CLI, with the arguments that we give it.
+    pub fn is_claude(&self) -> bool {
+        matches!(self.0.as_slice(), [program] if program.rsplit('/').next() == Some(CLAUDE))
+    }
+
+    /// The argument vector for this work; it goes on with a session, if there is one.
+    pub fn argv(&self, work: &Work, attachments: &Path, session: Option<&str>) -> Vec<String> {
         let mut argv = self.0.clone();
-        if let [program] = self.0.as_slice()
-            && program.rsplit('/').next() == Some(CLAUDE)
-        {
+        if self.is_claude() {
             argv.extend(CLAUDE_ARGUMENTS.map(String::from));
             if !work.attachments.is_empty() {
                 argv.extend(["--add-dir".to_owned(), attachments.display().to_string()]);
             }
+            argv.extend(session.into_iter().flat_map(|id| ["--resume".to_owned(), id.to_owned()]));
         }
         argv
     }
@@ -99,6 +104,8 @@ pub(super) enum Event {
     Session(String),
     /// It is done.
     Result(Finish),
+    /// The model said something.
+    Message(Message),
     /// Anything else shows that it lives.
     Other,
 }
@@ -120,6 +127,8 @@ struct Line {
     kind: String,
     subtype: Option<String>,
     session_id: Option<String>,
+    #[serde(default)]
+    message: Option<serde_json::Value>,
     #[serde(default)]
     is_error: bool,
     result: Option<String>,
@@ -146,6 +155,10 @@ impl Event {
                     duration_ms: line.duration_ms,
                 },
             }),
+            ("assistant", _) => {
+                let message = line.message.and_then(|message| serde_json::from_value(message).ok());
+                message.map_or(Self::Other, Self::Message)
+            }
             _ => Self::Other,
         })
     }
@@ -181,7 +194,7 @@ mod tests {
     fn events_are_read_and_anything_else_is_not() {
         let session = br#"{"type":"system","subtype":"init","session_id":"s1"}"#;
         assert_eq!(Event::parse(session), Some(Event::Session("s1".into())));
-        assert_eq!(Event::parse(br#"{"type":"assistant","message":{}}"#), Some(Event::Other));
+        assert_eq!(Event::parse(br#"{"type":"assistant"}"#), Some(Event::Other));
         assert_eq!(Event::parse(b"Hello"), None);
         let done = br#"{"type":"result","subtype":"success","is_error":false,"result":"ok","num_turns":2,"total_cost_usd":0.5,"duration_ms":7}"#;
         let usage = Usage { cost_usd: 0.5, turns: 2, duration_ms: 7 };

@@ -1,0 +1,72 @@
+//! What the projects of this worker's jobs have used in this month. Two runs of one project at a time do not see each other's
+//! use: a month's bound may be passed by what they use together.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use common::cloud::store::Store;
+use common::cloud::{CloudError, Result};
+use common::domain::budget::{Limits, Month, Usage};
+use common::domain::claim::Fence;
+use common::domain::ids::ProjectId;
+use common::domain::session::RunId;
+use common::domain::timestamp::Timestamp;
+use common::messages::Work;
+use tokio::time::timeout;
+
+use crate::me::Me;
+
+/// Nobody waits longer than this for a row.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// US dollars used in this month; not looked up where no bound needs them, and nothing when the table does not answer.
+pub async fn month(me: &Me, project: &ProjectId, limits: &Limits) -> f64 {
+    if limits.max_month_cost_usd.is_none() {
+        return 0.0;
+    }
+    let id = Month::id(project, me.cloud.clock.now());
+    let row = tell(project, me.cloud.store.load::<Month>(&id)).await.flatten();
+    row.map_or(0.0, |row| row.value.cost_usd)
+}
+
+/// Adds what a run used.
+pub async fn used(me: &Me, fence: &Fence, work: &Work, delivery: u32, usage: Usage) {
+    if usage.cost_usd <= 0.0 && usage.turns == 0 {
+        return;
+    }
+    let run = RunId { command_id: work.command_id.clone(), delivery, epoch: fence.epoch };
+    let project = &fence.project_key.project;
+    tell(project, add(&*me.cloud.store, project, me.cloud.clock.now(), run, usage)).await;
+}
+
+async fn add(store: &dyn Store, project: &ProjectId, now: Timestamp, run: RunId, usage: Usage) -> Result<()> {
+    let more = |row: &mut Month| {
+        row.add(run.clone(), usage);
+        ControlFlow::Continue(())
+    };
+    let id = Month::id(project, now);
+    if store.update::<Month>(&id, more).await?.is_some() {
+        return Ok(());
+    }
+    let mut first = Month::new(project, now);
+    first.add(run.clone(), usage);
+    match store.insert(&first).await {
+        // Another worker was first.
+        Err(CloudError::Conflict(_)) => store.update::<Month>(&id, more).await.map(drop),
+        inserted => inserted.map(drop),
+    }
+}
+
+async fn tell<T>(project: &ProjectId, work: impl Future<Output = Result<T>>) -> Option<T> {
+    match timeout(LIMIT, work).await {
+        Ok(Ok(done)) => Some(done),
+        Ok(Err(error)) => {
+            tracing::warn!(project.id = %project, %error, "what the project used this month could not be read or written");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(project.id = %project, "what the project used this month could not be read or written in time");
+            None
+        }
+    }
+}

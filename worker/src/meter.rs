@@ -1,0 +1,294 @@
+//! What the agent of one job has used so far, counted by us from what passes by: the answers of the model that go through
+//! the gateway, and the events that the agent writes. The agent's own sum comes with its result only, which a run that is
+//! stopped never gives, and which a hostile one makes up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use common::domain::budget::{Limits, Usage};
+use serde::Deserialize;
+
+/// US dollars for a million tokens, in and out, by a part of the model's name; the first that fits counts. A model that is
+/// not known is taken for the dearest, so that a bound is met too early rather than never.
+const PRICES: [(&str, f64, f64); 6] = [
+    ("haiku", 1.0, 5.0),
+    ("sonnet", 3.0, 15.0),
+    ("opus-4-1", 15.0, 75.0),
+    ("opus-4-2025", 15.0, 75.0),
+    ("opus", 5.0, 25.0),
+    ("", 15.0, 75.0),
+];
+/// Of the price of a token that goes in.
+const WRITTEN_TO_CACHE: f64 = 1.25;
+const READ_FROM_CACHE: f64 = 0.1;
+/// One request, when its project says nothing.
+const USUAL_MAX_COST_USD: f64 = 10.0;
+/// From this part of what it may use on, the agent is told to come to an end.
+const NEARLY: f64 = 0.8;
+
+/// One message of the model.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(default)]
+pub struct Message {
+    id: String,
+    model: String,
+    usage: Tokens,
+}
+
+/// What a message used so far.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
+#[serde(default)]
+pub struct Tokens {
+    #[serde(rename = "input_tokens")]
+    input: u32,
+    #[serde(rename = "output_tokens")]
+    output: u32,
+    #[serde(rename = "cache_creation_input_tokens")]
+    written: u32,
+    #[serde(rename = "cache_read_input_tokens")]
+    read: u32,
+}
+
+/// What may be used, and what of it was used before.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Allowance {
+    max_turns: Option<u32>,
+    /// What is left, the bound that leaves so little, and its sum.
+    left_usd: f64,
+    bound: Bound,
+    max_usd: f64,
+}
+
+/// Whose sum it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    Request,
+    Thread,
+    Month,
+}
+
+/// A bound that was met.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Met(What);
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum What {
+    Turns(u32),
+    Cost(f64, Bound),
+}
+
+/// Counts; what is cloned counts together.
+#[derive(Debug, Clone)]
+pub struct Meter {
+    allowance: Allowance,
+    counted: Arc<Mutex<Counted>>,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    costs: BTreeMap<String, f64>,
+    turns: BTreeSet<String>,
+}
+
+impl Allowance {
+    /// What these bounds leave where the thread and the month have used this much.
+    pub fn of(limits: &Limits, thread_usd: f64, month_usd: f64) -> Self {
+        let request = (limits.max_cost_usd.unwrap_or(USUAL_MAX_COST_USD), 0.0, Bound::Request);
+        let thread = limits.max_thread_cost_usd.map(|max| (max, thread_usd, Bound::Thread));
+        let month = limits.max_month_cost_usd.map(|max| (max, month_usd, Bound::Month));
+        let left = |(max, used, _): &(f64, f64, Bound)| max - used;
+        let (max_usd, used, bound) = [thread, month]
+            .into_iter()
+            .flatten()
+            .fold(request, |least, other| if left(&other) < left(&least) { other } else { least });
+        Self { max_turns: limits.max_turns, left_usd: max_usd - used, bound, max_usd }
+    }
+}
+
+impl Meter {
+    /// Nothing was used yet.
+    pub fn new(allowance: Allowance) -> Self {
+        Self { allowance, counted: Arc::default() }
+    }
+
+    /// Counts what a message used. It may be told of several times, each time with what it has used by then.
+    pub fn count(&self, message: &Message) {
+        if message.id.is_empty() {
+            return;
+        }
+        let mut counted = self.counted();
+        let cost = counted.costs.entry(message.id.clone()).or_default();
+        *cost = cost.max(message.cost_usd());
+    }
+
+    /// The same for a message that is a turn of the agent.
+    pub fn count_turn(&self, message: &Message) {
+        self.count(message);
+        self.counted().turns.insert(message.id.clone());
+    }
+
+    /// What was used.
+    pub fn usage(&self) -> Usage {
+        let counted = self.counted();
+        let turns = u32::try_from(counted.turns.len()).unwrap_or(u32::MAX);
+        Usage { cost_usd: counted.costs.values().sum(), turns, duration_ms: 0 }
+    }
+
+    /// The bound that was met, if one was.
+    pub fn met(&self) -> Option<Met> {
+        let (used, allowance) = (self.usage(), &self.allowance);
+        let turns = allowance.max_turns.filter(|max| used.turns > *max).map(What::Turns);
+        let cost =
+            (used.cost_usd >= allowance.left_usd).then_some(What::Cost(allowance.max_usd, allowance.bound));
+        turns.or(cost).map(Met)
+    }
+
+    /// Whether it is time to come to an end.
+    pub fn is_nearly_met(&self) -> bool {
+        let (used, allowance) = (self.usage(), &self.allowance);
+        let turns = allowance.max_turns.is_some_and(|max| f64::from(used.turns) >= NEARLY * f64::from(max));
+        turns || used.cost_usd >= NEARLY * allowance.left_usd
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self::new(Allowance::of(&Limits::default(), 0.0, 0.0))
+    }
+}
+
+impl Message {
+    /// Takes over what a later event says of the same message; zero means that it says nothing.
+    pub fn goes_on(&mut self, tokens: Tokens) {
+        let Tokens { input, output, written, read } = tokens;
+        let usage = &mut self.usage;
+        usage.input = usage.input.max(input);
+        usage.output = usage.output.max(output);
+        usage.written = usage.written.max(written);
+        usage.read = usage.read.max(read);
+    }
+
+    fn cost_usd(&self) -> f64 {
+        let known = PRICES.iter().find(|(name, ..)| self.model.contains(name));
+        let (_, price_in, price_out) = known.copied().unwrap_or(PRICES[PRICES.len() - 1]);
+        let tokens = self.usage;
+        let went_in = f64::from(tokens.input)
+            + f64::from(tokens.written) * WRITTEN_TO_CACHE
+            + f64::from(tokens.read) * READ_FROM_CACHE;
+        (went_in * price_in + f64::from(tokens.output) * price_out) / 1e6
+    }
+}
+
+impl Met {
+    /// For the owner.
+    pub fn owner_text(self) -> String {
+        let (what, whose) = match self.0 {
+            What::Turns(max) => (format!("{max} steps"), "one request"),
+            What::Cost(max, Bound::Request) => (format!("{max:.2} US dollars"), "one request"),
+            What::Cost(max, Bound::Thread) => (format!("{max:.2} US dollars"), "one conversation"),
+            What::Cost(max, Bound::Month) => (format!("{max:.2} US dollars"), "one month"),
+        };
+        format!(
+            "The work needs more than the {what} that are agreed for {whose}, and was stopped. What was done so far is kept."
+        )
+    }
+}
+
+impl std::fmt::Display for Met {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            What::Turns(max) => write!(f, "the bound of {max} turns (maxTurns)"),
+            What::Cost(max, Bound::Request) => write!(f, "the bound of {max} USD for a request (maxCostUsd)"),
+            What::Cost(max, Bound::Thread) => {
+                write!(f, "the bound of {max} USD for a conversation (maxThreadCostUsd)")
+            }
+            What::Cost(max, Bound::Month) => {
+                write!(f, "the bound of {max} USD for a month (maxMonthCostUsd)")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(id: &str, model: &str, output: u32) -> Message {
+        let usage = Tokens { output, ..Tokens::default() };
+        Message { id: id.to_owned(), model: model.to_owned(), usage }
+    }
+
+    fn meter(limits: Limits, thread: f64, month: f64) -> Meter {
+        Meter::new(Allowance::of(&limits, thread, month))
+    }
+
+    #[test]
+    fn a_message_counts_once_however_often_it_is_told_of_and_by_whom() {
+        let meter = Meter::default();
+        for output in [10, 1000, 1000] {
+            meter.clone().count(&message("m-1", "claude-sonnet-4-5", output));
+        }
+        meter.count_turn(&message("m-1", "claude-sonnet-4-5", 5));
+        meter.count_turn(&message("m-2", "claude-haiku-4-5", 1000));
+        let used = meter.usage();
+        assert_eq!(used.turns, 2);
+        assert!((used.cost_usd - 0.02).abs() < 1e-9, "{used:?}");
+    }
+
+    #[test]
+    fn turns_are_met_when_they_are_passed_and_nearly_met_before() {
+        let meter = meter(Limits { max_turns: Some(5), ..Limits::default() }, 0.0, 0.0);
+        let stands = |turn: u32| {
+            meter.count_turn(&message(&turn.to_string(), "haiku", 1));
+            (meter.is_nearly_met(), meter.met())
+        };
+        let all: Vec<_> = (1..=6).map(stands).collect();
+        assert_eq!(all[2], (false, None));
+        assert_eq!((all[3], all[4]), ((true, None), (true, None)));
+        assert_eq!(all[5].1, Some(Met(What::Turns(5))));
+    }
+
+    #[test]
+    fn the_bound_that_leaves_least_is_the_one_that_is_met() {
+        let limits = |request, thread, month| Limits {
+            max_cost_usd: Some(request),
+            max_thread_cost_usd: Some(thread),
+            max_month_cost_usd: Some(month),
+            ..Limits::default()
+        };
+        for (limits, bound) in [
+            (limits(0.5, 5.0, 50.0), Bound::Request),
+            (limits(2.0, 5.0, 50.0), Bound::Thread),
+            (limits(2.0, 9.0, 21.0), Bound::Month),
+        ] {
+            let meter = meter(limits, 4.0, 20.0);
+            assert_eq!((meter.is_nearly_met(), meter.met()), (false, None));
+            meter.count(&message("m-1", "unheard-of", 11_000));
+            assert!(meter.is_nearly_met());
+            meter.count(&message("m-2", "unheard-of", 11_000));
+            assert!(matches!(meter.met(), Some(Met(What::Cost(_, met))) if met == bound), "{bound:?}");
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_left_nothing_is_begun() {
+        let limits = Limits { max_month_cost_usd: Some(20.0), ..Limits::default() };
+        let met = meter(limits, 0.0, 20.0).met().unwrap();
+        assert!(met.owner_text().contains("20.00 US dollars that are agreed for one month"));
+        assert!(met.to_string().contains("maxMonthCostUsd"));
+    }
+
+    #[test]
+    fn what_a_later_event_says_is_taken_over() {
+        let mut message: Message = serde_json::from_str(
+            r#"{"id":"m","model":"haiku","usage":{"input_tokens":1000000,"output_tokens":1}}"#,
+        )
+        .unwrap();
+        message.goes_on(Tokens { output: 200_000, ..Tokens::default() });
+        assert!((message.cost_usd() - 2.0).abs() < 1e-9);
+    }
+}
