@@ -167,6 +167,7 @@ async fn walls(
         workspaces,
         programs: environment.programs(),
         agent: agent.as_ref().and_then(|agent| agent.program()).unwrap_or(workspaces),
+        capacity: settings.claims.capacity,
     };
     match Sandbox::build(&ground, Gateway::closed()).await {
         Ok(sandbox) => match sandbox.mode() {

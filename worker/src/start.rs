@@ -111,6 +111,7 @@ async fn job_settings(settings: &RunSettings) -> Result<JobSettings, StartError>
         workspaces: &workspaces,
         programs: environment.programs(),
         agent: agent.program().unwrap_or(&workspaces),
+        capacity: settings.claims.capacity,
     };
     let sandbox = Sandbox::build(&ground, gateway(children, &environment)?).await?;
     Ok(JobSettings {

@@ -17,7 +17,8 @@ pub struct SandboxSettings {
     #[arg(long = "sandbox", env = "SANDBOX", value_enum, value_name = "MODE", hide_possible_values = true)]
     pub mode: Option<Mode>,
 
-    /// A worker that runs as root runs the agent as this user, and builds as the next one (in `uid` mode).
+    /// A worker that runs as root runs the agent as this user, and builds as the next one (in `uid` mode, where each worker of
+    /// a machine needs users of its own).
     #[arg(long = "sandbox-uid", env = "SANDBOX_UID", value_name = "UID", default_value = "59000", value_parser = FirstUser::parse)]
     pub uid: FirstUser,
 

@@ -9,6 +9,7 @@ pub mod quota;
 mod ready;
 mod system;
 
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -77,6 +78,8 @@ struct Users {
     inside: String,
     agent: Account,
     build: Account,
+    /// Nobody else on this machine uses these users meanwhile.
+    _held: [UnixListener; 2],
     system: System,
     limits: Limits,
     cgroups: Cgroups,

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use super::system::System;
 use super::{Mode, Namespaces, Sandbox, Users, View, Walls, inside_program};
 use crate::config::{Programs, SandboxSettings};
 use crate::gateway::Gateway;
+use crate::inside::Account;
 use crate::process::{Asked, Bounds, End, Launch};
 use crate::secrets::Secrets;
 
@@ -49,6 +52,8 @@ pub struct Ground<'a> {
     pub programs: &'a Programs,
     /// The agent's program.
     pub agent: &'a Path,
+    /// How many jobs may run at a time.
+    pub capacity: u16,
 }
 
 impl Sandbox {
@@ -97,6 +102,9 @@ impl Ground<'_> {
         if !Uid::effective().is_root() {
             return Err("only a worker that runs as root can become other users".to_owned());
         }
+        if self.capacity > 1 {
+            return Err("the jobs of WORKER_CAPACITY would run as the same users and reach each other: set it to 1, and start more workers, each with a SANDBOX_UID of its own".to_owned());
+        }
         if let Some(open) = self.open_to_others() {
             return Err(open);
         }
@@ -106,6 +114,7 @@ impl Ground<'_> {
             inside: inside()?,
             agent: self.settings.uid.account(0),
             build: self.settings.uid.account(1),
+            _held: [held(self.settings.uid.account(0))?, held(self.settings.uid.account(1))?],
             system: self.system()?,
             limits: self.settings.limits(),
             cgroups,
@@ -145,6 +154,17 @@ impl Ground<'_> {
             closed.display()
         ))
     }
+}
+
+/// Says on this machine that the user is taken, for as long as the answer lives: at the end of a child whatever runs as its
+/// user is killed.
+fn held(account: Account) -> Result<UnixListener, String> {
+    let name = format!("hermes-sandbox-{}", account.uid);
+    let bound = SocketAddr::from_abstract_name(name).and_then(|address| UnixListener::bind_addr(&address));
+    bound.map_err(|error| {
+        let uid = account.uid;
+        format!("another worker of this machine runs children as user {uid} ({error}): give each a SANDBOX_UID of its own, two apart")
+    })
 }
 
 fn mode(path: &Path) -> u32 {

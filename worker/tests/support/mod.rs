@@ -88,6 +88,12 @@ impl World {
         Running { shutdown, task }
     }
 
+    /// What a worker says that does not start.
+    pub async fn refused(&self, arguments: &[&str]) -> String {
+        let settings = self.settings(&format!("'{AGENT}'"), arguments);
+        worker::start(settings, CancellationToken::new()).await.expect_err("it does not start").to_string()
+    }
+
     /// A worker with the demo agent over another cloud than the world's.
     pub fn worker_over(&self, cloud: Cloud, arguments: &[&str]) -> Running {
         let shutdown = CancellationToken::new();
