@@ -90,20 +90,20 @@ pub async fn run(app: Arc<App>, interval: Duration, stop: CancellationToken) {
     let mut sweeper = Sweeper { interval, ..Sweeper::new(Arc::clone(&app)) };
     while !stop.is_cancelled() {
         sweeper.sweep().await;
-        let quiet = sweeper.rows_seen.swap(0, Ordering::Relaxed) == 0;
+        let open = sweeper.rows_seen.swap(0, Ordering::Relaxed);
+        let whole = if open == 0 { interval * QUIET_INTERVALS } else { interval };
         tokio::select! {
-            () = rest(&app, interval, quiet) => {}
+            () = rest(&app, interval, whole) => {}
             () = stop.cancelled() => {}
         }
     }
 }
 
 /// What comes while all is quiet is looked after one interval later.
-async fn rest(app: &App, interval: Duration, quiet: bool) {
-    let whole = if quiet { interval * QUIET_INTERVALS } else { interval };
+async fn rest(app: &App, interval: Duration, whole: Duration) {
     tokio::select! {
         () = tokio::time::sleep(whole) => {}
-        () = app.stirred.notified(), if quiet => tokio::time::sleep(interval).await,
+        () = app.stirred.notified(), if whole > interval => tokio::time::sleep(interval).await,
     }
 }
 
@@ -135,6 +135,8 @@ impl Sweeper {
         ];
         for (what, outcome) in outcomes {
             if let Err(error) = outcome {
+                // What could not be looked at may be open.
+                self.rows_seen.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(%error, "the sweep could not look after {what}; it tries again in {} s", self.interval.as_secs());
             }
         }

@@ -89,7 +89,7 @@ pub(crate) struct Stage {
     pub(crate) prefix: String,
     http: reqwest::Client,
     orchestrator: &'static str,
-    _site: Option<tempfile::TempDir>,
+    sites: Vec<tempfile::TempDir>,
 }
 
 impl Stage {
@@ -107,7 +107,7 @@ impl Stage {
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             orchestrator,
             endpoint,
-            _site: None,
+            sites: Vec::new(),
         };
         stage.provision().await;
         for address in [SENDER, OWNER] {
@@ -144,7 +144,7 @@ impl Stage {
     pub(crate) async fn bakery(&mut self) -> Remote {
         let (folder, build) = plain_site().unwrap();
         let remote = self.world.add_project("bakery", folder.path(), Some(build), (OWNER, "amelia")).await;
-        self._site = Some(folder);
+        self.sites.push(folder);
         remote.unwrap()
     }
 

@@ -109,7 +109,10 @@ impl World {
         let prefix = Prefix::parse("webordinary").unwrap();
         let mut cloud = local::open(folder.path(), prefix, Clock::Stepped(clock.clone())).unwrap();
         if is_on_aws() {
-            let endpoint = time.as_ref().unwrap_or_else(|| Endpoint::shared());
+            let endpoint = match &time {
+                Some(own) => own,
+                None => Endpoint::shared(),
+            };
             cloud = Cloud { mailer: cloud.mailer, ..on_aws(endpoint, Clock::Stepped(clock.clone())) };
         }
         let cloud = Failing::wrap(cloud, plan.clone());
