@@ -213,7 +213,48 @@ impl HermesClient {
         let response = req_builder.send().await?;
         Ok(RequeueDeadLetterRequest::parse_response(response).await?)
     }
-    /// Takes a raw mail (RFC 5322). 202 comes when it is durable and has its ending, whatever that is: a mail of an unknown
+    /// Takes a mail from a route of Mailgun that forwards to this address: `HERMES_MAILGUN_KEY` is the webhook signing key.
+    ///
+    /// * Path: `POST /v1/inbound/mailgun/mime`
+    pub async fn post_mailgun_mail(
+        &self,
+        request: PostMailgunMailRequest,
+    ) -> anyhow::Result<ApiResponse<Accepted, Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("inbound")
+            .push("mailgun")
+            .push("mime");
+        let mut req_builder = self.client.post(url).json(&request.body);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(PostMailgunMailRequest::parse_response(response).await?)
+    }
+    /// Takes a mail from Postmark's inbound webhook (with raw mails switched on), whose address has user and password in it:
+    /// `HERMES_POSTMARK_AUTH`.
+    ///
+    /// * Path: `POST /v1/inbound/postmark`
+    pub async fn post_postmark_mail(
+        &self,
+        request: PostPostmarkMailRequest,
+    ) -> anyhow::Result<ApiResponse<Accepted, Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("inbound")
+            .push("postmark");
+        let mut req_builder = self.client.post(url).json(&request.body);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(PostPostmarkMailRequest::parse_response(response).await?)
+    }
+    /// Takes a raw mail (RFC 5322), with the token; or with `HERMES_INBOUND_SECRET` as the key of an HMAC-SHA256 in hex in
+    /// `x-hermes-signature`, over the Unix seconds in `x-hermes-timestamp`, a dot, and the body. 202 comes when it is durable and has its ending, whatever that is: a mail of an unknown
     /// sender and bytes that are no mail are recorded too. The same mail again gets the same answer and changes nothing.
     ///
     /// * Path: `POST /v1/inbound/raw`
@@ -236,6 +277,49 @@ impl HermesClient {
         req_builder = self.set_security(req_builder, &[Security::Token]);
         let response = req_builder.send().await?;
         Ok(PostRawMailRequest::parse_response(response).await?)
+    }
+    /// Takes a mail from SendGrid's Inbound Parse (raw MIME, with a signature policy): `HERMES_SENDGRID_KEY` is its public key.
+    ///
+    /// * Path: `POST /v1/inbound/sendgrid`
+    pub async fn post_sendgrid_mail(
+        &self,
+        request: PostSendgridMailRequest,
+    ) -> anyhow::Result<ApiResponse<Accepted, Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("inbound")
+            .push("sendgrid");
+        let mut req_builder = self.client.post(url).json(&request.body);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(PostSendgridMailRequest::parse_response(response).await?)
+    }
+    /// Takes what SNS posts for the topics of `HERMES_SNS_TOPICS`: confirms subscriptions, and takes mails out of the notices of
+    /// SES. The signature (versions 1 and 2) is checked by a certificate from SNS itself.
+    ///
+    /// * Path: `POST /v1/inbound/sns`
+    pub async fn post_sns_message(
+        &self,
+        request: PostSnsMessageRequest,
+    ) -> anyhow::Result<ApiResponse<Accepted, Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("inbound")
+            .push("sns");
+        let mut req_builder = self
+            .client
+            .post(url)
+            .header(reqwest::header::CONTENT_TYPE, "text/plain")
+            .body((&request.body).to_string());
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(PostSnsMessageRequest::parse_response(response).await?)
     }
     /// Jobs, newest first.
     ///

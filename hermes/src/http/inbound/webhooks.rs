@@ -45,7 +45,7 @@ pub(in super::super) async fn post_postmark(
 
 /// Takes a mail from a route of Mailgun that forwards to this address: `HERMES_MAILGUN_KEY` is the webhook signing key.
 #[utoipa::path(post, path = "/v1/inbound/mailgun/mime", operation_id = "postMailgunMail", tag = "mail",
-    request_body(content = String, content_type = "multipart/form-data", description = "What Mailgun sends"),
+    request_body(content = String, content_type = "*/*", description = "The form fields that Mailgun sends, as multipart/form-data or urlencoded"),
     responses(
         (status = 200, description = "The mail is kept and has this ending", body = AcceptedView),
         (status = 401, description = "The signature is missing, wrong or old, or the way is not set up", body = ProblemBody, content_type = "application/problem+json"),
@@ -76,7 +76,7 @@ pub(in super::super) async fn post_mailgun(
 
 /// Takes a mail from SendGrid's Inbound Parse (raw MIME, with a signature policy): `HERMES_SENDGRID_KEY` is its public key.
 #[utoipa::path(post, path = "/v1/inbound/sendgrid", operation_id = "postSendgridMail", tag = "mail",
-    request_body(content = String, content_type = "multipart/form-data", description = "What SendGrid sends"),
+    request_body(content = String, content_type = "*/*", description = "The form fields that SendGrid sends, as multipart/form-data"),
     responses(
         (status = 200, description = "The mail is kept and has this ending", body = AcceptedView),
         (status = 401, description = "The signature is missing, wrong or old, or the way is not set up", body = ProblemBody, content_type = "application/problem+json"),
