@@ -21,6 +21,8 @@ const MAX_SUBJECT_CHARS: usize = 500;
 const MAX_NAME_CHARS: usize = 200;
 /// Longer texts are cut.
 const MAX_TEXT_BYTES: usize = 2 * 1024 * 1024;
+/// So are texts of more lines: no person writes, nor quotes, as many.
+const MAX_TEXT_LINES: usize = 20_000;
 
 /// Why some bytes are not a mail that we read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -225,18 +227,25 @@ fn unique(texts: impl Iterator<Item = String>) -> Vec<EmailAddress> {
 fn text(message: &Message<'_>) -> (Rendered, Body) {
     let plain = text_parts(message, "plain").collect::<Vec<_>>().join("\n");
     if !plain.trim().is_empty() {
-        return (Rendered { text: prefix(&text::lines(&plain)).to_owned(), hidden: 0 }, Body::Plain);
+        return (Rendered { text: beginning(&text::lines(&plain)), hidden: 0 }, Body::Plain);
     }
     let html = text_parts(message, "html").collect::<Vec<_>>().join("\n");
     if html.trim().is_empty() {
         return (Rendered::default(), Body::Plain);
     }
     let rendered = html::lines(prefix(&html));
-    (Rendered { text: text::lines(&rendered.text), ..rendered }, Body::Html)
+    (Rendered { text: beginning(&text::lines(&rendered.text)), ..rendered }, Body::Html)
 }
 
 fn prefix(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_TEXT_BYTES)]
+}
+
+/// As much of it as is read.
+fn beginning(text: &str) -> String {
+    let text = prefix(text);
+    let end = text.match_indices('\n').nth(MAX_TEXT_LINES - 1).map_or(text.len(), |(at, _)| at);
+    text[..end].to_owned()
 }
 
 /// The bodies of one kind, in order.
