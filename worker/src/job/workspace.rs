@@ -63,20 +63,16 @@ impl Workspace {
     /// The agent's own folders, empty: settings of whoever ran before would be obeyed.
     pub fn fresh_agent_places(&self) -> io::Result<Places> {
         let places = self.places("agent");
-        for folder in [&places.home, &places.tmp] {
-            match std::fs::remove_dir_all(folder) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => std::fs::create_dir_all(folder)?,
-            }
-        }
+        empty(&places.home)?;
+        empty(&places.tmp)?;
         Ok(places)
     }
 
-    /// The build's own folders, kept warm.
+    /// The build's own folders: its home is kept warm, nothing else is left of the build before.
     pub fn build_places(&self) -> io::Result<Places> {
         let places = self.places("build");
         std::fs::create_dir_all(&places.home)?;
-        std::fs::create_dir_all(&places.tmp)?;
+        empty(&places.tmp)?;
         Ok(places)
     }
 
@@ -150,5 +146,12 @@ async fn lock_within(folder: &Path, wait: Duration) -> io::Result<Option<Workspa
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
         }
+    }
+}
+
+fn empty(folder: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => std::fs::create_dir_all(folder),
     }
 }

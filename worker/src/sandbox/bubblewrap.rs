@@ -45,9 +45,15 @@ pub(super) fn argv(
         Some(_) => words.add(&["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]),
         None => words.add(&["--unshare-user", "--uid", "1000", "--gid", "1000"]),
     }
+    // What is shown may lie below these.
+    words.paths("--bind", &job.outside.tmp, &job.within.tmp);
+    words.paths("--bind", &job.outside.tmp, Path::new("/var/tmp"));
     for seen in &system.0 {
         match seen {
-            Seen::Same(path) => words.paths("--ro-bind", path, path),
+            Seen::Same(path) => {
+                lead_to(&mut words, path);
+                words.paths("--ro-bind", path, path);
+            }
             Seen::Link(target, path) => words.paths("--symlink", target, path),
             Seen::As(source, path) => words.paths("--ro-bind", source, path),
             Seen::Hidden(path) => words.path("--tmpfs", path),
@@ -67,6 +73,21 @@ pub(super) fn argv(
     }
     words.add(&["--"]);
     words.all
+}
+
+/// Folders below the temporary ones, which anybody may pass through: those that bubblewrap makes for a mount are root's alone.
+fn lead_to(words: &mut Words, path: &Path) {
+    let above: Vec<_> = path
+        .ancestors()
+        .skip(1)
+        .filter(|above| above.starts_with("/tmp") || above.starts_with("/var/tmp"))
+        .collect();
+    for folder in
+        above.into_iter().rev().filter(|folder| ![Path::new("/tmp"), Path::new("/var/tmp")].contains(folder))
+    {
+        words.add(&["--perms", "0755"]);
+        words.path("--dir", folder);
+    }
 }
 
 fn folders(words: &mut Words, job: &Job<'_>) {
@@ -91,8 +112,6 @@ fn folders(words: &mut Words, job: &Job<'_>) {
         }
     }
     words.paths("--bind", &outside.home, &within.home);
-    words.paths("--bind", &outside.tmp, &within.tmp);
-    words.paths("--bind", &outside.tmp, Path::new("/var/tmp"));
     if outside.attachments.is_dir() {
         words.paths("--ro-bind", &outside.attachments, &within.attachments);
     }
