@@ -111,6 +111,7 @@ fn a_text_of_more_lines_than_anybody_writes_is_read_as_far_as_that() {
         mail.text.lines().count()
     };
     assert_eq!(lines(&"> red\n".repeat(30_000), "plain"), 20_000);
-    assert_eq!(lines(&"<p>red</p>\n".repeat(30_000), "html"), 20_000);
+    // Between paragraphs is an empty line; one at the end is left out.
+    assert_eq!(lines(&"<p>red</p>\n".repeat(30_000), "html"), 19_999);
     assert_eq!(lines(&"> red\n".repeat(10_000), "plain"), 10_001);
 }

@@ -123,6 +123,7 @@ fn is_program(bytes: &[u8], found: Option<infer::Type>, ending: &str) -> bool {
     PROGRAMS.contains(&ending)
         || bytes.starts_with(b"#!")
         || bytes.starts_with(b"MZ")
+        || bytes.starts_with(b"\x7fELF")
         || found.is_some_and(|found| found.matcher_type() == MatcherType::App)
 }
 
@@ -155,7 +156,8 @@ fn by_name(bytes: &[u8], ending: &str) -> (String, String) {
 }
 
 fn is_text(bytes: &[u8]) -> bool {
-    std::str::from_utf8(bytes).is_ok_and(|text| !text.contains('\0'))
+    let strange = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{c}');
+    std::str::from_utf8(bytes).is_ok_and(|text| !text.contains(strange))
 }
 
 /// The name without folders in two: letters and digits of any script, `-` and `_` for the first, the ending in lower case

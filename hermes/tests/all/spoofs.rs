@@ -90,7 +90,12 @@ async fn forged_authors_are_refused_whatever_was_found_and_on_every_way() {
     assert_eq!(tried, 90);
     let works = world.works("amelia#scott").await;
     assert!(works.is_empty(), "{works:?}");
-    assert_eq!((world.announcements().await, world.outbox().len()), (0, 0), "and nobody hears of it");
+    assert_eq!(world.announcements().await, 0, "and no worker hears of it");
+    assert_eq!(
+        addressed(&world),
+        ["To: x@evil.org"],
+        "only who shows to be x@evil.org hears, once, that they are unknown"
+    );
 }
 
 #[tokio::test]
@@ -168,15 +173,25 @@ async fn a_conversation_of_somebody_else_cannot_be_entered_and_answers_go_to_the
     assert!(world.works("amelia#scott").await.is_empty(), "nothing was done in scott's name");
     let work = world.works("amelia#bob").await.remove(0);
     world.report(world.result(text(&work, "commandId")).await.to_json()).await;
-    let to: Vec<String> = world
-        .outbox()
-        .iter()
-        .flat_map(|mail| {
-            mail.lines().take_while(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>()
-        })
-        .filter(|line| ["to:", "cc:", "bcc:"].iter().any(|name| line.to_lowercase().starts_with(name)))
-        .collect();
-    assert_eq!(to, ["To: scott@example.org", "To: bob@example.org"], "{to:?}");
+    let strangers = ["To: stranger@example.net", "To: scott@example.net"];
+    let mut to = addressed(&world);
+    to.sort_unstable_by_key(|to| std::cmp::Reverse(to.clone()));
+    let (refusals, answers): (Vec<&str>, Vec<&str>) =
+        to.iter().map(String::as_str).partition(|to| strangers.contains(to));
+    assert_eq!(answers, ["To: scott@example.org", "To: bob@example.org"]);
+    assert_eq!(refusals, strangers, "each hears once that they are unknown");
+}
+
+/// Whom the mails in the outbox are addressed to.
+fn addressed(world: &World) -> Vec<String> {
+    let is_address = |line: &String| {
+        let line = line.to_lowercase();
+        ["to:", "cc:", "bcc:"].iter().any(|name| line.starts_with(name))
+    };
+    let head = |mail: &String| {
+        mail.lines().take_while(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    world.outbox().iter().flat_map(head).filter(is_address).collect()
 }
 
 /// The names of the header fields of a mail.
