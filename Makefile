@@ -106,6 +106,24 @@ corpus: setup ## scores of mail understanding on real mails with expected answer
 	  cargo build --release --locked -p hermes -p e2e --bin hermes --bin corpus && $(target_dir)/release/corpus --corpus '$(or $(CORPUS),../shared/emails)'; \
 	  else echo "skipped: there is no corpus of mails at $(or $(CORPUS),../shared/emails); CORPUS names another place"; fi
 
+.PHONY: bench-mail
+bench-mail: ## reading a mail beside npm mailparser and Python; mails made to cost too much
+	@scripts/setup base rust node rivals
+	RIVALS='$(CURDIR)/.tools/rivals' cargo bench --locked -p hermes --bench mail
+	cargo test --release --locked -p hermes --test bombs -- --nocapture
+
+.PHONY: fuzz
+fuzz: ## bytes of the world against parse, instruction and envelopes, FUZZ_SECS=900 each
+	@scripts/setup base rust fuzz
+	@for target in parse:mails instruction:mails envelopes:envelopes; do \
+	  $(MAKE) --no-print-directory fuzz-$${target%%:*} seeds=$${target##*:} || exit 1; done
+
+.PHONY: fuzz-parse fuzz-instruction fuzz-envelopes
+fuzz-parse fuzz-instruction fuzz-envelopes: fuzz-%:
+	$(call part,fuzz $*)
+	@mkdir -p fuzz/corpus/$*
+	cargo fuzz run --sanitizer none $* fuzz/corpus/$* fuzz/seeds/$(or $(seeds),mails) -- -dict=fuzz/mail.dict -max_len=65536 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -max_total_time=$(or $(FUZZ_SECS),900)
+
 .PHONY: openapi
 openapi: ## write openapi/hermes.json and the client generated from it anew
 	@scripts/setup base rust oas3gen
@@ -117,4 +135,4 @@ openapi: ## write openapi/hermes.json and the client generated from it anew
 
 .PHONY: clean
 clean: ## remove what was built and installed below this folder
-	rm -rf target .tools e2e/agent/node_modules examples/site/node_modules examples/site/dist examples/site/.astro
+	rm -rf target fuzz/target .tools e2e/agent/node_modules examples/site/node_modules examples/site/dist examples/site/.astro
