@@ -9,7 +9,7 @@ pub mod quota;
 mod ready;
 mod system;
 
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ struct Users {
     agent: Account,
     build: Account,
     /// Nobody else on this machine uses these users meanwhile.
-    _held: [UnixListener; 2],
+    _held: [UnixDatagram; 2],
     system: System,
     limits: Limits,
     cgroups: Cgroups,

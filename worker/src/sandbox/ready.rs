@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,9 +158,9 @@ impl Ground<'_> {
 
 /// Says on this machine that the user is taken, for as long as the answer lives: at the end of a child whatever runs as its
 /// user is killed.
-fn held(account: Account) -> Result<UnixListener, String> {
+fn held(account: Account) -> Result<UnixDatagram, String> {
     let name = format!("hermes-sandbox-{}", account.uid);
-    let bound = SocketAddr::from_abstract_name(name).and_then(|address| UnixListener::bind_addr(&address));
+    let bound = SocketAddr::from_abstract_name(name).and_then(|address| UnixDatagram::bind_addr(&address));
     bound.map_err(|error| {
         let uid = account.uid;
         format!("another worker of this machine runs children as user {uid} ({error}): give each a SANDBOX_UID of its own, two apart")
