@@ -16,8 +16,12 @@ pub use environment::{ChildEnvironment, old_bindings};
 pub use programs::{Programs, is_program};
 pub use sandbox::SandboxSettings;
 
+use crate::ecs::EcsSettings;
 use crate::job::agent::AgentCommand;
 use crate::secrets::Secret;
+
+/// How long a shutdown may take where nobody says anything else.
+const SHUTDOWN_GRACE_SECS: u64 = 25;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,6 +87,9 @@ pub struct RunSettings {
     /// Agent and build.
     #[command(flatten)]
     pub children: ChildSettings,
+    /// What ECS says when it runs there.
+    #[command(flatten)]
+    pub ecs: EcsSettings,
 }
 
 /// How claims are held.
@@ -109,9 +116,10 @@ pub struct ClaimSettings {
     #[arg(long, env = "WORKSPACE_BUDGET_MB", value_name = "MB", default_value_t = 20_000)]
     pub workspace_budget_mb: u64,
 
-    /// How long a shutdown may take; the last 12 seconds are kept for stopping and saving a running job.
-    #[arg(long, env = "SHUTDOWN_GRACE_SECS", value_name = "SECONDS", default_value_t = 25, value_parser = clap::value_parser!(u64).range(12..=7200))]
-    pub shutdown_grace_secs: u64,
+    /// How long a shutdown may take; the last 12 seconds are kept for stopping and saving a running job. Default: 25; 110 as
+    /// a task of ECS, whose `stopTimeout` has to be 120 then.
+    #[arg(long, env = "SHUTDOWN_GRACE_SECS", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(12..=7200))]
+    pub shutdown_grace_secs: Option<u64>,
 }
 
 /// How agent, build and git are run.
@@ -177,6 +185,20 @@ impl RunSettings {
 }
 
 impl ClaimSettings {
+    /// As a task of ECS, if it is one.
+    #[must_use]
+    pub fn under(mut self, ecs: &EcsSettings) -> Self {
+        if ecs.is_there() {
+            self.shutdown_grace_secs.get_or_insert(crate::ecs::SHUTDOWN_GRACE_SECS);
+        }
+        self
+    }
+
+    /// How long a shutdown may take.
+    pub fn shutdown_grace(&self) -> Duration {
+        Duration::from_secs(self.shutdown_grace_secs.unwrap_or(SHUTDOWN_GRACE_SECS))
+    }
+
     /// The lease.
     pub fn lease(&self) -> Duration {
         Duration::from_secs(self.lease_secs)

@@ -5,6 +5,7 @@ pub mod breaker;
 pub mod budgets;
 pub mod config;
 pub mod doctor;
+pub mod ecs;
 pub mod gateway;
 pub mod git;
 pub mod inside;

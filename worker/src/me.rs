@@ -10,7 +10,7 @@ use common::domain::claim::ClaimVersion;
 use common::domain::ids::{Owner, ProjectUser};
 use common::domain::names::Queue;
 use common::messages::ClaimRequest;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +33,8 @@ pub struct Me {
     pub cloud: Cloud,
     /// Who this process is, as an owner of claims.
     pub owner: Owner,
+    /// The task of ECS that it is.
+    pub task_arn: Option<String>,
     /// How claims are held.
     pub claims: ClaimSettings,
     /// How jobs are run.
@@ -41,6 +43,8 @@ pub struct Me {
     pub shutdown: CancellationToken,
     /// Woken when a claim becomes busy or idle.
     pub changed: Notify,
+    /// Under how many claims something runs.
+    pub busy: watch::Sender<usize>,
     /// Woken when a claim was given back.
     pub gave_up: Notify,
 }

@@ -47,6 +47,7 @@ fn row(me: &Me, status: ContainerStatus) -> Container {
     let now = me.cloud.clock.now();
     Container {
         container_id: me.owner.worker.clone(),
+        task_arn: me.task_arn.clone(),
         nonce: me.owner.nonce.clone(),
         started_at: now,
         last_activity: now,

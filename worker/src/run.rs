@@ -48,6 +48,7 @@ pub async fn run(me: Arc<Me>) -> Result<()> {
     let mut orders = desk.receive(me.control_queue());
     let mut offers: Option<Receiving> = None;
     while !me.shutdown.is_cancelled() && !desk.is_drained() {
+        desk.say_how_busy();
         if offers.is_none() && desk.wants_offers() {
             offers = Some(desk.receive(Queue::Unclaimed));
         }
@@ -165,6 +166,12 @@ impl Desk {
             Standing::Busy(_) => None,
         };
         self.held.iter().filter_map(quiet).collect()
+    }
+
+    /// Tells whoever protects this worker from being ended.
+    fn say_how_busy(&self) {
+        let busy = self.held.len() - self.quiet().len();
+        self.me.busy.send_if_modified(|known| std::mem::replace(known, busy) != busy);
     }
 
     async fn offer(&mut self, delivery: &Delivery) {
@@ -329,7 +336,7 @@ impl Desk {
 
     /// Waits for the claims to be given back; a request that arrived meanwhile goes back.
     async fn close(mut self, offers: Option<Receiving>) {
-        let grace = Duration::from_secs(self.me.claims.shutdown_grace_secs);
+        let grace = self.me.claims.shutdown_grace();
         let ended = async {
             while let Some(ended) = self.running.join_next_with_id().await {
                 self.forget(ended);

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use common::clock::Clock;
 use common::cloud::{Cloud, CloudError};
 use common::domain::ids::{Nonce, Owner, WorkerId};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::{ChildEnvironment, ChildSettings, RunSettings, old_bindings};
+use crate::ecs;
 use crate::gateway::{Gateway, Model, NoModel, Packages, client};
 use crate::job::JobSettings;
 use crate::job::agent::{NoAgent, Patience};
@@ -72,10 +73,17 @@ async fn work(
     jobs: JobSettings,
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
+    let RunSettings { claims, ecs, .. } = settings;
+    let mut claims = claims.under(&ecs);
+    let busy = watch::Sender::new(0);
+    let (task, task_arn) = ecs::task(&ecs).await.map(|task| (task.id, task.arn)).unzip();
+    tokio::spawn(ecs::protect(ecs, busy.subscribe()));
     let me = Me {
         cloud,
-        owner: owner(settings.claims.container_id.clone()),
-        claims: settings.claims,
+        owner: owner(task.or(claims.container_id.take())),
+        task_arn,
+        claims,
+        busy,
         jobs: Arc::new(jobs),
         shutdown,
         changed: Notify::new(),

@@ -230,7 +230,7 @@ impl Message<'_> {
     async fn time_is_up(&self) {
         let me = &self.tenure.me;
         me.shutdown.cancelled().await;
-        let left = me.claims.shutdown_grace_secs.saturating_sub(SAVE_SECS);
+        let left = me.claims.shutdown_grace().as_secs().saturating_sub(SAVE_SECS);
         tokio::time::sleep(Duration::from_secs(left)).await;
     }
 

@@ -30,6 +30,9 @@ pub enum ContainerStatus {
 pub struct Container {
     /// The worker.
     pub container_id: WorkerId,
+    /// The task of ECS that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_arn: Option<String>,
     /// Its process.
     pub nonce: Nonce,
     /// When it started.

@@ -28,6 +28,7 @@ fn row(world: &World, owner: Owner, status: ContainerStatus) -> Container {
         last_activity: now,
         status,
         capacity: 1,
+        task_arn: None,
         left: Vec::new(),
     }
 }

@@ -37,6 +37,7 @@ async fn worker(world: &World) {
         last_activity: now,
         status: ContainerStatus::Running,
         capacity: 2,
+        task_arn: None,
         left: Vec::new(),
     };
     world.cloud().store.save(&row).await.unwrap();

@@ -65,6 +65,7 @@ fn container(nonce: &str, world: &World) -> Container {
         last_activity: world.cloud().clock.now(),
         status: ContainerStatus::Running,
         capacity: 1,
+        task_arn: None,
         left: Vec::new(),
     }
 }

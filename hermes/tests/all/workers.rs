@@ -26,6 +26,7 @@ async fn said(world: &World, nonce: &str, status: ContainerStatus) {
         last_activity: now,
         status,
         capacity: 2,
+        task_arn: None,
         left: Vec::new(),
     };
     world.cloud().store.save(&row).await.unwrap();
