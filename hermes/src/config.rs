@@ -1,6 +1,7 @@
 //! Settings, parsed once by clap from flags and environment. `--help` is the reference; `.env.example` lists the same.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use url::Url;
 
 use crate::cli::Command;
 use crate::ingest::origins::signed::{EcdsaKey, Shared};
+use crate::secrets::{SecretError, SecretKey};
 
 /// The control plane of Hermes: takes mail, orders work, sends answers, serves operators.
 ///
@@ -82,6 +84,26 @@ pub struct MailSettings {
     /// How many mails are taken.
     #[command(flatten)]
     pub rates: RateSettings,
+
+    /// How our own mails are recognised.
+    #[command(flatten)]
+    pub key: KeySettings,
+}
+
+/// By what our own Message-IDs, reply addresses and links are made and recognised.
+#[derive(Debug, Clone, Default, Args)]
+pub struct KeySettings {
+    /// The key by which hermes recognises answers to its own mails, at least 32 characters: the same for every hermes of an
+    /// environment, and for as long as answers shall find their conversation. Default: made once and kept in DIR/secret-key.
+    #[arg(long, env = "HERMES_SECRET_KEY", hide_env_values = true, value_parser = SecretKey::given, value_name = "KEY")]
+    pub secret_key: Option<SecretKey>,
+}
+
+impl KeySettings {
+    /// The key that is set, else the one that is kept.
+    pub fn key(&self, data_dir: &Path) -> Result<SecretKey, SecretError> {
+        self.secret_key.clone().map_or_else(|| SecretKey::kept_in(data_dir), Ok)
+    }
 }
 
 /// How much mail is too much.
@@ -156,6 +178,21 @@ pub struct InboundSettings {
     /// Opens POST /v1/inbound/sns to these topics, ARNs with commas between them.
     #[arg(long, env = "HERMES_SNS_TOPICS", value_delimiter = ',', value_name = "ARNS")]
     pub sns_topics: Vec<String>,
+
+    /// Which signatures of SNS are believed: `v2` (SHA-256; set the topic's SignatureVersion to 2), or `v1-and-v2` for topics
+    /// that still sign with SHA-1.
+    #[arg(long, env = "HERMES_SNS_SIGNATURES", value_enum, default_value_t = SnsSignatures::V2, value_name = "WHICH")]
+    pub sns_signatures: SnsSignatures,
+}
+
+/// Which signatures of SNS are believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum SnsSignatures {
+    /// SHA-256 only.
+    #[default]
+    V2,
+    /// SHA-1 too.
+    V1AndV2,
 }
 
 /// Whose mail is believed.

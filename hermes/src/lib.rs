@@ -44,7 +44,7 @@ use app::App;
 use cli::{CliError, Command, Output};
 use config::{BadSettings, Orchestrator, ServeSettings, Settings, Trust};
 use loops::{EndedEarly, Loops};
-use secrets::{AdminToken, SecretError, SecretKey};
+use secrets::{AdminToken, SecretError};
 
 /// How often the doors are asked until they answer for the first time.
 const FIRST_CHECK: Duration = Duration::from_millis(200);
@@ -109,8 +109,8 @@ pub async fn serve(
         Some(token) => AdminToken::given(token),
         None => AdminToken::kept_in(data_dir)?,
     };
-    let app = Arc::new(App::new(cloud, &serve.mail, SecretKey::kept_in(data_dir)?, address.port()));
-    let sns = ingest::sns::Sns::new(serve.inbound.sns_topics.clone());
+    let app = Arc::new(App::new(cloud, &serve.mail, serve.mail.key.key(data_dir)?, address.port()));
+    let sns = ingest::sns::Sns::new(serve.inbound.sns_topics.clone()).believing(serve.inbound.sns_signatures);
     let api = Arc::new(http::Api {
         app: app.clone(),
         token,

@@ -42,6 +42,14 @@ impl AdminToken {
 /// Hex digits of a keyed hash in an address or a Message-ID: 80 bits, short enough for a local part of 64 characters.
 const TAG_DIGITS: usize = 20;
 
+/// A key of fewer could be guessed.
+const MIN_KEY_CHARS: usize = 32;
+
+/// A key that could be guessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it has fewer than {} characters; `openssl rand -hex 32` makes a good one", MIN_KEY_CHARS)]
+pub struct WeakKey;
+
 /// The key of our Message-IDs and reply addresses.
 #[derive(Clone)]
 pub struct SecretKey(Vec<u8>);
@@ -50,6 +58,12 @@ impl SecretKey {
     /// The key kept in `DIR/secret-key`, made when absent.
     pub fn kept_in(data_dir: &Path) -> Result<Self, SecretError> {
         Ok(Self(kept(&data_dir.join("secret-key"))?.trim().as_bytes().to_vec()))
+    }
+
+    /// A key given by the operator, at least 32 characters: as long as one of 128 bits in hex.
+    pub fn given(key: &str) -> Result<Self, WeakKey> {
+        let key = key.trim();
+        if key.len() < MIN_KEY_CHARS { Err(WeakKey) } else { Ok(Self(key.as_bytes().to_vec())) }
     }
 
     /// The key in `DIR/secret-key`, if there is one.
@@ -172,6 +186,18 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let text = std::fs::read_to_string(path).unwrap();
         assert!(first.matches(text.trim()) && !first.matches("x") && !first.matches(""));
+    }
+
+    #[test]
+    fn a_given_key_is_the_kept_one_and_is_never_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = SecretKey::kept_in(folder.path()).unwrap();
+        let text = std::fs::read_to_string(folder.path().join("secret-key")).unwrap();
+        let given = SecretKey::given(&text).unwrap();
+        let thread = ThreadId::parse("abcdef").unwrap();
+        assert_eq!(given.of_thread(&thread), kept.of_thread(&thread));
+        assert!(!format!("{given:?}").contains(&text[..8]));
+        assert_eq!(SecretKey::given("0123456789abcdef0123456789abcde\n").err(), Some(WeakKey));
     }
 
     #[test]

@@ -14,7 +14,6 @@ use crate::config::MailSettings;
 use crate::ingest::record::{MailRecord, Origin};
 use crate::ingest::{Accepted, Arrival, Delivery};
 use crate::operations::{Slice, mails};
-use crate::secrets::SecretKey;
 use crate::{ingest, mail};
 
 /// Which mails to take.
@@ -62,7 +61,7 @@ pub(super) async fn take(
     arguments: &MailArguments,
     out: &Output,
 ) -> Result<()> {
-    let secret = SecretKey::kept_in(&place.data_dir)?;
+    let secret = arguments.settings.key.key(&place.data_dir)?;
     let app = App::new(cloud, &arguments.settings, secret, 8025);
     let mut refused = 0;
     for path in &arguments.files {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{CliError, Output, Result, read_file};
-use crate::config::{MailFrom, Settings};
+use crate::config::{KeySettings, MailFrom, Settings};
 use crate::mail::Desk;
 use crate::mail::trace::{Stage, TraceLine};
 use crate::secrets::SecretKey;
@@ -42,12 +42,18 @@ pub struct SimulateArguments {
         value_name = "MAILBOX"
     )]
     mail_from: MailFrom,
+    /// How our own mails are recognised.
+    #[command(flatten)]
+    key: KeySettings,
 }
 
 /// Simulates; many files are understood at once, and decided in their order.
 pub(crate) fn run(settings: &Settings, arguments: &SimulateArguments) -> Result<()> {
     let out = Output::new(settings.json);
-    let found = SecretKey::found_in(&settings.cloud.data_dir)?;
+    let found = match &arguments.key.secret_key {
+        Some(key) => Some(key.clone()),
+        None => SecretKey::found_in(&settings.cloud.data_dir)?,
+    };
     let assumed = if found.is_some() { WITH_DATA } else { WITHOUT_DATA };
     let key = found.unwrap_or_else(SecretKey::fleeting);
     let desk = Desk { own: &arguments.mail_from.address, key: &key };

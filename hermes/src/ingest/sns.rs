@@ -16,6 +16,7 @@ use super::origins::sns::{Envelope, Genuine, Kind, Refusal};
 use super::record::{MailRecord, Origin};
 use super::{Arrival, accept, seen};
 use crate::app::App;
+use crate::config::SnsSignatures;
 
 /// How long SNS may take to answer.
 const MAX_FETCH: Duration = Duration::from_secs(10);
@@ -32,6 +33,7 @@ pub type Fetch = Arc<dyn Fn(Url) -> BoxFuture<'static, std::result::Result<Bytes
 /// What is known of SNS.
 pub struct Sns {
     topics: Vec<String>,
+    signatures: SnsSignatures,
     fetch: Fetch,
     certificates: Mutex<BTreeMap<Url, Bytes>>,
 }
@@ -59,7 +61,13 @@ impl Sns {
 
     /// With another way to fetch.
     pub fn asking(topics: Vec<String>, fetch: Fetch) -> Self {
-        Self { topics, fetch, certificates: Mutex::default() }
+        Self { topics, signatures: SnsSignatures::default(), fetch, certificates: Mutex::default() }
+    }
+
+    /// With other signatures than those of version 2.
+    #[must_use]
+    pub fn believing(self, signatures: SnsSignatures) -> Self {
+        Self { signatures, ..self }
     }
 
     /// Whether messages of this topic are wanted.
@@ -68,7 +76,9 @@ impl Sns {
     }
 
     async fn genuine(&self, body: &[u8], now: Timestamp) -> Result<std::result::Result<Genuine, Refusal>> {
-        let plausible = match Envelope::parse(body).and_then(|envelope| envelope.check(&self.topics, now)) {
+        let checked =
+            Envelope::parse(body).and_then(|envelope| envelope.check(&self.topics, self.signatures, now));
+        let plausible = match checked {
             Ok(plausible) => plausible,
             Err(refusal) => return Ok(Err(refusal)),
         };

@@ -166,6 +166,31 @@ fn a_simulation_says_what_it_assumed_with_and_without_a_data_directory() {
     );
 }
 
+/// Where the data directory does not last, as for a task of ECS.
+#[test]
+fn a_key_that_is_given_recognises_answers_without_a_data_directory_and_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data_dir, file) = (folder.path().join("data"), folder.path().join("1.eml"));
+    let text = "0123456789abcdef0123456789abcdef";
+    let key = hermes::secrets::SecretKey::given(text).unwrap();
+    let own = common::domain::ids::EmailAddress::parse("hermes@localhost").unwrap();
+    let to = key.reply_address(&own, &common::domain::ids::ThreadId::parse("abcdef").unwrap()).unwrap();
+    let reply = mail("2", "and 9 to 10").replace("Subject:", &format!("Cc: {to}\r\nSubject:"));
+    std::fs::write(&file, reply).unwrap();
+    let said = |arguments: &[&str], key: &str| {
+        let output = program(&data_dir, arguments).env("HERMES_SECRET_KEY", key).output().unwrap();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    let simulate = ["simulate", file.to_str().unwrap()];
+    assert!(said(&simulate, text).contains("thread   abcdef (continued)"));
+    assert!(!said(&simulate, &text.replace('0', "1")).contains("abcdef (continued)"));
+    for arguments in [&simulate[..], &["serve", "--help"], &["serve", "--listen", "nowhere"], &["doctor"]] {
+        assert!(!said(arguments, text).contains(text), "{arguments:?}");
+    }
+    let short = said(&["serve"], "0123456789");
+    assert!(short.contains("fewer than 32 characters"), "{short}");
+}
+
 #[test]
 fn lists_show_everything_or_say_how_to_go_on() {
     let folder = tempfile::tempdir().unwrap();

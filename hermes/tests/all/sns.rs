@@ -11,7 +11,7 @@ use axum::http::{Request, StatusCode};
 use hermes::ingest::sns::{Fetch, Sns};
 use serde_json::{Value, json};
 
-use crate::support::{World, base64, mail, read, text};
+use crate::support::{World, base64, mail, read, serve_settings, text};
 
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:mails";
 const PLACE: &str =
@@ -102,11 +102,18 @@ async fn a_genuine_notice_becomes_work_once() {
 }
 
 #[tokio::test]
-async fn version_1_of_the_signature_is_understood() {
-    let (world, _) = world().await;
+async fn version_1_of_the_signature_is_taken_only_when_that_is_said() {
+    let (mut world, asked) = world().await;
     let mut old = envelope("fixed-1", "From: scott@example.org\r\nSubject: x\r\n\r\nhello");
     old["SignatureVersion"] = "1".into();
     old["Signature"] = VERSION_1.into();
+    let (status, answer) = post(&world, &old).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    assert!(text(&answer, "detail").contains("HERMES_SNS_SIGNATURES"), "{answer}");
+    assert!(asked.lock().unwrap().is_empty(), "nothing is fetched for it");
+    let signatures = serve_settings(&["--sns-signatures", "v1-and-v2"]).inbound.sns_signatures;
+    let api = Arc::get_mut(&mut world.api).unwrap();
+    api.sns = std::mem::replace(&mut api.sns, Sns::new(Vec::new())).believing(signatures);
     let (status, answer) = post(&world, &old).await;
     assert_eq!((status, &answer["ending"]), (StatusCode::OK, &json!("unauthenticated")), "{answer}");
     old["SignatureVersion"] = "2".into();

@@ -12,6 +12,8 @@ use url::Url;
 use x509_parser::pem::parse_x509_pem;
 use x509_parser::time::ASN1Time;
 
+use crate::config::SnsSignatures;
+
 /// An envelope may be so old.
 const MAX_AGE_MILLIS: i64 = 60 * 60 * 1000;
 /// And so far ahead of our clock.
@@ -28,6 +30,11 @@ pub enum Refusal {
     /// Of a topic that nobody here subscribed to.
     #[error("its topic is not among HERMES_SNS_TOPICS")]
     Topic,
+    /// Signed with SHA-1.
+    #[error(
+        "its signature is of version 1, which HERMES_SNS_SIGNATURES does not let in: set the topic's SignatureVersion to 2"
+    )]
+    Version1,
     /// Too old, or of the future.
     #[error("its timestamp is not of the last hour")]
     Time,
@@ -110,7 +117,12 @@ impl Envelope {
     }
 
     /// Checks everything that can be checked without asking anybody, so that nothing is fetched for the rest.
-    pub fn check(self, topics: &[String], now: Timestamp) -> Result<Plausible, Refusal> {
+    pub fn check(
+        self,
+        topics: &[String],
+        signatures: SnsSignatures,
+        now: Timestamp,
+    ) -> Result<Plausible, Refusal> {
         if !topics.contains(&self.topic_arn) {
             return Err(Refusal::Topic);
         }
@@ -119,9 +131,10 @@ impl Envelope {
         if !(-MAX_AHEAD_MILLIS..=MAX_AGE_MILLIS).contains(&age) {
             return Err(Refusal::Time);
         }
-        let algorithm = match self.signature_version.as_str() {
-            "1" => &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
-            "2" => &RSA_PKCS1_2048_8192_SHA256,
+        let algorithm = match (self.signature_version.as_str(), signatures) {
+            ("2", _) => &RSA_PKCS1_2048_8192_SHA256,
+            ("1", SnsSignatures::V1AndV2) => &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
+            ("1", SnsSignatures::V2) => return Err(Refusal::Version1),
             _ => return Err(Refusal::Malformed("its signature is of another version than 1 and 2".into())),
         };
         let host = host_of(&self.topic_arn).ok_or(Refusal::Topic)?;
