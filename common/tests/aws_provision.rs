@@ -5,13 +5,15 @@
 use std::collections::BTreeSet;
 
 use common::clock::Clock;
+use common::cloud::CloudError;
+use common::cloud::aws::{self, testing};
 use common::cloud::contract::endpoint::{Endpoint, fresh_prefix, settings, settings_under};
 use common::cloud::provision::{self, Item, Kind, Standing};
 use common::cloud::queue::Outgoing;
 use common::cloud::store::Table;
-use common::cloud::{CloudError, aws};
 use common::domain::ids::ProjectUser;
 use common::domain::names::Queue;
+use serde_json::{Value, json};
 
 fn standings(items: &[Item]) -> BTreeSet<&'static str> {
     let word = |item: &Item| match item.standing {
@@ -59,7 +61,42 @@ async fn what_was_made_on_first_use_is_what_would_have_been_made() {
         .filter(|item| item.standing == Standing::Ready)
         .map(|item| item.name.strip_prefix(settings.prefix.as_str()).unwrap())
         .collect();
-    assert_eq!(ready, BTreeSet::from(["-email", "-email-dead", "-dead.fifo"]));
+    assert_eq!(ready, BTreeSet::from(["-email-dead", "-dead.fifo"]));
+    let email = plan.iter().find(|item| item.name.ends_with("-email")).unwrap();
+    let who = Standing::Differs("SNS and S3 may not put notices on it".into());
+    assert_eq!(email.standing, who, "who else may write to it is said by provisioning alone");
+}
+
+/// What the policies of the private bucket and the email queue allow, as AWS keeps them.
+#[tokio::test]
+async fn only_services_of_this_account_may_bring_mails_and_what_others_said_stays() {
+    let settings = settings(Endpoint::shared().url());
+    provision::make(&settings).await.unwrap();
+    let bucket = statements(&testing::bucket_policy(&settings).await.unwrap());
+    let queue = statements(&testing::email_queue_policy(&settings).await.unwrap());
+    assert_eq!((bucket.len(), queue.len()), (1, 2));
+    for statement in bucket.iter().chain(&queue) {
+        assert_eq!(
+            statement["Condition"]["StringEquals"]["aws:SourceAccount"], "000000000000",
+            "{statement}"
+        );
+        let source = statement["Condition"]["StringLike"]["aws:SourceArn"].as_str().unwrap();
+        assert!(source.contains("000000000000"), "{statement}");
+    }
+    assert_eq!(bucket[0]["Principal"]["Service"], "ses.amazonaws.com");
+    assert!(bucket[0]["Resource"].as_str().unwrap().ends_with("/mail/inbound/*"), "{bucket:?}");
+
+    let theirs = json!({"Sid": "Theirs", "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject",
+        "Resource": bucket[0]["Resource"]});
+    let policy = json!({"Version": "2012-10-17", "Statement": [theirs]}).to_string();
+    testing::set_bucket_policy(&settings, policy).await.unwrap();
+    assert_eq!(standings(&provision::make(&settings).await.unwrap()), BTreeSet::from(["differs", "ready"]));
+    assert_eq!(statements(&testing::bucket_policy(&settings).await.unwrap()), [theirs, bucket[0].clone()]);
+}
+
+fn statements(policy: &str) -> Vec<Value> {
+    let policy: Value = serde_json::from_str(policy).unwrap();
+    policy["Statement"].as_array().unwrap().clone()
 }
 
 #[tokio::test]

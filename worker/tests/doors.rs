@@ -93,6 +93,10 @@ impl Files for Moody {
     async fn list(&self, space: &Space, prefix: &str) -> Result<Vec<String>> {
         self.files.list(space, prefix).await
     }
+
+    async fn objects_bucket(&self) -> Result<String> {
+        self.files.objects_bucket().await
+    }
 }
 
 /// Queues work as hermes does: with its row, without an announcement.

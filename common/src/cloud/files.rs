@@ -38,6 +38,11 @@ impl At {
     pub fn page(site: &SiteTarget, path: impl Into<String>) -> Self {
         Self { space: Space::Site(site.clone()), key: path.into() }
     }
+
+    /// Whether the door takes such a key.
+    pub fn is_legal(&self) -> bool {
+        keys::check_key(self).is_ok()
+    }
 }
 
 impl std::fmt::Display for At {
@@ -133,4 +138,7 @@ pub trait Files: Send + Sync {
 
     /// The keys below a prefix, in order.
     async fn list(&self, space: &Space, prefix: &str) -> Result<Vec<String>>;
+
+    /// What others call the bucket of the private objects when they say that they put something there.
+    async fn objects_bucket(&self) -> Result<String>;
 }

@@ -332,6 +332,9 @@ pub fn raw_mail_key(hash: &ContentHash) -> String {
     format!("mail/raw/{hash}")
 }
 
+/// What the keys of mails start with that a mail service puts among the objects itself (kept for 30 days).
+pub const INBOUND_MAIL_PREFIX: &str = "mail/inbound/";
+
 /// An attachment by its content.
 pub fn attachment_key(hash: &ContentHash) -> String {
     format!("mail/attachments/{hash}")

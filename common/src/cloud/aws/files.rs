@@ -240,6 +240,10 @@ impl Files for AwsFiles {
         found.sort_unstable();
         Ok(found)
     }
+
+    async fn objects_bucket(&self) -> Result<String> {
+        Ok(self.buckets.root(&Space::Objects).await?.bucket)
+    }
 }
 
 /// `If-Match` and `If-None-Match`.

@@ -81,10 +81,19 @@ impl Names {
 
     /// The state machine of this environment.
     pub(super) async fn state_machine_arn(&self) -> Result<String> {
-        let partition = if self.region.starts_with("cn-") { "aws-cn" } else { "aws" };
-        let (region, account, name) =
-            (&self.region, self.account().await?, names::state_machine(&self.prefix));
+        let (partition, region) = (self.partition(), &self.region);
+        let (account, name) = (self.account().await?, names::state_machine(&self.prefix));
         Ok(format!("arn:{partition}:states:{region}:{account}:stateMachine:{name}"))
+    }
+
+    /// The first part of the names of everything (`arn:aws:...`).
+    pub(super) fn partition(&self) -> &'static str {
+        if self.region.starts_with("cn-") { "aws-cn" } else { "aws" }
+    }
+
+    /// The region.
+    pub(super) fn region(&self) -> &str {
+        &self.region
     }
 
     /// The account's id: as set, else asked for once.

@@ -2,6 +2,7 @@
 //! from.
 
 use aws_sdk_sfn::types::StateMachineType;
+use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::json;
 
 use super::connect::Clients;
@@ -9,6 +10,7 @@ use super::error::{failed, says};
 use super::names::Names;
 use crate::cloud::{CloudError, Result};
 use crate::config::CloudSettings;
+use crate::domain::names::Queue;
 
 /// A token of an execution that waits for its answer.
 pub async fn task_token(settings: &CloudSettings) -> Result<String> {
@@ -52,6 +54,34 @@ pub async fn execution(settings: &CloudSettings, command: &str) -> Result<Option
         Err(error) if says(&error, &["ExecutionDoesNotExist"]) => Ok(None),
         Err(error) => Err(failed("looking at an execution", &error)),
     }
+}
+
+/// Who may do what with the private bucket.
+pub async fn bucket_policy(settings: &CloudSettings) -> Result<String> {
+    let clients = Clients::connect(&settings.aws).await;
+    let bucket = Names::new(settings, &clients).objects_bucket().await?;
+    let answer = clients.s3.get_bucket_policy().bucket(bucket).send().await;
+    Ok(answer.map_err(|error| failed("reading a policy", &error))?.policy.unwrap_or_default())
+}
+
+/// Says who may do what with the private bucket.
+pub async fn set_bucket_policy(settings: &CloudSettings, policy: String) -> Result<()> {
+    let clients = Clients::connect(&settings.aws).await;
+    let bucket = Names::new(settings, &clients).objects_bucket().await?;
+    let answer = clients.s3.put_bucket_policy().bucket(bucket).policy(policy).send().await;
+    answer.map(drop).map_err(|error| failed("setting a policy", &error))
+}
+
+/// Who may do what with the email queue.
+pub async fn email_queue_policy(settings: &CloudSettings) -> Result<String> {
+    let clients = Clients::connect(&settings.aws).await;
+    let name = Queue::Email.name(&settings.prefix);
+    let url = clients.sqs.get_queue_url().queue_name(name).send().await;
+    let url = url.map_err(|error| failed("looking for a queue", &error))?.queue_url.unwrap_or_default();
+    let asked = clients.sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::Policy);
+    let answer = asked.send().await.map_err(|error| failed("reading a policy", &error))?;
+    let mut attributes = answer.attributes.unwrap_or_default();
+    Ok(attributes.remove(&QueueAttributeName::Policy).unwrap_or_default())
 }
 
 /// Lets mail be sent from an address.

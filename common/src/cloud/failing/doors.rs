@@ -156,6 +156,10 @@ impl Files for Around<dyn Files> {
     async fn list(&self, space: &Space, prefix: &str) -> Result<Vec<String>> {
         self.plan.around(Operation::ListFiles, self.door.list(space, prefix)).await
     }
+
+    async fn objects_bucket(&self) -> Result<String> {
+        self.door.objects_bucket().await
+    }
 }
 
 #[async_trait]

@@ -12,6 +12,9 @@ use super::paths::Found;
 use crate::cloud::files::{At, Etag, FileContent, FilePart, Files, IfMatch, Space, keys};
 use crate::cloud::{CloudError, Result};
 
+/// The only bucket that this machine has.
+const OBJECTS: &str = "objects";
+
 /// The door.
 pub(super) struct LocalFiles {
     disk: Arc<Disk>,
@@ -77,5 +80,9 @@ impl Files for LocalFiles {
         keys::check_prefix(prefix)?;
         let (space, prefix) = (space.clone(), prefix.to_owned());
         self.blocking("listing files", move |disk| disk.list(&space, &prefix)).await
+    }
+
+    async fn objects_bucket(&self) -> Result<String> {
+        Ok(OBJECTS.to_owned())
     }
 }

@@ -1,20 +1,22 @@
-//! The private bucket: closed to the public, and forgetting what is kept for a time only.
+//! The private bucket: closed to the public, open to SES for mails, and forgetting what is kept for a time only.
 
 use aws_sdk_s3::types::{
     BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
     PublicAccessBlockConfiguration, Tag, Tagging,
 };
 
-use super::{Ground, OWNER_TAG, foreign, is_due};
+use super::{Ground, OWNER_TAG, foreign, is_due, policy};
 use crate::cloud::aws::buckets::Buckets;
 use crate::cloud::aws::error::{failed, says};
 use crate::cloud::aws::files::NOTHING;
 use crate::cloud::provision::{Item, Kind, Standing};
 use crate::cloud::{CloudError, Result};
+use crate::domain::names::INBOUND_MAIL_PREFIX;
 
-/// What keys start with, and for how many days they are kept: raw mails for 30, bodies of large messages for a day longer
+/// What keys start with, and for how many days they are kept: raw mails and what SES put there for 30, bodies of large messages for a day longer
 /// than any queue keeps a message, unfinished work that nobody went on with for as long as its session.
-const KEPT_FOR_DAYS: [(&str, i32); 3] = [("mail/raw/", 30), ("messages/", 15), ("wip/", 90)];
+const KEPT_FOR_DAYS: [(&str, i32); 4] =
+    [("mail/raw/", 30), (INBOUND_MAIL_PREFIX, 30), ("messages/", 15), ("wip/", 90)];
 
 /// How it stands.
 pub(super) async fn look(ground: &Ground) -> Result<Item> {
@@ -41,8 +43,20 @@ pub(super) async fn make(ground: &Ground, items: &[Item]) -> Result<()> {
     request.send().await.map_err(|error| failed(&what, &error))?;
     let request = s3.put_bucket_lifecycle_configuration().bucket(&name).lifecycle_configuration(lifecycle()?);
     request.send().await.map_err(|error| failed(&what, &error))?;
+    let ours = policy::of_bucket(ground, &name).await?;
+    let policy = policy::with(policy_of(ground, &name).await?.as_deref(), &ours)?;
+    let request = s3.put_bucket_policy().bucket(&name).policy(policy);
+    request.send().await.map_err(|error| failed(&what, &error))?;
     let request = s3.put_bucket_tagging().bucket(&name).tagging(owner(ground)?);
     request.send().await.map(|_| ()).map_err(|error| failed(&what, &error))
+}
+
+async fn policy_of(ground: &Ground, name: &str) -> Result<Option<String>> {
+    match ground.clients.s3.get_bucket_policy().bucket(name).send().await {
+        Ok(answer) => Ok(answer.policy),
+        Err(error) if says(&error, &["NoSuchBucketPolicy"]) => Ok(None),
+        Err(error) => Err(failed(&format!("reading the policy of {name}"), &error)),
+    }
 }
 
 fn owner(ground: &Ground) -> Result<Tagging> {
@@ -95,9 +109,12 @@ async fn standing(ground: &Ground, name: &str) -> Result<Standing> {
         })
     };
     let forgotten = KEPT_FOR_DAYS.into_iter().all(kept);
-    Ok(match (tag, forgotten) {
-        (Some(_), true) => Standing::Ready,
-        (None, _) => Standing::Differs(format!("it is not tagged {OWNER_TAG}")),
-        (_, false) => Standing::Differs("old mails and messages are not forgotten".to_owned()),
+    let ours = policy::of_bucket(ground, name).await?;
+    let open = policy::says(policy_of(ground, name).await?.as_deref(), &ours);
+    Ok(match (tag, forgotten, open) {
+        (Some(_), true, true) => Standing::Ready,
+        (None, ..) => Standing::Differs(format!("it is not tagged {OWNER_TAG}")),
+        (_, false, _) => Standing::Differs("old mails and messages are not forgotten".to_owned()),
+        (.., false) => Standing::Differs(format!("SES may not put mails below {INBOUND_MAIL_PREFIX}")),
     })
 }

@@ -3,6 +3,7 @@
 
 mod bucket;
 mod machine;
+mod policy;
 mod queues;
 mod tables;
 

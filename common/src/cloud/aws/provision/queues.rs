@@ -2,7 +2,7 @@
 
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 
-use super::{Ground, OWNER_TAG, foreign, is_due};
+use super::{Ground, OWNER_TAG, foreign, is_due, policy};
 use crate::cloud::Result;
 use crate::cloud::aws::error::{failed, says};
 use crate::cloud::aws::queue_urls::{MISSING, attributes, redrive_policy};
@@ -36,6 +36,9 @@ pub(super) async fn make(ground: &Ground, items: &[Item]) -> Result<()> {
         // A queue that was there keeps its kind; the rest is set.
         let mut wanted = wanted(ground, queue).await?;
         wanted.retain(|name, _| *name != Attribute::FifoQueue);
+        if *queue == Queue::Email {
+            wanted.insert(Attribute::Policy, notices_policy(ground, &url).await?);
+        }
         let set = ground.clients.sqs.set_queue_attributes().queue_url(url).set_attributes(Some(wanted));
         set.send().await.map_err(|error| failed(&format!("setting up {queue}"), &error))?;
     }
@@ -49,6 +52,17 @@ async fn wanted(ground: &Ground, queue: &Queue) -> Result<std::collections::Hash
         wanted.insert(Attribute::RedrivePolicy, redrive_policy(&ground.urls.arn(&dead).await?, receives));
     }
     Ok(wanted)
+}
+
+/// The policy that lets notices onto the email queue.
+async fn notices_policy(ground: &Ground, url: &str) -> Result<String> {
+    let ours = policy::of_email_queue(ground, &ground.urls.arn(url).await?).await?;
+    let asked = ground.clients.sqs.get_queue_attributes().queue_url(url).attribute_names(Attribute::Policy);
+    let answer =
+        asked.send().await.map_err(|error| failed("reading the policy of the email queue", &error))?;
+    let there =
+        answer.attributes.unwrap_or_default().remove(&Attribute::Policy).filter(|text| !text.is_empty());
+    policy::with(there.as_deref(), &ours)
 }
 
 async fn standing(ground: &Ground, queue: &Queue) -> Result<Standing> {
@@ -74,6 +88,12 @@ async fn standing(ground: &Ground, queue: &Queue) -> Result<Standing> {
         && received_before_dead(found.get(&Attribute::RedrivePolicy)) != Some(u64::from(receives))
     {
         wrong.push(format!("dead letters should be set aside after {receives} receives"));
+    }
+    if *queue == Queue::Email {
+        let ours = policy::of_email_queue(ground, &ground.urls.arn(&url).await?).await?;
+        if !policy::says(found.get(&Attribute::Policy).map(String::as_str), &ours) {
+            wrong.push("SNS and S3 may not put notices on it".to_owned());
+        }
     }
     wrong.sort();
     Ok(if wrong.is_empty() { Standing::Ready } else { Standing::Differs(wrong.join("; ")) })

@@ -61,6 +61,9 @@ impl Files for Pausing {
     async fn list(&self, space: &Space, prefix: &str) -> CloudResult<Vec<String>> {
         self.files.list(space, prefix).await
     }
+    async fn objects_bucket(&self) -> CloudResult<String> {
+        self.files.objects_bucket().await
+    }
 }
 
 /// A store whose etags tell contents apart, but not the same bytes written again: as S3 has it.
@@ -112,6 +115,9 @@ impl Files for ByContent {
     }
     async fn list(&self, space: &Space, prefix: &str) -> CloudResult<Vec<String>> {
         self.0.list(space, prefix).await
+    }
+    async fn objects_bucket(&self) -> CloudResult<String> {
+        self.0.objects_bucket().await
     }
 }
 
