@@ -10,6 +10,7 @@ pub mod queue;
 pub mod record;
 pub mod seen;
 pub mod sns;
+pub mod stored;
 pub mod verify;
 
 use std::ops::ControlFlow;

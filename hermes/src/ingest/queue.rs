@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::envelope::Opened;
 use super::record::Origin;
-use super::{Arrival, accept, envelope};
+use super::{Arrival, accept, envelope, stored};
 use crate::app::App;
 use crate::feed::{Feed, set_aside};
 
@@ -33,10 +33,10 @@ pub async fn take(app: &App, delivery: &Delivery) -> Result<()> {
             app.cloud.queues.delete(&delivery.receipt).await
         }
         Ok(Opened::Test) => app.cloud.queues.delete(&delivery.receipt).await,
-        Ok(Opened::Stored(_)) => {
-            let reason = "its mail lies in S3, which this cloud does not read";
-            set_aside(app, delivery, Queue::EmailDead, reason).await
-        }
+        Ok(Opened::Stored(pointers)) => match stored::take(app, &pointers, Origin::Queue).await? {
+            Ok(_) => app.cloud.queues.delete(&delivery.receipt).await,
+            Err(not_ours) => set_aside(app, delivery, Queue::EmailDead, &not_ours.to_string()).await,
+        },
         Err(reason) => set_aside(app, delivery, Queue::EmailDead, &reason.to_string()).await,
     }
 }

@@ -14,7 +14,7 @@ use url::Url;
 use super::envelope::{Opened, open};
 use super::origins::sns::{Envelope, Genuine, Kind, Refusal};
 use super::record::{MailRecord, Origin};
-use super::{Arrival, accept, seen};
+use super::{Arrival, accept, seen, stored};
 use crate::app::App;
 use crate::config::SnsSignatures;
 
@@ -45,7 +45,7 @@ pub enum Taken {
     Refused(Refusal),
     /// Holds no mail.
     NoMail(String),
-    /// A mail with its ending.
+    /// A mail with its ending; the first of several.
     Mail(Box<MailRecord>),
     /// Nothing to do: it came before, is a test, or says that we were taken off.
     Nothing,
@@ -145,9 +145,12 @@ async fn notified(app: &App, message: &str) -> Result<Taken> {
             let arrival = Arrival { raw: mail.raw.into(), origin: Origin::Sns, word: mail.word };
             Ok(Taken::Mail(Box::new(accept(app, arrival).await?.record)))
         }
-        Ok(Opened::Stored(_)) => {
-            Ok(Taken::NoMail("it says that a mail lies in S3; let S3 notify the email queue".into()))
-        }
+        Ok(Opened::Stored(pointers)) => Ok(match stored::take(app, &pointers, Origin::Sns).await? {
+            Ok(records) => {
+                records.into_iter().next().map_or(Taken::Nothing, |record| Taken::Mail(Box::new(record)))
+            }
+            Err(not_ours) => Taken::NoMail(not_ours.to_string()),
+        }),
         Ok(Opened::Test) => Ok(Taken::Nothing),
         Err(reason) => Ok(Taken::NoMail(reason.to_string())),
     }

@@ -2,11 +2,28 @@
 
 use std::time::Duration;
 
+use common::cloud::files::{At, IfMatch};
 use common::domain::names::Queue;
+use common::domain::outcome::MailEnding;
+use hermes::ingest::origins::Pointer;
+use hermes::ingest::record::Origin;
+use hermes::ingest::stored;
+use hermes::mail::MAX_RAW_BYTES;
 use hermes::outbox::{OutboxRecord, OutboxState};
 use hermes::sweep::Sweeper;
 
 use crate::support::{World, mail, text};
+
+#[tokio::test]
+async fn a_mail_in_s3_that_is_too_large_ends_so_and_is_not_read_to_its_end() {
+    let world = World::with_scott().await;
+    let mut raw = mail("1", "change 7 to 8").into_bytes();
+    raw.resize(MAX_RAW_BYTES + 1000, b'x');
+    world.cloud().files.put(&At::object("mail/inbound/m"), raw.into(), IfMatch::Any).await.unwrap();
+    let pointer = Pointer { bucket: "objects".into(), key: "mail/inbound/m".into(), receipt: None };
+    let taken = stored::take(&world.app, &[pointer], Origin::Queue).await.unwrap().unwrap();
+    assert_eq!((taken[0].ending, taken[0].size_bytes), (Some(MailEnding::TooLarge), MAX_RAW_BYTES + 1));
+}
 
 fn words(sent: &str) -> String {
     hermes::mail::read(sent.as_bytes()).unwrap().text

@@ -28,6 +28,7 @@ mod smtp_server;
 mod sns;
 mod spoofs;
 mod stops;
+mod stored;
 #[allow(dead_code, reason = "each test binary uses its part")]
 #[path = "../../../common/tests/support/strace.rs"]
 mod strace;

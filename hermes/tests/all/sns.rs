@@ -8,6 +8,7 @@ use aws_lc_rs::rsa::KeyPair;
 use aws_lc_rs::signature::RSA_PKCS1_SHA256;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use common::cloud::files::{At, IfMatch};
 use hermes::ingest::sns::{Fetch, Sns};
 use serde_json::{Value, json};
 
@@ -119,6 +120,28 @@ async fn version_1_of_the_signature_is_taken_only_when_that_is_said() {
     old["SignatureVersion"] = "2".into();
     old["MessageId"] = "fixed-2".into();
     assert_eq!(post(&world, &old).await.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_mail_in_s3_is_read_at_our_place_only_and_waited_for() {
+    let (world, _) = world().await;
+    let bucket = world.cloud().files.objects_bucket().await.unwrap();
+    let told = |id: &str, bucket: &str| {
+        let mut told: Value = serde_json::from_str(&notice(id, "PASS")).unwrap();
+        let raw = told.as_object_mut().unwrap().remove("content").unwrap();
+        told["receipt"]["action"] =
+            json!({"type": "S3", "bucketName": bucket, "objectKey": "mail/inbound/m"});
+        (signed(envelope(&format!("m-{id}"), &told.to_string())), raw.as_str().unwrap().to_owned())
+    };
+    let (envelope, raw) = told("1", &bucket);
+    assert_eq!(post(&world, &envelope).await.0, StatusCode::SERVICE_UNAVAILABLE, "SNS sends it again");
+    world.cloud().files.put(&At::object("mail/inbound/m"), raw.into(), IfMatch::Any).await.unwrap();
+    let (status, answer) = post(&world, &envelope).await;
+    assert_eq!((status, &answer["ending"]), (StatusCode::OK, &json!("routed")), "{answer}");
+    let (status, answer) = post(&world, &told("2", "somebody-elses").0).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(text(&answer, "detail").contains("mails are read from objects only"), "{answer}");
+    assert_eq!(world.works("amelia#scott").await.len(), 1);
 }
 
 #[tokio::test]

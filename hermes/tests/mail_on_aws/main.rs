@@ -9,8 +9,11 @@ mod dead_letters;
 mod ingest;
 #[path = "../all/results.rs"]
 mod results;
+#[path = "../all/stored.rs"]
+mod stored;
 #[allow(dead_code, reason = "each test binary uses its part")]
 #[path = "../all/support.rs"]
 mod support;
+mod task_role;
 #[path = "../all/unclaimed.rs"]
 mod unclaimed;
