@@ -16,6 +16,8 @@ use crate::app::App;
 use crate::dispatch::remember;
 use crate::ingest::record::MailRecord;
 use crate::limits::{self, Room};
+use crate::returned;
+use crate::suppressions::{self, Suppression};
 
 /// After a failed attempt the next one waits so long, twice as long after each, up to the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(15);
@@ -33,7 +35,7 @@ pub enum OutboxState {
     Sent,
     /// It cannot be written, or the carrier will never take it.
     Failed,
-    /// Its address had its share of this hour, and it could be left unsaid.
+    /// Its address had its share of this hour and it could be left unsaid, or is one that we do not write to.
     Suppressed,
 }
 
@@ -168,7 +170,8 @@ pub async fn post(app: &App, record: OutboxRecord) -> Result<()> {
         }
         Err(error) => return Err(error),
     };
-    deliver(app, stored).await
+    // On the heap: every way of mail ends in here, and would carry it along.
+    Box::pin(deliver(app, stored)).await
 }
 
 /// Sends a mail that is written down, unless it was sent or has to wait.
@@ -176,10 +179,24 @@ pub async fn deliver(app: &App, stored: Stored<OutboxRecord>) -> Result<()> {
     if !stored.value.is_due(app.cloud.clock.now()) {
         return Ok(());
     }
+    if let Some(entry) = suppressions::find(app, &stored.value.to).await? {
+        return leave_unsent(app, stored, &entry).await;
+    }
     match limits::take_automatic(app, &stored.value.to, &stored.value.dedup_key).await? {
         Room::Taken => carry(app, stored).await,
         Room::None { what, until } => hold(app, stored, &what, until).await,
     }
+}
+
+/// Nobody is asked to carry a mail to an address of the list; the mail that it answers says so.
+async fn leave_unsent(app: &App, mut stored: Stored<OutboxRecord>, entry: &Suppression) -> Result<()> {
+    let row = &mut stored.value;
+    let why = format!("was not sent: {} is written to no more, {}", entry.address, entry.reason.words());
+    tracing::warn!(mail.id = %row.mail_id, "a mail {why}; `hermes suppressions remove` lets later ones go");
+    row.state = OutboxState::Suppressed;
+    row.note = Some(why.clone());
+    returned::mark(app, &row.mail_id, &why).await?;
+    save(app, &stored).await
 }
 
 async fn hold(app: &App, mut stored: Stored<OutboxRecord>, what: &str, until: Timestamp) -> Result<()> {
@@ -213,6 +230,7 @@ async fn record_sent(app: &App, mut stored: Stored<OutboxRecord>, sent: Sent) ->
     row.attempts += 1;
     row.sent_at = Some(app.cloud.clock.now());
     if let Some(used) = sent.message_id {
+        returned::note_carried(app, &used, &row.dedup_key).await?;
         row.message_id = used;
     }
     row.note = Some(sent.place);
@@ -225,6 +243,7 @@ async fn record_sent(app: &App, mut stored: Stored<OutboxRecord>, sent: Sent) ->
         let reply = row.message_id.clone();
         let answered = |mail: &mut MailRecord| {
             mail.reply_message_id = Some(reply.clone());
+            mail.unreached = None;
             std::ops::ControlFlow::Continue(())
         };
         app.cloud.store.update::<MailRecord>(&row.mail_id, answered).await?;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 #![allow(clippy::print_stdout, reason = "a test says what it counted")]
 
+mod by_ses;
 mod cost;
 mod stage;
 

@@ -173,6 +173,58 @@ impl Stage {
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
+    /// The private bucket.
+    pub(crate) fn objects_bucket(&self) -> String {
+        format!("{}-objects-{ACCOUNT}", self.prefix)
+    }
+
+    /// Puts an object there as somebody else would.
+    pub(crate) async fn put(&self, bucket: &str, key: &str, bytes: Vec<u8>) {
+        self.s3(&format!("{bucket}/{key}"), bytes).await;
+    }
+
+    /// Lets S3 tell the email queue of new objects below a prefix.
+    pub(crate) async fn notify_email_queue_of(&self, bucket: &str, prefix: &str) {
+        let queue = format!("arn:aws:sqs:us-east-1:{ACCOUNT}:{}-email", self.prefix);
+        let rules = format!("<FilterRule><Name>prefix</Name><Value>{prefix}</Value></FilterRule>");
+        let configuration = format!(
+            "<NotificationConfiguration><QueueConfiguration><Id>mail</Id><Queue>{queue}</Queue><Event>s3:ObjectCreated:*</Event><Filter><S3Key>{rules}</S3Key></Filter></QueueConfiguration></NotificationConfiguration>"
+        );
+        self.s3(&format!("{bucket}?notification"), configuration.into_bytes()).await;
+    }
+
+    async fn s3(&self, path: &str, body: Vec<u8>) {
+        let request = self.http.put(format!("{}/{path}", self.endpoint.url()));
+        let answer = request.header("authorization", signed("s3")).body(body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
+    }
+
+    /// A topic whose messages go to the email queue.
+    pub(crate) async fn topic_to_email_queue(&self, name: &str) -> String {
+        let topic = format!("arn:aws:sns:us-east-1:{ACCOUNT}:{}-{name}", self.prefix);
+        let name = format!("{}-{name}", self.prefix);
+        self.sns(&[("Action", "CreateTopic"), ("Name", &name)]).await;
+        let queue = format!("arn:aws:sqs:us-east-1:{ACCOUNT}:{}-email", self.prefix);
+        let ours =
+            [("Action", "Subscribe"), ("TopicArn", &*topic), ("Protocol", "sqs"), ("Endpoint", &queue)];
+        self.sns(&ours).await;
+        topic
+    }
+
+    /// Publishes on a topic.
+    pub(crate) async fn publish(&self, topic: &str, message: &str) {
+        self.sns(&[("Action", "Publish"), ("TopicArn", topic), ("Message", message)]).await;
+    }
+
+    async fn sns(&self, form: &[(&str, &str)]) {
+        let request = self.http.post(self.endpoint.url()).header("authorization", signed("sns"));
+        let encoded = reqwest::Url::parse_with_params("http://form", form).unwrap();
+        let body = encoded.query().unwrap_or_default().to_owned();
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
+        let answer = request.send().await.unwrap();
+        assert!(answer.status().is_success(), "{form:?}: {}", answer.text().await.unwrap());
+    }
+
     fn machine(&self) -> String {
         format!("arn:aws:states:us-east-1:{ACCOUNT}:stateMachine:{}-email-processor", self.prefix)
     }

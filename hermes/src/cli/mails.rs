@@ -153,6 +153,7 @@ fn describe(record: &MailRecord) -> String {
     for (name, value) in more.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         lines.push(format!("{name:8} {value}"));
     }
+    lines.extend(record.unreached.as_ref().map(|why| format!("owner not reached: our mail {why}")));
     lines.push("trace".to_owned());
     for mail::trace::TraceLine { stage, note } in record.trace.lines() {
         lines.push(format!("  {:12} {note}", format!("{stage:?}").to_lowercase()));

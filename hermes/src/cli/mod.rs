@@ -10,6 +10,7 @@ mod queues;
 mod senders;
 mod sessions;
 pub(crate) mod simulate;
+mod suppressions;
 mod workers;
 
 use std::path::PathBuf;
@@ -43,6 +44,9 @@ pub enum Command {
     /// Inbound mails and what became of them.
     #[command(subcommand)]
     Mails(mails::MailsCommand),
+    /// Addresses that are not written to, since mail to them came back.
+    #[command(subcommand)]
+    Suppressions(suppressions::SuppressionCommand),
     /// Runs of work.
     #[command(subcommand)]
     Jobs(jobs::JobCommand),
@@ -137,6 +141,7 @@ pub async fn run(settings: &Settings) -> Result<()> {
         Command::Senders(command) => senders::run(&cloud, command, &out).await,
         Command::Mail(arguments) => mails::take(cloud, &settings.cloud, arguments, &out).await,
         Command::Mails(command) => mails::run(&cloud, command, &out).await,
+        Command::Suppressions(command) => suppressions::run(&cloud, command, &out).await,
         Command::Jobs(command) => jobs::run(&cloud, command, &out).await,
         Command::Workers(arguments) => workers::run(&cloud, arguments, &out).await,
         Command::Sessions(arguments) => sessions::run(&cloud, arguments, &out).await,

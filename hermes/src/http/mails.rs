@@ -79,6 +79,9 @@ pub(super) struct MailView {
     /// The Message-ID of our answer, once it was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_message_id: Option<String>,
+    /// Set when the owner did not get what we wrote: what became of our mail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner_not_reached: Option<String>,
     /// Which rule said what.
     trace: Vec<TraceView>,
 }
@@ -101,6 +104,7 @@ impl From<MailRecord> for MailView {
             project_key: mail.project_key.map(|key| key.to_string()),
             outcome: mail.outcome,
             reply_message_id: mail.reply_message_id,
+            owner_not_reached: mail.unreached,
             trace: mail.trace.lines().iter().map(TraceView::of).collect(),
         }
     }

@@ -19,6 +19,7 @@ mod server;
 mod sessions;
 mod simulate;
 mod sites;
+mod suppressions;
 mod workers;
 
 use std::any::Any;
@@ -124,6 +125,8 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::requeue))
         .routes(routes!(sessions::list))
+        .routes(routes!(suppressions::list))
+        .routes(routes!(suppressions::remove))
         .routes(routes!(workers::list))
         .routes(routes!(workers::drain))
         .route("/openapi.json", axum::routing::get(docs::json))

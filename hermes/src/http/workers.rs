@@ -21,6 +21,9 @@ use crate::operations::workers::{self, Worker};
 pub(super) struct WorkerView {
     /// Its id.
     worker_id: String,
+    /// The task of ECS that it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_arn: Option<String>,
     /// `starting`, `running`, `draining` or `terminated`, as it said last.
     #[schema(value_type = String)]
     status: ContainerStatus,
@@ -45,6 +48,7 @@ impl From<Worker> for WorkerView {
         let Worker { container, alive, claims, works_for, sessions } = worker;
         Self {
             worker_id: container.container_id.to_string(),
+            task_arn: container.task_arn,
             status: container.status,
             alive,
             capacity: container.capacity,

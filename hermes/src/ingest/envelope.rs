@@ -1,8 +1,9 @@
-//! What a message of the email queue holds: raw MIME, `{"content": ...}` with raw or base64 MIME, a notice of SES or S3, or
-//! any of these inside an SNS notification. Pure.
+//! What a message of the email queue holds: raw MIME, `{"content": ...}` with raw or base64 MIME, a notice of SES or S3 about
+//! a mail that came, what became of one that we sent, or any of these inside an SNS notification. Pure.
 
 use serde_json::Value;
 
+use super::origins::feedback::{self, Feedback};
 use super::origins::{Incoming, NoMail, Pointer, mime, s3, ses};
 use super::verify::Word;
 
@@ -16,8 +17,10 @@ pub enum Opened {
     Mail(Incoming),
     /// Where mails lie.
     Stored(Vec<Pointer>),
-    /// A note that the notifications work, without a mail.
-    Test,
+    /// What became of a mail that we sent.
+    Feedback(Feedback),
+    /// Nothing that anything follows from: a note that the notifications work, an event about a mail that went well.
+    Nothing,
 }
 
 /// Opens a message.
@@ -32,6 +35,8 @@ fn unwrap(body: &str, depth: usize) -> Result<Opened, NoMail> {
     let Ok(value) = serde_json::from_str::<Value>(body) else {
         return if body.trim_start().starts_with('{') {
             Err(NoMail("it begins like JSON and is none"))
+        } else if feedback::is_topic_test(body) {
+            Ok(Opened::Nothing)
         } else {
             Ok(Opened::Mail(Incoming { raw: body.as_bytes().to_vec(), word: Word::Nothing }))
         };
@@ -45,7 +50,7 @@ fn unwrap(body: &str, depth: usize) -> Result<Opened, NoMail> {
         _ => {}
     }
     if s3::is_test(&value) {
-        return Ok(Opened::Test);
+        return Ok(Opened::Nothing);
     }
     if let Some(opened) = ses::read(&value)? {
         return Ok(opened);

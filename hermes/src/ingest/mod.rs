@@ -395,8 +395,12 @@ fn take_ending(row: &mut MailRecord, ended: &MailRecord) -> ControlFlow<()> {
     if row.ending.is_some() {
         return ControlFlow::Break(());
     }
-    *row =
-        MailRecord { outcome: row.outcome, reply_message_id: row.reply_message_id.take(), ..ended.clone() };
+    *row = MailRecord {
+        outcome: row.outcome,
+        reply_message_id: row.reply_message_id.take(),
+        unreached: row.unreached.take(),
+        ..ended.clone()
+    };
     ControlFlow::Continue(())
 }
 

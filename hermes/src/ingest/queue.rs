@@ -12,6 +12,7 @@ use super::record::Origin;
 use super::{Arrival, accept, envelope, stored};
 use crate::app::App;
 use crate::feed::{Feed, set_aside};
+use crate::returned;
 
 /// Works the queue off until it is told to stop.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
@@ -32,7 +33,11 @@ pub async fn take(app: &App, delivery: &Delivery) -> Result<()> {
             accept(app, Arrival { raw: mail.raw.into(), origin: Origin::Queue, word: mail.word }).await?;
             app.cloud.queues.delete(&delivery.receipt).await
         }
-        Ok(Opened::Test) => app.cloud.queues.delete(&delivery.receipt).await,
+        Ok(Opened::Feedback(feedback)) => {
+            returned::take(app, &feedback).await?;
+            app.cloud.queues.delete(&delivery.receipt).await
+        }
+        Ok(Opened::Nothing) => app.cloud.queues.delete(&delivery.receipt).await,
         Ok(Opened::Stored(pointers)) => match stored::take(app, &pointers, Origin::Queue).await? {
             Ok(_) => app.cloud.queues.delete(&delivery.receipt).await,
             Err(not_ours) => set_aside(app, delivery, Queue::EmailDead, &not_ours.to_string()).await,

@@ -96,6 +96,9 @@ pub struct MailRecord {
     /// The Message-ID of our answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_message_id: Option<String>,
+    /// Why its owner did not get what we wrote: what became of our mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreached: Option<String>,
 }
 
 impl Record for MailRecord {
@@ -141,6 +144,7 @@ impl MailRecord {
             language: None,
             outcome: None,
             reply_message_id: None,
+            unreached: None,
         }
     }
 

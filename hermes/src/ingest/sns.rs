@@ -17,6 +17,7 @@ use super::record::{MailRecord, Origin};
 use super::{Arrival, accept, seen, stored};
 use crate::app::App;
 use crate::config::SnsSignatures;
+use crate::returned;
 
 /// How long SNS may take to answer.
 const MAX_FETCH: Duration = Duration::from_secs(10);
@@ -47,7 +48,7 @@ pub enum Taken {
     NoMail(String),
     /// A mail with its ending; the first of several.
     Mail(Box<MailRecord>),
-    /// Nothing to do: it came before, is a test, or says that we were taken off.
+    /// Nothing to answer: it came before, is a test, is about a mail that we sent, or says that we were taken off.
     Nothing,
     /// The subscription is confirmed.
     Confirmed,
@@ -151,7 +152,8 @@ async fn notified(app: &App, message: &str) -> Result<Taken> {
             }
             Err(not_ours) => Taken::NoMail(not_ours.to_string()),
         }),
-        Ok(Opened::Test) => Ok(Taken::Nothing),
+        Ok(Opened::Feedback(feedback)) => returned::take(app, &feedback).await.map(|()| Taken::Nothing),
+        Ok(Opened::Nothing) => Ok(Taken::Nothing),
         Err(reason) => Ok(Taken::NoMail(reason.to_string())),
     }
 }

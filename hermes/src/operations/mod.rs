@@ -10,6 +10,7 @@ pub mod queues;
 pub mod releases;
 pub mod senders;
 pub mod sessions;
+pub mod suppressions;
 pub mod workers;
 
 use common::cloud::CloudError;

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Output, Stdio};
 
 use clap::{Command, CommandFactory};
+use common::cloud::store::{Expect, Table};
 use hermes::config::Settings;
 
 use crate::support::mail;
@@ -189,6 +190,26 @@ fn a_key_that_is_given_recognises_answers_without_a_data_directory_and_is_not_sh
     }
     let short = said(&["serve"], "0123456789");
     assert!(short.contains("fewer than 32 characters"), "{short}");
+}
+
+#[test]
+fn addresses_that_are_not_written_to_are_listed_and_taken_off() {
+    let folder = tempfile::tempdir().unwrap();
+    ok(folder.path(), &["projects", "add", "p", "--repo-url", "https://github.com/you/p.git"]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let prefix = common::domain::names::Prefix::parse("webordinary").unwrap();
+        let cloud = common::cloud::local::open(folder.path(), prefix, common::clock::Clock::System).unwrap();
+        let row = serde_json::json!({"kind": "suppression", "id": "scott@example.org", "reason": "bounced",
+            "detail": "5.1.1", "mailId": "0123456789abcdef0123456789abcdef", "since": "2026-03-03T10:00:00Z"});
+        cloud.store.put(Table::Limits, row, Expect::Any).await.unwrap();
+    });
+    let listed = ok(folder.path(), &["suppressions", "list"]);
+    assert!(listed.contains("scott@example.org") && listed.contains("it takes no mail 5.1.1"), "{listed}");
+    let remove = ["suppressions", "remove", "Scott@example.org"];
+    assert!(ok(folder.path(), &remove).contains("later mails go there again"));
+    assert!(!run(folder.path(), &remove).status.success());
+    assert!(ok(folder.path(), &["suppressions", "list"]).contains("nothing yet"));
 }
 
 #[test]

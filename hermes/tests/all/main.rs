@@ -19,6 +19,7 @@ mod limits;
 mod mails_of_the_world;
 mod releases;
 mod results;
+mod returned;
 mod serving;
 mod sessions;
 mod simulating;

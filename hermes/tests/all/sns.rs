@@ -145,6 +145,20 @@ async fn a_mail_in_s3_is_read_at_our_place_only_and_waited_for() {
 }
 
 #[tokio::test]
+async fn an_answer_that_bounced_is_seen_at_its_mail() {
+    let (world, _) = world().await;
+    let (_, mail) = post(&world, &signed(envelope("m-1", &notice("1", "PASS")))).await;
+    let command = text(&mail, "commandId");
+    world.report(world.result(command).await.to_json()).await;
+    let bounce = json!({"eventType": "Bounce", "bounce": {"bounceType": "Permanent"},
+        "mail": {"messageId": "0100", "tags": {"hermes-mail": [format!("answer-{command}")]}}});
+    let told = post(&world, &signed(envelope("m-2", &bounce.to_string()))).await;
+    assert_eq!(told.0, StatusCode::NO_CONTENT, "{}", told.1);
+    let (_, mail) = world.call("GET", &format!("/v1/mails/{}", text(&mail, "mailId")), None).await;
+    assert!(text(&mail, "ownerNotReached").contains("takes no mail"), "{mail}");
+}
+
+#[tokio::test]
 async fn a_subscription_to_an_allowed_topic_is_confirmed_at_the_pinned_host() {
     let (world, asked) = world().await;
     assert_eq!(post(&world, &signed(confirmation())).await.0, StatusCode::NO_CONTENT);

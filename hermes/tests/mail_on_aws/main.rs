@@ -9,6 +9,8 @@ mod dead_letters;
 mod ingest;
 #[path = "../all/results.rs"]
 mod results;
+#[path = "../all/returned.rs"]
+mod returned;
 #[path = "../all/stored.rs"]
 mod stored;
 #[allow(dead_code, reason = "each test binary uses its part")]

@@ -298,7 +298,7 @@ impl HermesClient {
         Ok(PostSendgridMailRequest::parse_response(response).await?)
     }
     /// Takes what SNS posts for the topics of `HERMES_SNS_TOPICS`: confirms subscriptions, and takes mails out of the notices of
-    /// SES. The signature (versions 1 and 2) is checked by a certificate from SNS itself.
+    /// SES. The signature (version 2; 1 where `HERMES_SNS_SIGNATURES` says so) is checked by a certificate from SNS itself.
     ///
     /// * Path: `POST /v1/inbound/sns`
     pub async fn post_sns_message(
@@ -721,6 +721,51 @@ impl HermesClient {
         req_builder = self.set_security(req_builder, &[Security::Token]);
         let response = req_builder.send().await?;
         Ok(ListSessionsRequest::parse_response(response).await?)
+    }
+    /// Addresses that are not written to: they take no mail, or their reader reported ours as spam.
+    ///
+    /// * Path: `GET /v1/suppressions`
+    pub async fn list_suppressions(
+        &self,
+        request: ListSuppressionsRequest,
+    ) -> anyhow::Result<ApiResponse<Suppressions, Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("suppressions");
+        serde::Serialize::serialize(
+                &request.query,
+                serde_html_form::Serializer::new(&mut url.query_pairs_mut()),
+            )
+            .context("encoding query parameters")?;
+        if url.query() == Some("") {
+            url.set_query(None);
+        }
+        let mut req_builder = self.client.get(url);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(ListSuppressionsRequest::parse_response(response).await?)
+    }
+    /// Takes an address off the list: later mails go there again.
+    ///
+    /// * Path: `DELETE /v1/suppressions/{address}`
+    pub async fn delete_suppression(
+        &self,
+        request: DeleteSuppressionRequest,
+    ) -> anyhow::Result<ApiResponse<(), Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("suppressions")
+            .push(&request.path.address.to_string());
+        let mut req_builder = self.client.delete(url);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(DeleteSuppressionRequest::parse_response(response).await?)
     }
     /// The workers and what they do.
     ///

@@ -219,6 +219,9 @@ pub struct Mail {
     pub origin: String,
     /// How its job ended.
     pub outcome: Option<String>,
+    /// Set when the owner did not get what we wrote: what became of our mail.
+    #[serde(rename = "ownerNotReached")]
+    pub owner_not_reached: Option<String>,
     /// `project#user`.
     #[serde(rename = "projectKey")]
     pub project_key: Option<String>,
@@ -545,6 +548,30 @@ pub struct Step {
     #[serde(rename = "startedAt")]
     pub started_at: String,
 }
+/// An address that is not written to.
+#[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
+pub struct Suppression {
+    /// In lower case.
+    pub address: String,
+    /// What the receiving side said; may be empty.
+    pub detail: String,
+    /// The mail whose answer came back.
+    #[serde(rename = "mailId")]
+    pub mail_id: String,
+    /// `bounced` (it takes no mail) or `complained` (its reader reported our mail as spam).
+    pub reason: String,
+    /// RFC 3339.
+    pub since: String,
+}
+/// Addresses that are not written to, part of them.
+#[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
+pub struct Suppressions {
+    /// Give it as `cursor`; absent at the end.
+    #[serde(rename = "nextCursor")]
+    pub next_cursor: Option<String>,
+    /// By address.
+    pub suppressions: Vec<Suppression>,
+}
 /// One line of a decision trace.
 #[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
 pub struct TraceLine {
@@ -584,6 +611,9 @@ pub struct Worker {
     pub started_at: String,
     /// `starting`, `running`, `draining` or `terminated`, as it said last.
     pub status: String,
+    /// The task of ECS that it is.
+    #[serde(rename = "taskArn")]
+    pub task_arn: Option<String>,
     /// Its id.
     #[serde(rename = "workerId")]
     pub worker_id: String,
@@ -1386,7 +1416,7 @@ impl PostSendgridMailRequest {
     }
 }
 /// Takes what SNS posts for the topics of `HERMES_SNS_TOPICS`: confirms subscriptions, and takes mails out of the notices of
-/// SES. The signature (versions 1 and 2) is checked by a certificate from SNS itself.
+/// SES. The signature (version 2; 1 where `HERMES_SNS_SIGNATURES` says so) is checked by a certificate from SNS itself.
 #[derive(Debug, Clone, validator::Validate, oas3_gen_support::Default)]
 pub struct PostSnsMessageRequest {
     /// The envelope, as JSON
@@ -3020,6 +3050,157 @@ impl ListSessionsRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::Unauthorized(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        Ok(ApiResponse::Other(Box::new(req)))
+    }
+}
+#[serde_with::skip_serializing_none]
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Serialize,
+    validator::Validate,
+    oas3_gen_support::Default
+)]
+pub struct ListSuppressionsRequestQuery {
+    /// At most so many entries (1 to 200, default 50).
+    #[validate(range(min = 0i64))]
+    pub limit: Option<i64>,
+    /// The `nextCursor` of the page before.
+    pub cursor: Option<String>,
+}
+/// Addresses that are not written to: they take no mail, or their reader reported ours as spam.
+#[derive(Debug, Clone, validator::Validate, oas3_gen_support::Default)]
+pub struct ListSuppressionsRequest {
+    #[validate(nested)]
+    pub query: ListSuppressionsRequestQuery,
+}
+impl ListSuppressionsRequest {
+    /// Parse the HTTP response into the response enum.
+    pub async fn parse_response(
+        req: reqwest::Response,
+    ) -> anyhow::Result<ApiResponse<Suppressions, Problem>> {
+        let status = req.status();
+        let content_type = req
+            .headers()
+            .get(reqwest::header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        if status == http::StatusCode::OK {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Suppressions,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Ok(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::BAD_REQUEST {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::BadRequest(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::UNAUTHORIZED {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Unauthorized(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        Ok(ApiResponse::Other(Box::new(req)))
+    }
+}
+#[derive(Debug, Clone, PartialEq, validator::Validate, oas3_gen_support::Default)]
+pub struct DeleteSuppressionRequestPath {
+    #[validate(length(min = 1u64))]
+    pub address: String,
+}
+/// Takes an address off the list: later mails go there again.
+#[derive(Debug, Clone, validator::Validate, oas3_gen_support::Default)]
+pub struct DeleteSuppressionRequest {
+    #[validate(nested)]
+    pub path: DeleteSuppressionRequestPath,
+}
+impl DeleteSuppressionRequest {
+    /// Parse the HTTP response into the response enum.
+    pub async fn parse_response(
+        req: reqwest::Response,
+    ) -> anyhow::Result<ApiResponse<(), Problem>> {
+        let status = req.status();
+        let content_type = req
+            .headers()
+            .get(reqwest::header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        if status == http::StatusCode::NO_CONTENT {
+            let _ = req.bytes().await?;
+            return Ok(ApiResponse::NoContent);
+        }
+        if status == http::StatusCode::BAD_REQUEST {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::BadRequest(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::UNAUTHORIZED {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Unauthorized(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::NOT_FOUND {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::NotFound(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }

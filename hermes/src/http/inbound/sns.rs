@@ -14,7 +14,7 @@ use crate::ingest::origins::sns::Refusal;
 use crate::ingest::sns::{Taken, take};
 
 /// Takes what SNS posts for the topics of `HERMES_SNS_TOPICS`: confirms subscriptions, and takes mails out of the notices of
-/// SES. The signature (versions 1 and 2) is checked by a certificate from SNS itself.
+/// SES. The signature (version 2; 1 where `HERMES_SNS_SIGNATURES` says so) is checked by a certificate from SNS itself.
 #[utoipa::path(post, path = "/v1/inbound/sns", operation_id = "postSnsMessage", tag = "mail",
     request_body(content = String, content_type = "text/plain", description = "The envelope, as JSON"),
     responses(

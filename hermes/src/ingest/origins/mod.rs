@@ -1,6 +1,7 @@
 //! The ways on which mails come from elsewhere, as pure functions: what a service sends in, the mail's bytes and what is said
 //! about its sender out. Signatures are checked here too, by well-kept crates; nothing here fetches anything.
 
+pub mod feedback;
 pub mod mailgun;
 pub mod postmark;
 pub mod s3;

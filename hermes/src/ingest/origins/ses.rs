@@ -1,9 +1,11 @@
-//! Amazon SES: the notice of a received mail, with the mail inside or with the place in S3 where it lies.
+//! Amazon SES: the notice of a received mail, with the mail inside or with the place in S3 where it lies; and what became of
+//! a mail that we sent.
 
 use serde_json::Value;
 
 use super::super::envelope::Opened;
 use super::super::verify::Word;
+use super::feedback::{self, Said};
 use super::{Incoming, NoMail, Pointer, mime};
 use crate::mail::verdict::{SesReceipt, SesVerdict};
 
@@ -12,6 +14,11 @@ const MAX_RECORDS: usize = 10;
 
 /// Reads a notice (`notificationType`) or an event of SES (`Records[].ses`); none when it is neither.
 pub fn read(value: &Value) -> Result<Option<Opened>, NoMail> {
+    match feedback::read(value)? {
+        Some(Said::Feedback(feedback)) => return Ok(Some(Opened::Feedback(feedback))),
+        Some(Said::Nothing) => return Ok(Some(Opened::Nothing)),
+        None => {}
+    }
     if let Some(kind) = value.get("notificationType").and_then(Value::as_str) {
         return match kind {
             "Received" => notice(value).map(Some),
