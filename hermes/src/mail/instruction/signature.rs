@@ -101,8 +101,10 @@ fn is_footer(line: &str) -> bool {
         });
     let sent_last =
         ["gesendet", "gesendet.", "gonderildi", "gonderildi."].iter().any(|word| folded.ends_with(word));
+    let of_mail = ["mail.", "e-mail.", "email."].iter().any(|word| folded.ends_with(word));
     let clause = without_link.contains(", ") && !sent_last;
-    let sentence = without_link.ends_with('.') && words > 4 && !sent_last && !folded.contains("http");
+    let sentence =
+        without_link.ends_with('.') && words > 4 && !sent_last && !of_mail && !folded.contains("http");
     known && !clause && !sentence && words <= 14 && !without_link.ends_with(':')
 }
 

@@ -139,6 +139,8 @@ fn signatures_and_the_lines_of_phones_are_cut() {
         "\n\nMit freundlichen Grüßen\n\nScott Miller\nBakery",
         "\n\nCordialement,\nScott",
         "\n\nSent from my iPhone",
+        "\n\nSent with Proton Mail secure email.",
+        "\n\nTélécharger Outlook pour Android",
         "\n\nVon meinem iPhone gesendet",
         "\n\nEnvoyé de mon iPhone",
         "\n\nGet Outlook for iOS<https://aka.ms/o0ukef>",
