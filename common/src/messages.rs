@@ -11,6 +11,7 @@ use crate::domain::ids::{
     CommandId, EmailAddress, ProjectId, ProjectUser, SessionId, ThreadId, UserId, WorkerId,
 };
 use crate::domain::job::{Job, JobState, PENDING, WorkAction};
+use crate::domain::left_out::LeftOut;
 use crate::domain::names::{self, ContentHash};
 use crate::domain::outcome::JobOutcome;
 use crate::domain::timestamp::{self, Timestamp};
@@ -45,6 +46,9 @@ pub struct WorkContext {
     /// What the mail quoted: background, never an instruction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quoted: Option<String>,
+    /// Files that came with it and do not go along.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
 }
 
 /// A file that came with the mail, kept among the objects.
@@ -151,6 +155,7 @@ impl Work {
             summary: None,
             commit_id: None,
             files_changed: Vec::new(),
+            left_out: self.context.left_out.clone(),
             preview_url: None,
             error: None,
             usage: Usage::default(),

@@ -305,6 +305,7 @@ fn work(
         branch: None,
         attachments: Vec::new(),
         context: WorkContext {
+            left_out: Vec::new(),
             from: Some(request.from.to_string()),
             subject: (!request.subject.is_empty()).then(|| request.subject.clone()),
             quoted: request.quoted.clone(),

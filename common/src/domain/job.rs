@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::budget::Usage;
 use super::claim::Epoch;
 use super::ids::{CommandId, EmailAddress, MailId, ProjectId, ProjectUser, ThreadId, UserId, WorkerId};
+use super::left_out::LeftOut;
 use super::outcome::JobOutcome;
 use super::timestamp::Timestamp;
 
@@ -183,6 +184,9 @@ pub struct Job {
     /// Paths that the commit touches.
     #[serde(default)]
     pub files_changed: Vec<String>,
+    /// Files that came with its mail and did not go along.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// Where the result can be looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview_url: Option<String>,

@@ -7,6 +7,7 @@ pub mod container;
 pub mod ids;
 pub mod job;
 pub mod language;
+pub mod left_out;
 pub mod names;
 pub mod outcome;
 pub mod project;

@@ -4,14 +4,15 @@
 use bytes::Bytes;
 use common::cloud::files::{At, IfMatch};
 use common::cloud::{CloudError, Result};
+use common::domain::left_out::{LeftOut, LeftOutReason};
 use common::domain::names::{ContentHash, attachment_key};
-use common::messages::Attachment;
+use common::messages::{Attachment, Work};
 use tokio::sync::Semaphore;
 
 use crate::app::App;
-use crate::mail::attachment::{File, Kind, files};
+use crate::mail::attachment::{File, Kind, files, leave_out};
 use crate::mail::trace::{Stage, Trace};
-use crate::picture::{self, Rendition};
+use crate::picture::{self, Rendition, Unusable};
 
 /// Making pictures needs memory and a core; one mail does it at a time.
 static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
@@ -24,30 +25,30 @@ struct Ready {
     bytes: Vec<u8>,
 }
 
-/// Keeps the files of a mail; says in the trace what is handed on and what is not.
-pub(super) async fn keep(app: &App, raw: Bytes, trace: &mut Trace) -> Result<Vec<Attachment>> {
+/// Keeps the files of a mail; tells its work, and the trace, what is handed on and what is not.
+pub(super) async fn keep(app: &App, raw: Bytes, work: &mut Work, trace: &mut Trace) -> Result<()> {
     let _turn = ONE_AT_A_TIME.acquire().await;
     let made = tokio::task::spawn_blocking(move || make(&raw)).await;
-    let (ready, left_out) =
-        made.unwrap_or_else(|_| (Vec::new(), vec!["the attachments cannot be read".into()]));
-    for reason in left_out {
-        trace.note(Stage::Attachment, format!("left out: {reason}"));
+    let unreadable = || vec![leave_out("attachments", LeftOutReason::Unreadable)];
+    let (ready, left_out) = made.unwrap_or_else(|_| (Vec::new(), unreadable()));
+    for LeftOut { name, reason } in &left_out {
+        trace.note(Stage::Attachment, format!("left out: {name}: {reason}"));
     }
-    let mut kept: Vec<Attachment> = Vec::new();
+    work.context.left_out = left_out;
     for file in ready {
         let attachment = store(app, file).await?;
-        if !kept.contains(&attachment) {
+        if !work.attachments.contains(&attachment) {
             trace.note(
                 Stage::Attachment,
                 format!("{} ({}) goes along", attachment.name, attachment.mime_type),
             );
-            kept.push(attachment);
+            work.attachments.push(attachment);
         }
     }
-    Ok(kept)
+    Ok(())
 }
 
-fn make(raw: &[u8]) -> (Vec<Ready>, Vec<String>) {
+fn make(raw: &[u8]) -> (Vec<Ready>, Vec<LeftOut>) {
     let (files, mut left_out) = files(raw);
     let mut ready = Vec::new();
     for file in files {
@@ -60,11 +61,18 @@ fn make(raw: &[u8]) -> (Vec<Ready>, Vec<String>) {
             }),
             Kind::Picture => match picture::renditions(&file.bytes) {
                 Ok(renditions) => ready.extend(renditions.into_iter().map(|one| of_picture(&file, one))),
-                Err(reason) => left_out.push(format!("{}: {reason}", file.name)),
+                Err(unusable) => left_out.push(leave_out(&file.name, reason(&unusable))),
             },
         }
     }
     (ready, left_out)
+}
+
+fn reason(unusable: &Unusable) -> LeftOutReason {
+    match unusable {
+        Unusable::TooManyPixels(..) => LeftOutReason::TooManyPixels,
+        Unusable::Broken | Unusable::Unwritable => LeftOutReason::Unreadable,
+    }
 }
 
 fn of_picture(file: &File, one: Rendition) -> Ready {

@@ -334,7 +334,7 @@ async fn act(
     match verdict {
         Verdict::Work(mut routed) => {
             if let Some(raw) = files {
-                routed.work.attachments = attachments::keep(app, raw, trace).await?;
+                attachments::keep(app, raw, &mut routed.work, trace).await?;
             }
             dispatch::dispatch(app, &routed, mail, trace).await.map(|()| MailEnding::Routed)
         }

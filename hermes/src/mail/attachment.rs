@@ -1,6 +1,7 @@
 //! What came along with a mail, as files for the site: each with a type from its first bytes and a safe name; programs and
 //! what is too large are left out, and the reason is told. Pure.
 
+use common::domain::left_out::{LeftOut, LeftOutReason};
 use common::domain::text;
 use infer::MatcherType;
 use mail_parser::{MessageParser, MimeHeaders, PartType};
@@ -13,6 +14,8 @@ pub const MAX_FILE_BYTES: usize = 25 * 1024 * 1024;
 /// The most files of one mail.
 pub const MAX_FILES: usize = 20;
 const MAX_STEM_CHARS: usize = 50;
+/// Of the name of a file that is left out.
+const MAX_TOLD_CHARS: usize = 80;
 
 /// Endings of programs, whatever is in them.
 const PROGRAMS: &str =
@@ -61,8 +64,8 @@ pub fn note(mail: &ParsedMail, trace: &mut Trace) {
     }
 }
 
-/// The files of a mail, and for each that is left out the reason.
-pub fn files(raw: &[u8]) -> (Vec<File>, Vec<String>) {
+/// The files of a mail, and those that are left out: no more of them than a mail may bring.
+pub fn files(raw: &[u8]) -> (Vec<File>, Vec<LeftOut>) {
     let Some(message) = MessageParser::default().parse(raw) else { return (Vec::new(), Vec::new()) };
     let (mut taken, mut left_out) = (Vec::new(), Vec::new());
     for (at, part) in message.attachments().enumerate() {
@@ -75,36 +78,40 @@ pub fn files(raw: &[u8]) -> (Vec<File>, Vec<String>) {
         let is_mail = matches!(part.body, PartType::Message(_));
         let name =
             text::one_line(part.attachment_name().unwrap_or(if is_mail { "mail.eml" } else { "file" }));
-        if at >= MAX_FILES {
-            left_out.push(format!("{name}: more than {MAX_FILES} files came along"));
-            continue;
-        }
-        match file(&name, part.contents()) {
+        match if at < MAX_FILES { file(&name, part.contents()) } else { Err(LeftOutReason::TooMany) } {
             Ok(file) => taken.push(file),
-            Err(reason) => left_out.push(format!("{name}: {reason}")),
+            Err(reason) => left_out.push(leave_out(&name, reason)),
+        }
+        if left_out.len() == MAX_FILES {
+            break;
         }
     }
     (taken, left_out)
 }
 
+/// Says that a file stays behind, by the beginning of its name.
+pub fn leave_out(name: &str, reason: LeftOutReason) -> LeftOut {
+    LeftOut { name: name.chars().take(MAX_TOLD_CHARS).collect(), reason }
+}
+
 /// One file.
-pub fn file(name: &str, bytes: &[u8]) -> Result<File, &'static str> {
+pub fn file(name: &str, bytes: &[u8]) -> Result<File, LeftOutReason> {
     if bytes.is_empty() {
-        return Err("it is empty");
+        return Err(LeftOutReason::Empty);
     }
     if bytes.len() > MAX_FILE_BYTES {
-        return Err("it is larger than 25 MB");
+        return Err(LeftOutReason::TooLarge);
     }
     let (stem, ending) = split(name);
     // Some pictures begin with letters alone, and so does "BMW prices".
     let found =
         infer::get(bytes).filter(|found| !(found.mime_type().starts_with("image/") && is_text(bytes)));
     if is_program(bytes, found, &ending) {
-        return Err("it is a program");
+        return Err(LeftOutReason::Program);
     }
     let picture = found.map(|found| found.mime_type()).filter(|kind| kind.starts_with("image/"));
     if picture.is_some_and(|kind| !TAKEN.contains(&kind)) {
-        return Err("pictures of this kind (HEIC, TIFF, AVIF, raw) cannot be made anew; send a JPEG");
+        return Err(LeftOutReason::PictureKind);
     }
     let (mime_type, ending) = match found {
         Some(found) => by_content(found.mime_type(), found.extension(), &ending),
@@ -217,7 +224,7 @@ mod tests {
             ("a.bat", b"echo"),
             ("a.vbs", b"echo"),
         ] {
-            assert_eq!(file(name, bytes).unwrap_err(), "it is a program", "{name}");
+            assert_eq!(file(name, bytes).unwrap_err(), LeftOutReason::Program, "{name}");
         }
     }
 
@@ -228,7 +235,7 @@ mod tests {
         for (name, bytes) in
             [("a.heic", &heic[..]), ("a.jpg", &avif[..]), ("a.tif", b"II*\0\x08\0\0\0\0\0\0\0")]
         {
-            assert!(file(name, bytes).unwrap_err().contains("send a JPEG"), "{name}");
+            assert_eq!(file(name, bytes).unwrap_err(), LeftOutReason::PictureKind, "{name}");
         }
         assert_eq!(file("a.gif", b"GIF89a\x01\0\x01\0").unwrap().kind, Kind::Plain);
     }
@@ -254,8 +261,8 @@ mod tests {
 
     #[test]
     fn what_is_empty_or_too_large_is_left_out() {
-        assert!(file("a.txt", b"").is_err());
-        assert!(file("a.txt", &vec![b'x'; MAX_FILE_BYTES + 1]).is_err());
+        assert_eq!(file("a.txt", b"").unwrap_err(), LeftOutReason::Empty);
+        assert_eq!(file("a.txt", &vec![b'x'; MAX_FILE_BYTES + 1]).unwrap_err(), LeftOutReason::TooLarge);
     }
 
     #[test]
@@ -264,6 +271,6 @@ mod tests {
         let (files, left_out) = files(raw);
         assert_eq!(files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["menu.pdf"]);
         assert_eq!(files[0].bytes, b"%PDF-1.7\n");
-        assert_eq!(left_out, ["run.exe: it is a program"]);
+        assert_eq!(left_out, [leave_out("run.exe", LeftOutReason::Program)]);
     }
 }

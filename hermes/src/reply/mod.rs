@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 use common::domain::ids::{ProjectId, ThreadId};
 use common::domain::job::{Job, WorkAction};
 use common::domain::language::Language;
+use common::domain::left_out::LeftOut;
 use common::domain::outcome::JobOutcome;
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, UndefinedBehavior};
@@ -118,6 +119,8 @@ struct View {
     list_title: &'static str,
     list: Vec<String>,
     more: Option<String>,
+    left_out_title: &'static str,
+    left_out: Vec<String>,
     next: &'static str,
     thread: Option<String>,
 }
@@ -197,8 +200,14 @@ fn ended(job: &Job, words: &'static Words) -> View {
         list_title: words.touched,
         list,
         more: (left > 0).then(|| (words.and_more)(left)),
+        left_out_title: words.left_out,
+        left_out: job.left_out.iter().map(|file| left_out(file, words)).collect(),
         ..plain(words_of_live.unwrap_or_else(|| (words.outcome)(job.outcome)))
     }
+}
+
+fn left_out(file: &LeftOut, words: &Words) -> String {
+    format!("{}: {}", file.name, (words.why_left_out)(file.reason))
 }
 
 fn activity(work: &Activity, words: &'static Words) -> String {

@@ -1,5 +1,6 @@
 use super::*;
 use common::domain::job::WorkAction;
+use common::domain::left_out::LeftOutReason;
 use common::domain::outcome::JobOutcome;
 
 const OUTCOMES: [JobOutcome; 12] = [
@@ -78,6 +79,28 @@ fn an_answer_says_what_changed_where_to_look_and_which_conversation_it_is() {
     }
     assert!(
         letter.html.contains("Conversation ID: abcdef") && letter.html.contains("prefers-color-scheme: dark")
+    );
+}
+
+#[test]
+fn an_answer_names_the_files_that_could_not_be_used_and_why() {
+    let name = "<b>IMG 1</b>.heic";
+    let left_out = LeftOutReason::ALL.map(|reason| LeftOut { name: name.into(), reason });
+    let job = Job { left_out: left_out.to_vec(), ..job(JobOutcome::Changed) };
+    for language in Language::ALL {
+        let letter = written(&Topic::Ended(&job), language);
+        let words = words::of(language);
+        assert!(letter.text.contains(words.left_out) && letter.html.contains(words.left_out));
+        for reason in LeftOutReason::ALL {
+            let line = format!("- {name}: {}\n", (words.why_left_out)(reason));
+            assert_eq!(letter.text.matches(&line).count(), 1, "{line} in {}", letter.text);
+        }
+        assert!(letter.html.contains("&lt;b&gt;IMG 1") && !letter.html.contains("<b>IMG"));
+    }
+    assert!(
+        !written(&Topic::Ended(&Job { left_out: Vec::new(), ..job }), Language::En)
+            .text
+            .contains("not be used")
     );
 }
 

@@ -7,6 +7,7 @@ mod es;
 mod fr;
 
 use common::domain::language::Language;
+use common::domain::left_out::LeftOutReason;
 use common::domain::outcome::JobOutcome;
 
 /// What happened, and what the owner may do now.
@@ -29,6 +30,9 @@ pub(super) struct Words {
     /// Above the list of pages and files.
     pub(super) touched: &'static str,
     pub(super) and_more: fn(usize) -> String,
+    /// Above the list of files that came with the mail and did not go along.
+    pub(super) left_out: &'static str,
+    pub(super) why_left_out: fn(LeftOutReason) -> &'static str,
     pub(super) outcome: fn(Option<JobOutcome>) -> Said,
     pub(super) acknowledged: Said,
     pub(super) which_site: Said,

@@ -104,11 +104,16 @@ async fn programs_and_broken_pictures_are_left_out_and_the_rest_goes_along() {
         ("prices.csv", b"a;b\n"),
     ];
     let answer = world.accepted(with_files("1", &files)).await;
-    assert_eq!(names(&attachments(&world).await), ["prices.csv"]);
+    let works = world.works("amelia#scott").await;
+    assert_eq!(names(works[0]["attachments"].as_array().unwrap()), ["prices.csv"]);
+    let left_out = &works[0]["context"]["leftOut"];
+    let told = left_out.as_array().unwrap().iter().map(|one| (one["name"].as_str(), one["reason"].as_str()));
+    let expected = [("photo.jpg", "program"), ("setup.exe", "program"), ("broken.jpg", "unreadable")];
+    assert!(told.eq(expected.map(|(name, reason)| (Some(name), Some(reason)))), "{left_out}");
     let record = world.mail(answer["mailId"].as_str().unwrap()).await;
     let trace = serde_json::to_string(&record.trace).unwrap();
     for part in
-        ["photo.jpg: it is a program", "setup.exe: it is a program", "broken.jpg: the picture cannot be read"]
+        ["photo.jpg: it is a program", "setup.exe: it is a program", "broken.jpg: the file cannot be read"]
     {
         assert!(trace.contains(part), "{trace}");
     }

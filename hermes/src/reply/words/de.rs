@@ -1,5 +1,6 @@
 //! German.
 
+use common::domain::left_out::LeftOutReason;
 use common::domain::outcome::JobOutcome;
 
 use super::{Confirmation, Said, Words, say};
@@ -9,6 +10,8 @@ pub(super) static WORDS: Words = Words {
     look: "Vorschau ansehen",
     touched: "Betroffene Seiten und Dateien:",
     and_more: |count| format!("und {count} weitere"),
+    left_out: "Diese Dateien konnten nicht verwendet werden:",
+    why_left_out,
     outcome,
     acknowledged: say(
         "Ihre Mail ist angekommen und wird bearbeitet.",
@@ -166,5 +169,19 @@ fn outcome(outcome: Option<JobOutcome>) -> Said {
             "Bei uns ist etwas schiefgegangen.",
             "Ihre Website ist unverändert. Antworten Sie auf diese Mail, um es noch einmal zu versuchen; geschieht es wieder, fragen Sie den Betreuer Ihrer Website.",
         ),
+    }
+}
+
+fn why_left_out(reason: LeftOutReason) -> &'static str {
+    match reason {
+        LeftOutReason::Empty => "sie ist leer",
+        LeftOutReason::TooLarge => "sie ist größer als 25 MB",
+        LeftOutReason::TooMany => "eine Mail darf 20 Dateien mitbringen",
+        LeftOutReason::Program => "sie ist ein Programm",
+        LeftOutReason::PictureKind => {
+            "diese Art von Bild (HEIC, TIFF, AVIF oder Rohdaten) kann nicht verwendet werden; bitte als JPEG senden"
+        }
+        LeftOutReason::TooManyPixels => "sie hat zu viele Bildpunkte; bitte kleiner senden",
+        LeftOutReason::Unreadable => "sie ist beschädigt oder nicht lesbar",
     }
 }

@@ -1,5 +1,6 @@
 //! English.
 
+use common::domain::left_out::LeftOutReason;
 use common::domain::outcome::JobOutcome;
 
 use super::{Confirmation, Said, Words, say};
@@ -9,6 +10,8 @@ pub(super) static WORDS: Words = Words {
     look: "Look at the preview",
     touched: "Pages and files touched:",
     and_more: |count| format!("and {count} more"),
+    left_out: "These files could not be used:",
+    why_left_out,
     outcome,
     acknowledged: say(
         "Your mail has arrived and is being worked on.",
@@ -159,5 +162,19 @@ fn outcome(outcome: Option<JobOutcome>) -> Said {
             "Something went wrong on our side.",
             "Your site is unchanged. Reply to this mail to try again; if it happens twice, ask whoever looks after your site.",
         ),
+    }
+}
+
+fn why_left_out(reason: LeftOutReason) -> &'static str {
+    match reason {
+        LeftOutReason::Empty => "it is empty",
+        LeftOutReason::TooLarge => "it is larger than 25 MB",
+        LeftOutReason::TooMany => "a mail may bring 20 files",
+        LeftOutReason::Program => "it is a program",
+        LeftOutReason::PictureKind => {
+            "this kind of picture (HEIC, TIFF, AVIF or raw) cannot be used; please send it as a JPEG"
+        }
+        LeftOutReason::TooManyPixels => "it has too many pixels; please send it smaller",
+        LeftOutReason::Unreadable => "it is damaged or cannot be read",
     }
 }

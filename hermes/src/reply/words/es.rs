@@ -1,5 +1,6 @@
 //! Spanish.
 
+use common::domain::left_out::LeftOutReason;
 use common::domain::outcome::JobOutcome;
 
 use super::{Confirmation, Said, Words, say};
@@ -9,6 +10,8 @@ pub(super) static WORDS: Words = Words {
     look: "Ver la vista previa",
     touched: "Páginas y archivos afectados:",
     and_more: |count| format!("y {count} más"),
+    left_out: "Estos archivos no se pudieron usar:",
+    why_left_out,
     outcome,
     acknowledged: say(
         "Su correo ha llegado y se está trabajando en él.",
@@ -160,5 +163,19 @@ fn outcome(outcome: Option<JobOutcome>) -> Said {
             "Algo falló por nuestra parte.",
             "Su sitio no ha cambiado. Responda a este correo para intentarlo de nuevo; si vuelve a ocurrir, consulte a quien cuida su sitio.",
         ),
+    }
+}
+
+fn why_left_out(reason: LeftOutReason) -> &'static str {
+    match reason {
+        LeftOutReason::Empty => "está vacío",
+        LeftOutReason::TooLarge => "ocupa más de 25 MB",
+        LeftOutReason::TooMany => "un correo puede traer 20 archivos",
+        LeftOutReason::Program => "es un programa",
+        LeftOutReason::PictureKind => {
+            "este tipo de imagen (HEIC, TIFF, AVIF o en bruto) no se puede usar; envíela como JPEG"
+        }
+        LeftOutReason::TooManyPixels => "tiene demasiados píxeles; envíela más pequeña",
+        LeftOutReason::Unreadable => "está dañado o no se puede leer",
     }
 }

@@ -1,5 +1,6 @@
 //! French.
 
+use common::domain::left_out::LeftOutReason;
 use common::domain::outcome::JobOutcome;
 
 use super::{Confirmation, Said, Words, say};
@@ -9,6 +10,8 @@ pub(super) static WORDS: Words = Words {
     look: "Voir l’aperçu",
     touched: "Pages et fichiers concernés :",
     and_more: |count| format!("et {count} de plus"),
+    left_out: "Ces fichiers n’ont pas pu être utilisés :",
+    why_left_out,
     outcome,
     acknowledged: say(
         "Votre message est arrivé et il est en cours de traitement.",
@@ -166,5 +169,19 @@ fn outcome(outcome: Option<JobOutcome>) -> Said {
             "Quelque chose s’est mal passé de notre côté.",
             "Votre site est inchangé. Répondez à ce message pour réessayer ; si cela se reproduit, demandez à la personne qui s’occupe de votre site.",
         ),
+    }
+}
+
+fn why_left_out(reason: LeftOutReason) -> &'static str {
+    match reason {
+        LeftOutReason::Empty => "il est vide",
+        LeftOutReason::TooLarge => "il dépasse 25 Mo",
+        LeftOutReason::TooMany => "un message peut apporter 20 fichiers",
+        LeftOutReason::Program => "c’est un programme",
+        LeftOutReason::PictureKind => {
+            "ce type d’image (HEIC, TIFF, AVIF ou brut) ne peut pas être utilisé ; envoyez-la en JPEG"
+        }
+        LeftOutReason::TooManyPixels => "l’image a trop de pixels ; envoyez-la plus petite",
+        LeftOutReason::Unreadable => "il est endommagé ou illisible",
     }
 }
