@@ -52,7 +52,8 @@ pub enum CloudKind {
 /// Which repositories a project may have.
 #[derive(Debug, Clone, Args)]
 pub struct RepoSettings {
-    /// Hosts that repositories may live on, separated by commas; `*.example.org` means any host below it.
+    /// Hosts that repositories may live on, separated by commas; `*.example.org` means any host below it. They must have
+    /// public addresses; `git.example.org:8443` names a server of your own, which may have any.
     #[arg(
         long,
         env = "HERMES_REPO_HOSTS",

@@ -1,6 +1,8 @@
 //! git as the steps need it, through libgit2 only: no git program, no hooks, no filters, no configuration of this
 //! machine's users. Everything here blocks; steps call it through [`off_thread`].
 
+mod address;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,8 +20,9 @@ const LIMIT: Duration = Duration::from_mins(10);
 /// The user name that goes with a token.
 const TOKEN_USER: &str = "x-access-token";
 /// What every repository of ours is configured as; rewritten before each use, because an agent can write to the file.
-const CONFIG: &str =
-    "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\tlogallrefupdates = true\n";
+/// Redirects are followed on the same host only: others would lead past the rules for repository URLs.
+const CONFIG: &str = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\tlogallrefupdates = true\n\
+    [http]\n\tfollowRedirects = false\n";
 /// What is never committed, whatever `.gitignore` says.
 const EXCLUDE: &str = "node_modules/\n";
 
@@ -39,6 +42,8 @@ pub enum GitKind {
     Corrupt,
     /// The tree has entries that may not be checked out.
     Hostile,
+    /// Its address is one that we do not connect to.
+    Private,
     /// Somebody else moved the branch.
     Moved,
     /// Anything else.
@@ -85,6 +90,8 @@ impl<T> During<T> for std::io::Result<T> {
 
 fn kind_of(error: &git2::Error) -> GitKind {
     match (error.code(), error.class()) {
+        (_, ErrorClass::Http) if matches!(http_status(error), Some(401 | 403)) => GitKind::Denied,
+        (_, ErrorClass::Http) if http_status(error) == Some(404) => GitKind::NotFound,
         (ErrorCode::Auth | ErrorCode::Certificate | ErrorCode::Owner, _) => GitKind::Denied,
         (ErrorCode::NotFastForward, _) => GitKind::Moved,
         (ErrorCode::HashsumMismatch, _)
@@ -97,6 +104,11 @@ fn kind_of(error: &git2::Error) -> GitKind {
         (_, ErrorClass::Checkout | ErrorClass::Tree | ErrorClass::Filesystem) => GitKind::Hostile,
         _ => GitKind::Other,
     }
+}
+
+/// libgit2 tells the status of an answer that it did not expect in its message only, behind a colon.
+fn http_status(error: &git2::Error) -> Option<u16> {
+    error.message().rsplit_once(": ")?.1.trim().parse().ok()
 }
 
 /// Runs blocking git work beside the runtime.
@@ -229,6 +241,7 @@ pub fn check_push_rights(repo: &Repository, access: &Access) -> Result<()> {
         return Ok(());
     }
     let what = format!("ask {} for the right to push", access.url);
+    address::check(&access.url)?;
     let mut remote = repo.remote_anonymous(access.url.as_str()).during(&what)?;
     let connection = remote.connect_auth(Direction::Push, Some(access.callbacks()), None).during(&what);
     connection.map(drop).map_err(|error| blame(error, repo))
@@ -241,7 +254,11 @@ fn blame(error: GitError, repo: &Repository) -> GitError {
             GitKind::Unreachable
         }
         GitKind::Hostile | GitKind::Moved | GitKind::Other => GitKind::Corrupt,
-        kind @ (GitKind::Corrupt | GitKind::NotFound | GitKind::Denied | GitKind::Unreachable) => kind,
+        kind @ (GitKind::Corrupt
+        | GitKind::NotFound
+        | GitKind::Denied
+        | GitKind::Private
+        | GitKind::Unreachable) => kind,
     };
     GitError { kind, ..error }
 }
@@ -270,6 +287,7 @@ fn fetch_branch(
     if access.url.local_path().is_some_and(|path| !path.exists()) {
         return Err(GitError::new(GitKind::NotFound, what, "there is no such folder on this machine"));
     }
+    address::check(&access.url)?;
     let mut remote = repo.remote_anonymous(access.url.as_str()).during(&what)?;
     let mut connection =
         remote.connect_auth(Direction::Fetch, Some(access.callbacks()), None).during(&what)?;
@@ -281,7 +299,7 @@ fn fetch_branch(
             return Ok(advertised);
         }
         let mut options = access.fetch_options();
-        if !access.is_local() && repo.is_empty().during(&what)? {
+        if !access.is_local() && has_nothing(repo) {
             options.depth(1);
         }
         let spec = format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
@@ -309,12 +327,18 @@ pub fn fetch_whole(repo: &Repository, access: &Access, branch: &str) -> Result<(
     remote.fetch(&[spec], Some(&mut options), None).during(&what)
 }
 
+/// Whether nothing was fetched into it yet. (What libgit2 calls empty depends on the name of the first branch.)
+fn has_nothing(repo: &Repository) -> bool {
+    repo.references().is_ok_and(|mut references| references.next().is_none())
+}
+
 /// Moves the remote branch forward to our commit; [`GitKind::Moved`] when it is not an ancestor of ours or moved in
 /// between, [`GitKind::Denied`] when the remote just does not want it. Never forced: the remote compares the old place
 /// with the one it told us.
 pub fn push(repo: &Repository, access: &Access, commit: Oid, branch: &str) -> Result<()> {
     const LOCAL: &str = "refs/hermes/push";
     let what = format!("push {branch} to {}", access.url);
+    address::check(&access.url)?;
     repo.reference(LOCAL, commit, true, "push").during(&what)?;
     let (mut rejected, mut place) = (None, None);
     let mut callbacks = access.callbacks();

@@ -1,5 +1,6 @@
 //! Which repository URLs we touch: https on allowed hosts, without credentials, ports or IP literals; `file:///` only
-//! where the operator allows it. Checked when a project is stored and again before a checkout.
+//! where the operator allows it. Checked when a project is stored and again before a checkout. A host that the operator
+//! names with its port is a server of their own: only there may the address be a private one.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use super::text::is_plain;
 /// What the operator allows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RepoRules {
-    /// Host names; `*.example.org` stands for any host below it.
+    /// Host names; `*.example.org` stands for any host below it, `git.example.org:8443` for this very server.
     pub hosts: Vec<String>,
     /// Whether repositories of this machine may be used.
     pub allow_files: bool,
@@ -20,6 +21,15 @@ pub struct RepoRules {
 /// A repository URL that passed the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepoUrl(Url);
+
+/// Which addresses a repository's host may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Those of the public internet.
+    Public,
+    /// Any: the operator named this server with its port.
+    Any,
+}
 
 /// Why a repository URL is refused, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +72,16 @@ impl RepoUrl {
         self.0.as_str()
     }
 
+    /// The host and port to connect to, and which addresses it may have; none for a repository of this machine. Ports are
+    /// named by operators only.
+    pub fn server(&self) -> Option<(String, u16, Reach)> {
+        let host = self.0.host_str().filter(|_| self.0.scheme() == "https")?.to_owned();
+        Some(match self.0.port() {
+            Some(port) => (host, port, Reach::Any),
+            None => (host, 443, Reach::Public),
+        })
+    }
+
     /// The folder of a repository of this machine.
     pub fn local_path(&self) -> Option<PathBuf> {
         (self.0.scheme() == "file").then(|| self.0.to_file_path().ok()).flatten()
@@ -75,12 +95,18 @@ impl fmt::Display for RepoUrl {
 }
 
 fn check_host(url: &Url, rules: &RepoRules) -> Result<(), String> {
-    if url.port().is_some() {
-        return Err("it names a port".into());
-    }
     let Some(Host::Domain(host)) = url.host() else {
         return Err("an IP address is no repository host".into());
     };
+    if let Some(port) = url.port() {
+        let server = format!("{host}:{port}");
+        if !rules.hosts.contains(&server) {
+            return Err(format!(
+                "it names a port; a server of your own is allowed by HERMES_REPO_HOSTS={server}"
+            ));
+        }
+        return names_something(url);
+    }
     let allowed = |pattern: &String| match pattern.strip_prefix("*.") {
         Some(parent) => host.strip_suffix(parent).is_some_and(|head| head.ends_with('.') && head.len() > 1),
         None => host == pattern,
@@ -88,10 +114,11 @@ fn check_host(url: &Url, rules: &RepoRules) -> Result<(), String> {
     if !rules.hosts.iter().any(allowed) {
         return Err(format!("{host} is not among the allowed hosts; add it to HERMES_REPO_HOSTS"));
     }
-    if url.path().trim_matches('/').is_empty() {
-        return Err("it names no repository".into());
-    }
-    Ok(())
+    names_something(url)
+}
+
+fn names_something(url: &Url) -> Result<(), String> {
+    if url.path().trim_matches('/').is_empty() { Err("it names no repository".into()) } else { Ok(()) }
 }
 
 /// The text as it may be shown: what stands between `//` and `@` is left out.
@@ -156,6 +183,24 @@ mod tests {
         ] {
             assert!(RepoUrl::parse(url, &rules()).is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn a_port_is_allowed_where_the_operator_names_the_very_server() {
+        let own =
+            RepoRules { hosts: vec!["git.example.org:8443".into(), "github.com".into()], allow_files: false };
+        let url = RepoUrl::parse("https://git.example.org:8443/a/b", &own).unwrap();
+        assert_eq!(url.server(), Some(("git.example.org".into(), 8443, Reach::Any)));
+        for url in [
+            "https://git.example.org/a/b",
+            "https://git.example.org:8444/a",
+            "https://github.com:8443/a",
+            "https://git.example.org:8443",
+        ] {
+            assert!(RepoUrl::parse(url, &own).is_err(), "{url}");
+        }
+        let usual = RepoUrl::parse("https://github.com/a/b", &own).unwrap();
+        assert_eq!(usual.server(), Some(("github.com".into(), 443, Reach::Public)));
     }
 
     #[test]

@@ -193,6 +193,11 @@ impl From<GitError> for Trouble {
                 "repository-denied",
                 "We are not allowed to change the source of your site. Please check the access we were given.",
             ),
+            GitKind::Private => (
+                JobOutcome::Refused,
+                "repository-private",
+                "The source of your site is at an address that we do not use. Please ask whoever runs this service.",
+            ),
             GitKind::Hostile => (
                 JobOutcome::Refused,
                 "repository-hostile",
