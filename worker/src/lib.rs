@@ -12,6 +12,7 @@ pub mod inside;
 pub mod intake;
 pub mod interrupts;
 pub mod job;
+mod leaks;
 pub mod lease;
 pub mod leftovers;
 pub mod me;

@@ -208,8 +208,8 @@ impl Wanted {
         }
         let what = format!("save what was left on {branch}");
         let Some(tree) = tree::stage(repo, tip)? else { return Ok(()) };
-        if let Some(path) = tree::secret_in(repo, &tree::diff(repo, Some(tip), tree)?, &self.secrets) {
-            tracing::warn!(branch, path, "what was left holds a secret of this worker and is thrown away");
+        if let Some(found) = tree::secret_in(repo, &tree::diff(repo, Some(tip), tree)?, &self.secrets) {
+            tracing::warn!(branch, found, "what was left holds a secret and is thrown away");
             return Ok(());
         }
         let (who, parent) = (self.identity.signature()?, repo.find_commit(tip).during(&what)?);

@@ -33,11 +33,11 @@ pub async fn make(
     match off_thread(move || order.commit()).await? {
         Made::Nothing => Ok(None),
         Made::Commit(commit) => Ok(Some(commit)),
-        Made::Secret(path) => Err(Failure::new(
+        Made::Secret(found) => Err(Failure::new(
             JobOutcome::Refused,
             "secret-in-change",
             "The change would have published a password or key, so it was not kept.",
-            format!("a secret of this worker stands in {path}"),
+            found,
         )
         .into()),
     }
@@ -88,8 +88,8 @@ impl Order {
             None => return Ok(Made::Nothing),
         };
         let changes = diff(&repo, base, tree)?;
-        if let Some(path) = secret_in(&repo, &changes, &self.secrets) {
-            return Ok(Made::Secret(path));
+        if let Some(found) = secret_in(&repo, &changes, &self.secrets) {
+            return Ok(Made::Secret(found));
         }
         if unfinished && message::is_wip(&self.message) {
             return Ok(Made::Nothing);

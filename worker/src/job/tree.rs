@@ -5,6 +5,7 @@ use git2::{Diff, Index, IndexAddOption, Repository, RepositoryState};
 
 use super::sweep;
 use crate::git::{self, During as _, Oid};
+use crate::leaks::new_credential;
 use crate::secrets::Secrets;
 
 /// The file mode of a link to another repository.
@@ -50,13 +51,19 @@ pub(super) fn diff(repo: &Repository, base: Option<Oid>, tree: Oid) -> git::Resu
     repo.diff_tree_to_tree(old.as_ref(), Some(&new), None).during(what)
 }
 
-/// The first changed file that holds a secret of this worker.
+/// The first changed file that holds a secret of this worker, or a credential that it did not hold before: what, where.
 pub(super) fn secret_in(repo: &Repository, diff: &Diff<'_>, secrets: &Secrets) -> Option<String> {
     for delta in diff.deltas() {
         let file = delta.new_file();
         let Ok(blob) = repo.find_blob(file.id()) else { continue };
+        let path = || file.path().unwrap_or_else(|| "?".as_ref()).display().to_string();
         if secrets.found_in(blob.content()) {
-            return Some(file.path().unwrap_or_else(|| "?".as_ref()).display().to_string());
+            return Some(format!("a secret of this worker stands in {}", path()));
+        }
+        let old = repo.find_blob(delta.old_file().id()).ok();
+        let before = old.as_ref().map_or(&[][..], |old| old.content());
+        if let Some(rule) = new_credential(blob.content(), before) {
+            return Some(format!("a credential ({rule}) stands in {}", path()));
         }
     }
     None
