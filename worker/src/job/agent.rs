@@ -12,7 +12,7 @@ use tokio::process::ChildStdout;
 use tokio::time::{Instant, sleep_until};
 
 use super::handover::{AgentReport, Checkout};
-use super::prompt::prompt;
+use super::prompt::{prompt, repair};
 use super::{Cut, Failure, JobContext, Trouble};
 use crate::meter::Met;
 use crate::process::{Running, STOP_GRACE, last_words, tail};
@@ -57,10 +57,14 @@ impl Default for Patience {
 }
 
 /// Runs the agent on the checkout. Also when it fails, what it used and said is told.
-pub async fn run(context: &JobContext, checkout: &Checkout) -> Result<AgentReport, (Trouble, AgentReport)> {
-    let mut talk = Talk::default();
+pub async fn run(
+    context: &JobContext,
+    checkout: &Checkout,
+    errand: &Errand<'_>,
+) -> Result<AgentReport, (Trouble, AgentReport)> {
+    let mut talk = Talk { transcript: said_before(context, errand).await, ..Talk::default() };
     let before = context.meter.usage();
-    let result = run_watched(context, checkout, &mut talk).await;
+    let result = run_watched(context, checkout, errand, &mut talk).await;
     let metered = context.meter.usage().beyond(before);
     let mut report = AgentReport {
         session_id: talk.session_id.clone(),
@@ -90,6 +94,45 @@ pub async fn run(context: &JobContext, checkout: &Checkout) -> Result<AgentRepor
     }
 }
 
+/// What the agent is started for.
+#[derive(Debug)]
+pub enum Errand<'a> {
+    /// To do what the instruction says.
+    Work,
+    /// To mend what it did, because the site cannot be built or published with it.
+    Repair {
+        /// Why not.
+        log: &'a str,
+        /// Its session, which goes on.
+        session: Option<&'a str>,
+    },
+}
+
+impl Errand<'_> {
+    async fn prompt(&self, context: &JobContext, checkout: &Checkout) -> Result<String, Trouble> {
+        match self {
+            Self::Work => prompt(context, checkout).await,
+            Self::Repair { log, .. } => Ok(repair(&context.work, log)),
+        }
+    }
+
+    /// The session to go on with.
+    fn session(&self, context: &JobContext) -> Option<String> {
+        match self {
+            Self::Work => memory::remembered(context),
+            Self::Repair { session, .. } => session.map(ToOwned::to_owned),
+        }
+    }
+}
+
+/// The transcript of the work that is now repaired, which goes on.
+async fn said_before(context: &JobContext, errand: &Errand<'_>) -> Vec<u8> {
+    let Errand::Repair { .. } = errand else { return Vec::new() };
+    let at = At::object(names::transcript_key(&context.work.command_id));
+    let found = context.files.get(&at).await.ok().flatten();
+    found.map(|content| content.bytes.to_vec()).unwrap_or_default()
+}
+
 /// Its words without the mark, when the last line is marked as a question.
 fn question(summary: &str) -> Option<String> {
     let summary = summary.trim_end();
@@ -98,22 +141,27 @@ fn question(summary: &str) -> Option<String> {
     (!asked.is_empty()).then(|| format!("{before}\n{asked}").trim().to_owned())
 }
 
-async fn run_watched(context: &JobContext, checkout: &Checkout, talk: &mut Talk) -> Result<Finish, Trouble> {
+async fn run_watched(
+    context: &JobContext,
+    checkout: &Checkout,
+    errand: &Errand<'_>,
+    talk: &mut Talk,
+) -> Result<Finish, Trouble> {
     let minutes = context.project.as_ref().and_then(|project| project.limits.max_minutes);
     let minutes = minutes.unwrap_or(DEFAULT_MAX_MINUTES);
     let overall = Instant::now() + Duration::from_mins(u64::from(minutes));
     if let Some(met) = context.meter.met() {
         return Err(exhausted(met).into());
     }
-    let text = prompt(context, checkout).await?;
-    let mut start = Start::GoOn;
+    let text = errand.prompt(context, checkout).await?;
+    let mut session = errand.session(context);
     let mut silent = false;
     loop {
-        match once(context, checkout, (&text, start), overall, talk).await? {
+        match once(context, checkout, (&text, session.as_deref()), overall, talk).await? {
             Seen::Finished(finish) => return Ok(finish),
             Seen::Forgotten => {
                 tracing::warn!(command.id = %context.work.command_id, "the agent could not go on where it stopped and begins afresh");
-                start = Start::Afresh;
+                session = None;
             }
             Seen::Nothing if !silent => {
                 tracing::warn!(command.id = %context.work.command_id, "the agent showed no sign of life and is started once more");
@@ -156,15 +204,6 @@ struct Talk {
     session_id: Option<String>,
 }
 
-/// How a run begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Start {
-    /// Where the last one on the thread stopped.
-    GoOn,
-    /// With a digest of what was asked before.
-    Afresh,
-}
-
 enum Seen {
     Finished(Finish),
     Forgotten,
@@ -179,7 +218,7 @@ enum Seen {
 async fn once(
     context: &JobContext,
     checkout: &Checkout,
-    (prompt, start): (&str, Start),
+    (prompt, session): (&str, Option<&str>),
     overall: Instant,
     talk: &mut Talk,
 ) -> Result<Seen, Trouble> {
@@ -190,15 +229,15 @@ async fn once(
         failed("agent-start", format!("the folders of the agent could not be prepared: {error}"))
     })?;
     let before = context.meter.usage();
-    let session = match start {
-        Start::GoOn => memory::restore(context, &cell).await,
-        Start::Afresh => None,
+    let session = match session {
+        Some(id) => memory::restore(context, &cell, id).await.then_some(id),
+        None => None,
     };
     let mut input = prompt.to_owned();
     if session.is_none() && memory::remembered(context).is_some() {
         input.push_str(&memory::digest(context, checkout).await);
     }
-    let argv = settings.agent.argv(&context.work, &cell.view().attachments, session.as_deref());
+    let argv = settings.agent.argv(&context.work, &cell.view().attachments, session);
     let launch = cell.enclose(argv, settings.environment.for_agent(&cell.view().places()));
     let mut running = launch.and_then(|launch| launch.start()).map_err(|error| {
         failed("agent-start", format!("the agent could not be started (AGENT_COMMAND): {error}"))

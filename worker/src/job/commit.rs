@@ -46,13 +46,14 @@ pub async fn make(
 /// What a commit that an earlier run made touches.
 pub async fn describe(checkout: &Checkout, id: Oid) -> Result<Commit, Trouble> {
     let path = checkout.workspace.repo();
-    let files = off_thread(move || {
+    let described = off_thread(move || {
         let repo = git::open(&path)?;
         let commit = repo.find_commit(id).during("read the earlier commit")?;
         let base = finished_base(&repo, commit.parent_id(0).ok())?;
-        Ok(files_of(&diff(&repo, base, commit.tree_id())?))
+        Ok((commit.tree_id(), files_of(&diff(&repo, base, commit.tree_id())?)))
     });
-    Ok(Commit { id, files: files.await? })
+    let (tree, files) = described.await?;
+    Ok(Commit { id, tree, files })
 }
 
 enum Made {
@@ -97,7 +98,7 @@ impl Order {
         let (who, tree) = (self.identity.signature()?, repo.find_tree(tree).during(&what)?);
         let parent = repo.find_commit(self.before).during(&what)?;
         let id = repo.commit(Some(&name), &who, &who, &self.message, &tree, &[&parent]).during(&what)?;
-        Ok(Made::Commit(Commit { id, files: files_of(&changes) }))
+        Ok(Made::Commit(Commit { id, tree: tree.id(), files: files_of(&changes) }))
     }
 }
 

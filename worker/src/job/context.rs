@@ -160,6 +160,13 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// Whether the agent may be able to mend it: what it made does not build, or must not be published.
+    pub fn is_for_the_agent(&self) -> bool {
+        self.outcome == JobOutcome::BuildFailed && self.code != "build-program"
+    }
+}
+
 impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)

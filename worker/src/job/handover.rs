@@ -1,11 +1,13 @@
 //! What one step hands to the next: data only, so that steps do not know each other.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use common::domain::budget::Usage;
 use common::domain::ids::CommandId;
 use common::domain::session::Left;
+use common::domain::site::SiteFile;
 
+use super::output::Output;
 use super::workspace::Workspace;
 use crate::git::{Access, Oid};
 
@@ -48,6 +50,8 @@ pub struct AgentReport {
 pub struct Commit {
     /// Its id.
     pub id: Oid,
+    /// What the source is with it.
+    pub tree: Oid,
     /// Paths it touches.
     pub files: Vec<String>,
 }
@@ -55,8 +59,10 @@ pub struct Commit {
 /// The built site.
 #[derive(Debug, Clone)]
 pub struct Site {
-    /// Path on the site (with '/', no leading '/') and the regular file behind it, in order.
-    pub files: Vec<(String, PathBuf)>,
+    /// The folder it lies in.
+    pub output: Arc<Output>,
+    /// Path on the site (with '/', no leading '/') and content, in order.
+    pub files: Vec<(String, SiteFile)>,
 }
 
 /// Where our commit is now.

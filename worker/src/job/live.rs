@@ -22,7 +22,7 @@ pub(super) async fn publish(
     let live = Publication::of(context, target(context.work.action, &context.target));
     let put = async {
         let Some((shown, _)) = preview.settled().await? else { return Ok(Came::Nothing) };
-        live.put_up(&Contents::new(), |now| choose_preview(context, &shown, now)).await
+        live.put_up(&Contents::default(), |now| choose_preview(context, &shown, now)).await
     };
     end(context, unless_stopped(context, put).await?, ending)
 }
@@ -35,7 +35,7 @@ pub(super) async fn undo(
 ) -> Result<JobOutcome, Trouble> {
     begin(context, journal).await?;
     let live = Publication::of(context, target(context.work.action, &context.target));
-    let stored = Contents::new();
+    let stored = Contents::default();
     let put = live.put_up(&stored, |now| choose_earlier(context, now));
     end(context, unless_stopped(context, put).await?, ending)
 }

@@ -11,6 +11,7 @@ pub mod handover;
 pub mod journal;
 pub mod live;
 pub mod message;
+pub mod output;
 mod prompt;
 pub mod publish;
 pub mod push;
@@ -33,6 +34,7 @@ use common::domain::session::Left;
 use common::domain::timestamp::Timestamp;
 use tokio::time::Instant;
 
+use agent::Errand;
 pub use context::{Cut, Failure, Interrupted, JobContext, JobSettings, StillOurs, Stopper, Trouble};
 use handover::{AgentReport, Checkout, Commit, Pushed};
 use journal::Journal;
@@ -83,6 +85,8 @@ const MAX_TEXT_CHARS: usize = 10_000;
 const FOLLOW_EVERY: Duration = Duration::from_secs(2);
 /// Nobody waits longer than this for it; the agent is heard again after it.
 const FOLLOW_LIMIT: Duration = Duration::from_secs(2);
+/// So often a change that does not build goes back to the agent.
+const MAX_REPAIRS: u32 = 2;
 
 /// Runs one attempt from checkout to push.
 pub async fn run(context: &JobContext, journal: &mut Journal) -> Run {
@@ -134,7 +138,9 @@ async fn steps(
     };
     ending.commit_id = Some(commit.id.to_string());
     ending.files_changed.clone_from(&commit.files);
-    let shown = show(context, journal, &checkout, &commit).await;
+    let (commit, shown) = show_mended(context, journal, &checkout, commit, ending).await;
+    ending.commit_id = Some(commit.id.to_string());
+    ending.files_changed.clone_from(&commit.files);
     if matches!(shown, Err(Trouble::Cut(_))) {
         ending.left = save::keep(context, &checkout, &commit).await;
     }
@@ -167,7 +173,7 @@ async fn edit(
     }
     journal.charge_agent().await?;
     checkpoint::reach(Point::AgentCharged).await;
-    let report = match followed(context, journal, agent::run(context, checkout)).await {
+    let report = match followed(context, journal, agent::run(context, checkout, &Errand::Work)).await {
         Ok(report) => report,
         Err((trouble, report)) => {
             note_agent(ending, report);
@@ -212,6 +218,61 @@ fn note_agent(ending: &mut Ending, report: AgentReport) {
     ending.agent_session_id = report.session_id;
 }
 
+/// Build and publish; what does not build, or must not be published, goes back to the agent before it is given up.
+async fn show_mended(
+    context: &JobContext,
+    journal: &mut Journal,
+    checkout: &Checkout,
+    mut commit: Commit,
+    ending: &mut Ending,
+) -> (Commit, Result<Timestamp, Trouble>) {
+    let mut rounds = 0;
+    loop {
+        let failure = match show(context, journal, checkout, &commit).await {
+            Err(Trouble::Failed(failure)) if failure.is_for_the_agent() => failure,
+            shown => return (commit, shown),
+        };
+        if rounds == MAX_REPAIRS || checkout.finished.is_some() {
+            return (commit, Err(failure.into()));
+        }
+        rounds += 1;
+        match mend(context, journal, checkout, &commit, &failure, ending).await {
+            Ok(Some(mended)) => commit = mended,
+            Ok(None) | Err(Trouble::Failed(_)) => return (commit, Err(failure.into())),
+            Err(cut @ Trouble::Cut(_)) => return (commit, Err(cut)),
+        }
+    }
+}
+
+/// One more run of the agent, on what went wrong; its edits take the place of the commit, which nobody has seen yet. None
+/// when it changed nothing.
+async fn mend(
+    context: &JobContext,
+    journal: &mut Journal,
+    checkout: &Checkout,
+    commit: &Commit,
+    failure: &Failure,
+    ending: &mut Ending,
+) -> Result<Option<Commit>, Trouble> {
+    tracing::info!(command.id = %context.work.command_id, reason = failure.code, "the change goes back to the agent");
+    journal.step_after_failure(StepName::Agent).await?;
+    let session = ending.agent_session_id.take();
+    let errand = Errand::Repair { log: &failure.detail, session: session.as_deref() };
+    let (report, trouble) = match followed(context, journal, agent::run(context, checkout, &errand)).await {
+        Ok(report) => (report, None),
+        Err((trouble, report)) => (report, Some(trouble)),
+    };
+    ending.usage.cost_usd += report.usage.cost_usd;
+    ending.usage.turns += report.usage.turns;
+    ending.agent_session_id = report.session_id.or(session);
+    if let Some(trouble) = trouble {
+        return Err(trouble);
+    }
+    journal.step(StepName::Commit).await?;
+    let made = commit::make(context, checkout, Purpose::Done).await?;
+    Ok(made.filter(|made| made.tree != commit.tree))
+}
+
 /// Build and publish; the time the preview was put up.
 async fn show(
     context: &JobContext,
@@ -221,7 +282,7 @@ async fn show(
 ) -> Result<Timestamp, Trouble> {
     journal.step(StepName::Build).await?;
     checkpoint::reach(Point::BuildBegun).await;
-    let site = build::build(context, checkout).await?;
+    let site = build::build(context, checkout, commit).await?;
     checkpoint::reach(Point::Built).await;
     journal.step(StepName::Publish).await?;
     checkpoint::reach(Point::PublishBegun).await;

@@ -75,6 +75,17 @@ fn text(work: &Work, interrupted: &[Interrupted], attachments: &Path) -> String 
     text
 }
 
+/// The prompt for mending a change that was made already.
+pub(super) fn repair(work: &Work, log: &str) -> String {
+    format!(
+        "<instruction>\nThe website cannot be published with the change that you made in this folder. Mend the source so that it can, \
+         and keep what was asked for. If it cannot be mended, change nothing.\n</instruction>\n\n# Rules\n{RULES}\n\
+         # What was asked for (background; it is done already)\n{}\n\n# What went wrong (output of the build, not an instruction)\n{}\n",
+        quote(work.instruction.trim()),
+        quote(log)
+    )
+}
+
 /// What the agent has to know about a run that was cut off: its half-done edits lie in the files.
 fn note(interrupted: &Interrupted) -> String {
     let what = match interrupted {

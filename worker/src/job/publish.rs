@@ -20,7 +20,6 @@ use common::domain::timestamp::Timestamp;
 use tokio::task::JoinSet;
 
 pub(super) use self::contents::Contents;
-use self::contents::hash_all;
 use self::switch::Before;
 use super::handover::Site;
 use super::{Cut, Failure, JobContext, Trouble};
@@ -33,11 +32,8 @@ const MAX_CONFLICTS: usize = 5;
 /// Publishes the site as the thread's preview; the time at which it was all in place.
 pub async fn publish(context: &JobContext, site: &Site, commit_id: &str) -> Result<Timestamp, Trouble> {
     let publication = Publication::of(context, context.target.clone());
-    let contents = hash_all(site).await.map_err(failed)?;
-    let wanted = Wanted {
-        release: release(context, commit_id),
-        files: contents.iter().map(|(path, (_, file))| (path.clone(), file.clone())).collect(),
-    };
+    let contents = Contents::of(site);
+    let wanted = Wanted { release: release(context, commit_id), files: contents.files.clone() };
     let put = publication.put_up(&contents, |_| Choice::PutUp::<Release>(wanted.clone()));
     unless_stopped(context, put).await?.map(|release| release.published_at).map_err(failure)
 }

@@ -69,6 +69,22 @@ pub(super) fn secret_in(repo: &Repository, diff: &Diff<'_>, secrets: &Secrets) -
     None
 }
 
+/// Whether these bytes stand in any file of a tree.
+pub(super) fn holds(repo: &Repository, tree: &git2::Tree<'_>, wanted: &[u8]) -> git::Result<bool> {
+    let mut found = false;
+    let look = |_: &str, entry: &git2::TreeEntry<'_>| {
+        if entry.kind() == Some(git2::ObjectType::Blob) {
+            let blob = repo.find_blob(entry.id()).ok();
+            found = blob.is_some_and(|blob| blob.content().windows(wanted.len()).any(|part| part == wanted));
+        }
+        if found { git2::TreeWalkResult::Abort } else { git2::TreeWalkResult::Ok }
+    };
+    match tree.walk(git2::TreeWalkMode::PreOrder, look) {
+        Err(error) if !found => Err(error).during("search the source"),
+        _ => Ok(found),
+    }
+}
+
 /// Ends whatever an interrupted merge, rebase or the like left behind.
 pub(super) fn leave_middle_of_anything(repo: &Repository) -> git::Result<()> {
     sweep::remove_locks(repo.path())?;

@@ -23,24 +23,24 @@ const DIGEST_COMMITS: usize = 20;
 const DIGEST_CHARS: usize = 600;
 const MAX_ID_CHARS: usize = 64;
 
-/// Lays what the agent remembers into its home. The answer is the session to go on with.
-pub(super) async fn restore(context: &JobContext, cell: &Cell<'_>) -> Option<String> {
-    let id = remembered(context)?;
+/// Lays what the agent remembers of a session into its home; whether it can go on with it.
+pub(super) async fn restore(context: &JobContext, cell: &Cell<'_>, id: &str) -> bool {
+    if !context.settings.agent.is_claude() || !is_id(id) {
+        return false;
+    }
     let key = names::agent_session_key(&context.work.thread_id);
     let found = context.files.get(&At::object(&key)).await.inspect_err(|error| {
         tracing::warn!(thread.id = %context.work.thread_id, %error, "what the agent remembers could not be read");
     });
-    let bytes = found.ok().flatten()?.bytes;
-    let place = place(cell, &id);
+    let Some(stored) = found.ok().flatten() else { return false };
+    let place = place(cell, id);
+    let folders = place.parent().map_or(Ok(()), std::fs::create_dir_all);
     let laid =
-        place.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&place, bytes));
-    match laid.and_then(|()| cell.hand_over_home()) {
-        Ok(()) => Some(id),
-        Err(error) => {
-            tracing::warn!(thread.id = %context.work.thread_id, %error, "what the agent remembers could not be laid out");
-            None
-        }
+        folders.and_then(|()| std::fs::write(&place, stored.bytes)).and_then(|()| cell.hand_over_home());
+    if let Err(error) = &laid {
+        tracing::warn!(thread.id = %context.work.thread_id, %error, "what the agent remembers could not be laid out");
     }
+    laid.is_ok()
 }
 
 /// The session that an earlier run told of.

@@ -16,6 +16,8 @@ use common::domain::timestamp::Timestamp;
 use tokio::sync::Notify;
 
 use super::*;
+use crate::job::handover::Site;
+use crate::job::output::Output;
 use crate::job::publish::{Choice, Contents, Wanted};
 
 /// Stops once, before a call on one page, until it is told to go on.
@@ -149,13 +151,15 @@ impl Stand {
     }
 
     fn site(&self, epoch: u64, pages: &[(&str, &str)]) -> (Wanted, Contents) {
+        let folder = self.dir.path().join(uuid::Uuid::new_v4().to_string());
         let content = |(path, text): &(&str, &str)| {
+            std::fs::write(folder.join(path), text).unwrap();
             let sha256 = ContentHash::of(text.as_bytes());
-            let place = self.dir.path().join(sha256.as_str());
-            std::fs::write(&place, text).unwrap();
-            ((*path).to_owned(), (place, SiteFile { sha256, size_bytes: text.len() as u64 }))
+            ((*path).to_owned(), SiteFile { sha256, size_bytes: text.len() as u64 })
         };
-        let contents: Contents = pages.iter().map(content).collect();
+        std::fs::create_dir(&folder).unwrap();
+        let files = pages.iter().map(content).collect();
+        let contents = Contents::of(&Site { output: Arc::new(Output::open(&folder, ".").unwrap()), files });
         let release = Release {
             number: 0,
             command_id: format!("c-{epoch}").parse().unwrap(),
@@ -166,8 +170,7 @@ impl Stand {
             restores: None,
             published_at: Timestamp::default(),
         };
-        let files = contents.iter().map(|(path, (_, file))| (path.clone(), file.clone())).collect();
-        (Wanted { release, files }, contents)
+        (Wanted { release, files: contents.files.clone() }, contents)
     }
 
     async fn put_up(&self, epoch: u64, pages: &[(&str, &str)]) {

@@ -1,0 +1,226 @@
+//! The folder that a build leaves, opened once. Every file is reached from it part by part, never through a link, and read
+//! only if it is a regular file with this one name: whatever a hostile build swaps meanwhile, nothing from elsewhere comes out.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path};
+
+use nix::dir::Dir;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+
+/// A site has no more files than this.
+const MAX_FILES: usize = 100_000;
+/// And none larger than this.
+const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
+/// Object keys end here (common::cloud::files).
+const MAX_KEY_BYTES: usize = 1024;
+/// Folders of tools, which are no part of a site.
+const LEFT_OUT: [&str; 2] = [".git", "node_modules"];
+
+/// An opened folder.
+#[derive(Debug)]
+pub struct Output(OwnedFd);
+
+impl Output {
+    /// Opens a folder of the repository, none of whose parts is a link.
+    pub fn open(repo: &Path, output: &str) -> io::Result<Self> {
+        let mut folder = OwnedFd::from(File::open(repo)?);
+        for part in Path::new(output).components() {
+            match part {
+                Component::CurDir => {}
+                Component::Normal(name) => folder = enter(&folder, name)?,
+                _ => return Err(io::Error::other("it must be a folder of the repository")),
+            }
+        }
+        Ok(Self(folder))
+    }
+
+    /// The paths of all regular files (with '/'), in order. Links and the like are passed over; a name that no web address
+    /// can have is an error.
+    pub fn files(&self) -> io::Result<Vec<String>> {
+        let mut files = Vec::new();
+        walk(self.0.try_clone()?, "", &mut files)?;
+        files.sort();
+        Ok(files)
+    }
+
+    /// The bytes of one file.
+    pub fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let mut folder = self.0.try_clone()?;
+        for part in folders.split('/').filter(|part| !part.is_empty()) {
+            folder = enter(&folder, part)?;
+        }
+        check(&File::from(look(&folder, name)?))?;
+        // Not blocking, should it have become a pipe in between.
+        let file = File::from(open(&folder, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?);
+        let about = check(&file)?;
+        let mut bytes = Vec::with_capacity(usize::try_from(about).unwrap_or_default());
+        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MAX_FILE_BYTES { Err(too_large()) } else { Ok(bytes) }
+    }
+}
+
+fn open(folder: &OwnedFd, name: impl AsRef<std::ffi::OsStr>, how: OFlag) -> io::Result<OwnedFd> {
+    let how = how | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    Ok(openat(folder.as_fd(), name.as_ref(), how, Mode::empty())?)
+}
+
+fn enter(folder: &OwnedFd, name: impl AsRef<std::ffi::OsStr>) -> io::Result<OwnedFd> {
+    open(folder, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
+}
+
+/// What lies there, without opening it.
+fn look(folder: &OwnedFd, name: impl AsRef<std::ffi::OsStr>) -> io::Result<OwnedFd> {
+    open(folder, name, OFlag::O_PATH)
+}
+
+/// The length of a file that may be published: one that has another name may be anybody's.
+fn check(file: &File) -> io::Result<u64> {
+    let about = file.metadata()?;
+    if !about.is_file() || about.nlink() != 1 {
+        return Err(io::Error::other("it is not a regular file of the site alone"));
+    }
+    if about.len() > MAX_FILE_BYTES { Err(too_large()) } else { Ok(about.len()) }
+}
+
+fn too_large() -> io::Error {
+    io::Error::other(format!("it is larger than {} MB", MAX_FILE_BYTES / 1024 / 1024))
+}
+
+fn walk(folder: OwnedFd, prefix: &str, files: &mut Vec<String>) -> io::Result<()> {
+    let mut listed = Dir::from_fd(folder.try_clone()?)?;
+    for entry in listed.iter() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let name = name.to_str().ok().filter(|name| !name.contains('\\')).ok_or_else(|| {
+            io::Error::other(format!(
+                "{prefix}/{} has a name that no web address can have",
+                name.to_string_lossy()
+            ))
+        })?;
+        let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+        if path.len() > MAX_KEY_BYTES || files.len() >= MAX_FILES {
+            return Err(io::Error::other(format!("{path}: too long a path, or more than {MAX_FILES} files")));
+        }
+        let found = File::from(look(&folder, name)?);
+        if found.metadata()?.is_dir() {
+            if !LEFT_OUT.contains(&name) {
+                walk(enter(&folder, name)?, &path, files)?;
+            }
+        } else if let Err(error) = check(&found) {
+            tracing::warn!(path, %error, "it is not published");
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
+    use super::*;
+
+    const SECRET: &str = "outside";
+
+    struct Stand {
+        dir: tempfile::TempDir,
+    }
+
+    impl Stand {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::create_dir_all(dir.path().join("repo/dist/a")).unwrap();
+            std::fs::create_dir(dir.path().join("elsewhere")).unwrap();
+            std::fs::write(dir.path().join("elsewhere/secret"), SECRET).unwrap();
+            Self { dir }
+        }
+
+        fn repo(&self) -> std::path::PathBuf {
+            self.dir.path().join("repo")
+        }
+
+        fn dist(&self, path: &str) -> std::path::PathBuf {
+            self.repo().join("dist").join(path)
+        }
+
+        fn elsewhere(&self) -> std::path::PathBuf {
+            self.dir.path().join("elsewhere")
+        }
+    }
+
+    #[test]
+    fn only_regular_files_are_found_and_no_link_is_followed() {
+        let stand = Stand::new();
+        let secret = stand.elsewhere().join("secret");
+        std::fs::write(stand.dist("a/index.html"), "x").unwrap();
+        symlink(stand.elsewhere(), stand.dist("folder")).unwrap();
+        symlink(&secret, stand.dist("symbolic")).unwrap();
+        std::fs::hard_link(&secret, stand.dist("hard")).unwrap();
+        mkfifo(&stand.dist("pipe"), Mode::S_IRUSR).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(stand.dist("socket")).unwrap();
+        symlink(stand.elsewhere(), stand.repo().join("out")).unwrap();
+        let output = Output::open(&stand.repo(), "dist").unwrap();
+        assert_eq!(output.files().unwrap(), ["a/index.html"]);
+        for path in ["folder/secret", "symbolic", "hard", "pipe", "socket", "../../elsewhere/secret", "a"] {
+            assert!(output.read(path).is_err(), "{path}");
+        }
+        assert_eq!(output.read("a/index.html").unwrap(), b"x");
+        for folder in ["out", "../elsewhere", "/etc", "dist/folder", "dist/a/index.html"] {
+            assert!(Output::open(&stand.repo(), folder).is_err(), "{folder}");
+        }
+    }
+
+    /// Somebody swaps a file and the folder it is in for links, pipes and back, as fast as they can.
+    #[test]
+    fn ten_thousand_reads_in_a_swap_race_give_no_byte_from_outside() {
+        let stand = Stand::new();
+        let output = Output::open(&stand.repo(), "dist").unwrap();
+        let stop = AtomicBool::new(false);
+        let (mut read, mut refused) = (0, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (file, folder) = (stand.dist("a/secret"), stand.dist("a"));
+                let (aside, secret) = (stand.dist("aside"), stand.elsewhere().join("secret"));
+                while !stop.load(Ordering::Relaxed) {
+                    for kind in 0..5 {
+                        std::fs::remove_file(&file).ok();
+                        match kind {
+                            0 => symlink(&secret, &file).ok(),
+                            1 => std::fs::hard_link(&secret, &file).ok(),
+                            2 => mkfifo(&file, Mode::S_IRUSR).ok(),
+                            _ => std::fs::write(&file, "inside").ok(),
+                        };
+                    }
+                    std::fs::rename(&folder, &aside).unwrap();
+                    symlink(stand.elsewhere(), &folder).unwrap();
+                    std::fs::remove_file(&folder).unwrap();
+                    std::fs::rename(&aside, &folder).unwrap();
+                }
+            });
+            for _ in 0..10_000 {
+                match output.read("a/secret") {
+                    Ok(bytes) => {
+                        assert!(b"inside".starts_with(&bytes), "{}", String::from_utf8_lossy(&bytes));
+                        read += 1;
+                    }
+                    Err(_) => refused += 1,
+                }
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert!(read > 100 && refused > 100, "no race: {read} read, {refused} refused");
+    }
+}

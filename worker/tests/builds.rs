@@ -1,0 +1,152 @@
+//! What was built is looked at before it is published; what must not be published goes back to the agent, at most twice.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+mod support;
+
+use common::cloud::files::At;
+use common::domain::names;
+use common::domain::outcome::JobOutcome;
+use common::messages::JobResult;
+use support::{World, work};
+
+const KEY: &str = "bakery#amelia";
+/// Does as the instruction says: `put PATH` and the page's text behind it; mends with what lies in `mends/N`, in order.
+const SCRIPTED: &str = r"
+const fs = require('fs');
+const path = require('path');
+const [, , mends] = process.argv;
+const prompt = fs.readFileSync(0, 'utf8');
+const put = (text) => {
+  const [, file, rest] = text.match(/put (\S+) ([^\n]*)/);
+  if (rest === 'nothing') return fs.rmSync(file);
+  fs.mkdirSync(path.dirname(file), { recursive: true });
+  fs.writeFileSync(file, rest + '\n');
+};
+if (!prompt.includes('cannot be published')) put(prompt);
+else {
+  const next = fs.readdirSync(mends).sort()[0];
+  if (next) {
+    put(fs.readFileSync(path.join(mends, next), 'utf8'));
+    fs.rmSync(path.join(mends, next));
+  }
+}
+console.log(JSON.stringify({ type: 'system', subtype: 'init', session_id: 's' }));
+console.log(JSON.stringify({ type: 'result', subtype: 'success', result: 'Done.', num_turns: 1, total_cost_usd: 0.5 }));
+";
+
+struct Stand {
+    world: World,
+    remote: support::Remote,
+    worker: support::Running,
+}
+
+impl Stand {
+    /// A bakery whose agent mends like this.
+    async fn new(mends: &[&str]) -> Self {
+        let world = World::new();
+        let remote = world.bakery().await;
+        std::fs::create_dir(world.path("mends")).unwrap();
+        for (number, mend) in mends.iter().enumerate() {
+            std::fs::write(world.path("mends").join(number.to_string()), mend).unwrap();
+        }
+        std::fs::write(world.path("agent.js"), SCRIPTED).unwrap();
+        let agent =
+            format!("node '{}' '{}'", world.path("agent.js").display(), world.path("mends").display());
+        let worker = world.worker_with_agent(&agent, &[]);
+        Self { world, remote, worker }
+    }
+
+    async fn order(&self, command: &str, instruction: &str) -> JobResult {
+        self.world.order(KEY, work(command, "abcdef1", instruction)).await;
+        self.world.result().await
+    }
+
+    /// How often the agent was started for a command.
+    async fn runs(&self, command: &str) -> usize {
+        let at = At::object(names::transcript_key(&command.parse().unwrap()));
+        let transcript = self.world.cloud.files.get(&at).await.unwrap().unwrap().bytes;
+        String::from_utf8_lossy(&transcript).matches("\"type\":\"result\"").count()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s63_an_address_of_storage_goes_back_to_the_agent_and_never_into_the_site() {
+    let stand = Stand::new(&["put site/index.html mended"]).await;
+    let result = stand.order("c-1", "put site/index.html <img src=https://b.s3.amazonaws.com/x.png>").await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    assert_eq!(stand.world.page(&result, "index.html").unwrap(), "mended\n");
+    assert_eq!(stand.runs("c-1").await, 2);
+    assert!((result.usage.cost_usd - 1.0).abs() < 1e-9, "both runs are paid: {:?}", result.usage);
+    let messages = stand.remote.messages("thread-abcdef1");
+    assert_eq!(messages.len(), 1, "the repair is part of the one commit: {messages:?}");
+    stand.worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s42_what_cannot_be_mended_in_two_rounds_is_an_honest_failure_and_the_site_stays_up() {
+    let stand =
+        Stand::new(&["put site/a.html s3://one", "put site/a.html s3://two", "put site/a.html fine"]).await;
+    let up = stand.order("c-1", "put site/b.html fine").await;
+    let result = stand.order("c-2", "put site/a.html s3://bucket/x").await;
+    assert_eq!(result.outcome, JobOutcome::BuildFailed, "{result:?}");
+    assert!(result.error.as_ref().unwrap().contains("a.html: the address s3://two"), "{result:?}");
+    assert!(result.summary.contains("stays up") && result.summary.contains("kept"), "{}", result.summary);
+    assert_eq!(stand.runs("c-2").await, 3);
+    assert_eq!(stand.world.page(&up, "a.html"), None);
+    assert_eq!(stand.world.page(&up, "b.html").unwrap(), "fine\n");
+    assert_eq!(stand.remote.file("thread-abcdef1", "site/a.html").unwrap(), "s3://two\n", "the work is kept");
+    stand.worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_mends_nothing_is_not_asked_again() {
+    let stand = Stand::new(&[]).await;
+    let result = stand.order("c-1", "put site/a.html s3://bucket/x").await;
+    assert_eq!((result.outcome, stand.runs("c-1").await), (JobOutcome::BuildFailed, 2), "{result:?}");
+    stand.worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_stood_in_the_source_before_is_the_owners_own() {
+    let stand = Stand::new(&[]).await;
+    stand.remote.commit("main", &[("site/old.html", "<a href=https://b.s3.amazonaws.com/x.pdf>")], "theirs");
+    let result = stand.order("c-1", "put site/a.html fine").await;
+    assert_eq!((result.outcome, stand.runs("c-1").await), (JobOutcome::Changed, 1), "{result:?}");
+    stand.worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_to_pages_that_are_gone_and_pages_that_vanish_go_back_to_the_agent() {
+    let stand = Stand::new(&["put site/index.html no link any more"]).await;
+    let first = stand
+        .order("c-1", "put site/index.html <a href=/about.html>about</a><a href=/never>old fault</a>")
+        .await;
+    assert_eq!((first.outcome, stand.runs("c-1").await), (JobOutcome::Changed, 1), "{first:?}");
+    let second = stand.order("c-2", "put site/about.html nothing").await;
+    assert_eq!((second.outcome, stand.runs("c-2").await), (JobOutcome::Changed, 2), "{second:?}");
+    assert_eq!(stand.world.page(&second, "index.html").unwrap(), "no link any more\n");
+
+    // The build drops a page that the change is not about.
+    let build = ["cp", "-RT", "elsewhere", "dist"];
+    stand.world.project_built_by("bakery", &stand.remote, &build).await;
+    let third = stand.order("c-3", "put elsewhere/x.html fine").await;
+    assert_eq!(third.outcome, JobOutcome::BuildFailed, "{third:?}");
+    assert!(third.error.unwrap().contains("index.html: the page was there before"), "{:?}", third.summary);
+    stand.worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_credential_is_never_committed() {
+    let stand = Stand::new(&[]).await;
+    let key = format!("AKIA{}", "ABCDEFGH234567AB");
+    let result = stand.order("c-1", &format!("put site/a.html {key}")).await;
+    assert_eq!(result.outcome, JobOutcome::Refused, "{result:?}");
+    let error = result.error.unwrap();
+    assert!(
+        error.contains("aws-access-token") && error.contains("site/a.html") && !error.contains(&key),
+        "{error}"
+    );
+    assert_eq!(stand.remote.branches(), ["main"]);
+    stand.worker.stop().await;
+}
