@@ -269,7 +269,7 @@ fn instruction_of(given: Option<String>, action: WorkAction) -> Result<String, M
     const WHAT: &str = "a work message";
     match (given, action) {
         (Some(text), _) if !text.trim().is_empty() => Ok(text),
-        (_, WorkAction::Publish | WorkAction::Undo) => Ok(action.as_str().to_owned()),
+        (_, WorkAction::Publish | WorkAction::Undo | WorkAction::Check) => Ok(action.as_str().to_owned()),
         (Some(_), WorkAction::Edit) => Err(Malformed::new(WHAT, "the instruction is empty")),
         (None, WorkAction::Edit) => Err(Malformed::new(WHAT, "no instruction, text or content")),
     }

@@ -131,7 +131,7 @@ impl Message<'_> {
         if row.stop_requested.is_some() {
             return self.stopped(&mut journal, work, &target, Ending::default()).await;
         }
-        if work.repo_url.is_empty() && work.action == WorkAction::Edit {
+        if work.repo_url.is_empty() && matches!(work.action, WorkAction::Edit | WorkAction::Check) {
             let text = "Your site is not set up yet: nobody has told us where its source is.";
             return self
                 .end_badly(&mut journal, work, &target, JobOutcome::Refused, text, intake::NO_REPOSITORY)

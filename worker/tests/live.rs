@@ -172,3 +172,23 @@ async fn users_of_one_project_publish_in_turn_whatever_the_epochs_of_their_claim
     assert_eq!(fences.len(), 2, "{fences:?}");
     worker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_fetches_builds_and_shows_the_site_as_it_is_and_pushes_nothing() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let worker = world.worker_with_agent("false", &[]);
+    let checked = act(&world, "c-1", "check", "eeeeee5").await;
+    assert_eq!(checked.outcome, JobOutcome::Changed, "{checked:?}");
+    assert_eq!(shown(&checked), SiteTarget::Preview("bakery".parse().unwrap()));
+    assert!(world.page(&checked, "index.html").unwrap().contains("7 to 18"));
+    assert_eq!(remote.branches(), ["main"]);
+    let steps: Vec<_> = world.job("c-1").await.unwrap().steps.iter().map(|step| step.name.as_str()).collect();
+    assert_eq!(steps, ["checkout", "build", "publish"]);
+
+    world.project_built_by("bakery", &remote, &["ls", "/no such folder"]).await;
+    let failed = act(&world, "c-2", "check", "eeeeee5").await;
+    assert_eq!(failed.outcome, JobOutcome::BuildFailed, "{failed:?}");
+    assert!(failed.error.unwrap().contains("no such folder"));
+    worker.stop().await;
+}

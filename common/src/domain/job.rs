@@ -24,6 +24,8 @@ pub enum WorkAction {
     Publish,
     /// The live site becomes what it was before it was last switched; no agent, no build.
     Undo,
+    /// The site is built as it is and put up as the project's own preview, to see whether that works; no agent, no push.
+    Check,
 }
 
 impl WorkAction {
@@ -33,6 +35,7 @@ impl WorkAction {
             Self::Edit => "edit",
             Self::Publish => "publish",
             Self::Undo => "undo",
+            Self::Check => "check",
         }
     }
 }

@@ -112,6 +112,14 @@ pub enum CliError {
     /// Something stands in the way of working.
     #[error("{0} of the checks failed")]
     Ill(usize),
+    /// A project is not ready.
+    #[error("project {project} is not ready: {open} of the checks are not ok")]
+    NotReady {
+        /// Which.
+        project: String,
+        /// How many checks failed or are not known yet.
+        open: usize,
+    },
     /// The answer could not be written.
     #[error("the answer cannot be written to standard output")]
     Output(#[from] std::io::Error),

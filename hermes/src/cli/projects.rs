@@ -1,5 +1,7 @@
 //! `hermes projects`
 
+use std::time::{Duration, Instant};
+
 use clap::{ArgAction, Args, Subcommand};
 use common::cloud::Cloud;
 use common::domain::budget::Limits;
@@ -9,10 +11,16 @@ use common::domain::project::{Build, Preempt};
 use common::domain::repo_url::RepoRules;
 use common::domain::site::Release;
 
-use super::{Output, Result, word};
+use super::{CliError, Output, Result, word};
+use crate::config::MailFrom;
 use crate::operations::Written;
+use crate::operations::jobs;
+use crate::operations::preflight::{self, Check, CheckState};
 use crate::operations::projects::{self, ProjectSettings};
 use crate::operations::releases;
+
+/// How long to pause between two looks at a job.
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
 /// What to do with projects.
 #[derive(Debug, Subcommand)]
@@ -32,6 +40,22 @@ pub enum ProjectCommand {
     Show {
         /// The project's id.
         project: ProjectId,
+    },
+    /// Check whether a project is ready for its first mail: a worker fetches, builds and shows the site as it is.
+    Check {
+        /// The project's id.
+        project: ProjectId,
+        /// What answers are from, as `hermes serve` is told.
+        #[arg(
+            long,
+            env = "HERMES_MAIL_FROM",
+            value_name = "MAILBOX",
+            default_value = "Hermes <hermes@localhost>"
+        )]
+        mail_from: MailFrom,
+        /// How long the worker's part is waited for.
+        #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+        wait_secs: u64,
     },
     /// The versions of the live site that can be put up again, the present one first.
     Releases {
@@ -144,6 +168,9 @@ pub(super) async fn run(
             let found = projects::get(cloud, project).await?;
             Ok(out.json(&found)?)
         }
+        ProjectCommand::Check { project, mail_from, wait_secs } => {
+            check(cloud, project, mail_from, Duration::from_secs(*wait_secs), out).await
+        }
         ProjectCommand::Releases { project } => list_releases(cloud, project, out).await,
         ProjectCommand::Publish { project, thread } => {
             let job = releases::publish(cloud, project, thread).await?;
@@ -180,6 +207,32 @@ async fn add(cloud: &Cloud, rules: &RepoRules, arguments: &AddArguments, out: &O
         Written::Replaced => format!("project {id} has these settings now"),
     };
     Ok(out.say(&project, sentence)?)
+}
+
+/// Begins and looks again until everything is known, or for as long as it may take.
+async fn check(
+    cloud: &Cloud,
+    project: &ProjectId,
+    from: &MailFrom,
+    limit: Duration,
+    out: &Output,
+) -> Result<()> {
+    let mut found = preflight::begin(cloud, &from.address, project).await?;
+    let deadline = Instant::now() + limit;
+    while !found.is_known() && Instant::now() < deadline {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        let job = jobs::get(cloud, &found.job.command_id).await?;
+        found = preflight::look(cloud, &from.address, job).await?;
+    }
+    let rows = || {
+        let row = |check: &Check| vec![check.name.to_owned(), check.state.to_string(), check.said.clone()];
+        found.checks.iter().map(row).collect()
+    };
+    out.list(&found, &["check", "state", "what"], rows)?;
+    match found.checks.iter().filter(|check| check.state != CheckState::Ok).count() {
+        0 => Ok(()),
+        open => Err(CliError::NotReady { project: project.to_string(), open }),
+    }
 }
 
 fn ordered(job: &Job) -> String {

@@ -11,6 +11,7 @@ mod health;
 mod inbound;
 mod jobs;
 mod mails;
+mod preflight;
 mod problem;
 mod projects;
 mod releases;
@@ -109,6 +110,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(inbound::sns::post_sns))
         .routes(routes!(projects::list))
         .routes(routes!(projects::put, projects::get, projects::remove))
+        .routes(routes!(preflight::post))
         .routes(routes!(releases::list))
         .routes(routes!(releases::publish))
         .routes(routes!(releases::undo))

@@ -5,6 +5,7 @@ pub mod dead_letters;
 pub mod jobs;
 pub mod mails;
 mod pages;
+pub mod preflight;
 pub mod projects;
 pub mod queues;
 pub mod releases;

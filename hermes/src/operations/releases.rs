@@ -63,7 +63,8 @@ pub async fn undo(cloud: &Cloud, project: &ProjectId, release: Option<u64>) -> R
     order(cloud, WorkAction::Undo, release, (project, user, thread)).await
 }
 
-async fn order(
+/// Orders work that no mail asked for.
+pub(super) async fn order(
     cloud: &Cloud,
     action: WorkAction,
     release: Option<u64>,
@@ -71,7 +72,7 @@ async fn order(
 ) -> Result<Job> {
     let now = cloud.clock.now();
     let command = CommandId::from_uuid(uuid_at(now));
-    tracing::info!(command.id = %command, thread.id = %thread, "an operator asked for the live site of {project} to be switched: {action}");
+    tracing::info!(command.id = %command, thread.id = %thread, "an operator ordered work for {project}: {action}");
     let work = Work {
         command_id: command,
         session_id: SessionId::of_thread(thread),

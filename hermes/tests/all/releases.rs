@@ -77,6 +77,26 @@ async fn releases_are_listed_and_one_of_them_can_be_put_up_again() {
 }
 
 #[tokio::test]
+async fn a_preflight_says_what_is_known_and_orders_the_rest_of_a_worker() {
+    let world = World::with_scott().await;
+    let (status, found) = world.call("POST", "/v1/projects/amelia/preflight", None).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{found}");
+    let answers: Vec<_> = found["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (text(one, "name"), text(one, "state")))
+        .collect();
+    let known = [("senders", "ok"), ("mail identity", "ok"), ("worker", "failed")];
+    let unknown = [("source", "waiting"), ("build", "waiting"), ("preview", "waiting")];
+    assert_eq!(answers, [known, unknown].concat());
+    let works = world.works("amelia#scott").await;
+    assert_eq!((works.len(), text(&works[0], "action")), (1, "check"));
+    assert_eq!(works[0]["commandId"], found["job"]["commandId"]);
+    assert_eq!(world.call("POST", "/v1/projects/nobody/preflight", None).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn there_is_no_undo_without_an_earlier_release() {
     let world = World::with_scott().await;
     let undo =

@@ -537,6 +537,27 @@ impl HermesClient {
         let response = req_builder.send().await?;
         Ok(DeleteProjectRequest::parse_response(response).await?)
     }
+    /// Checks whether a project is ready for its first mail: who may write, where answers come from, and by a job of a worker
+    /// that the source can be fetched and pushed to, the site built and its preview put up.
+    ///
+    /// * Path: `POST /v1/projects/{projectId}/preflight`
+    pub async fn preflight_project(
+        &self,
+        request: PreflightProjectRequest,
+    ) -> anyhow::Result<ApiResponse<Preflight, Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("projects")
+            .push(&request.path.project_id.to_string())
+            .push("preflight");
+        let mut req_builder = self.client.post(url);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(PreflightProjectRequest::parse_response(response).await?)
+    }
     /// Makes the preview of a conversation the live site, byte for byte: nothing is edited or built anew.
     ///
     /// * Path: `POST /v1/projects/{projectId}/publish`

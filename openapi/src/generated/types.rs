@@ -35,6 +35,16 @@ pub struct Build {
     /// The folder with the built site, relative to the repository; default `dist`.
     pub output: Option<String>,
 }
+/// One thing that has to be right.
+#[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
+pub struct Check {
+    /// `senders`, `mail identity`, `worker`, `source`, `build` or `preview`.
+    pub name: String,
+    /// What was found, and what to do about it.
+    pub said: String,
+    /// `ok`, `failed` or `waiting`.
+    pub state: String,
+}
 /// Who works for a project+user.
 #[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
 pub struct Claim {
@@ -257,6 +267,14 @@ pub struct Mails {
     /// Give it as `cursor`; absent at the end.
     #[serde(rename = "nextCursor")]
     pub next_cursor: Option<String>,
+}
+/// Whether a project is ready.
+#[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
+pub struct Preflight {
+    /// What is known so far.
+    pub checks: Vec<Check>,
+    /// One run of one work.
+    pub job: Job,
 }
 /// A problem as it is written (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
@@ -2304,6 +2322,85 @@ impl DeleteProjectRequest {
         if status == http::StatusCode::NO_CONTENT {
             let _ = req.bytes().await?;
             return Ok(ApiResponse::NoContent);
+        }
+        if status == http::StatusCode::BAD_REQUEST {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::BadRequest(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::UNAUTHORIZED {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Unauthorized(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::NOT_FOUND {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::NotFound(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        Ok(ApiResponse::Other(Box::new(req)))
+    }
+}
+#[derive(Debug, Clone, PartialEq, validator::Validate, oas3_gen_support::Default)]
+pub struct PreflightProjectRequestPath {
+    #[validate(length(min = 1u64))]
+    pub project_id: String,
+}
+/// Checks whether a project is ready for its first mail: who may write, where answers come from, and by a job of a worker
+/// that the source can be fetched and pushed to, the site built and its preview put up.
+#[derive(Debug, Clone, validator::Validate, oas3_gen_support::Default)]
+pub struct PreflightProjectRequest {
+    #[validate(nested)]
+    pub path: PreflightProjectRequestPath,
+}
+impl PreflightProjectRequest {
+    /// Parse the HTTP response into the response enum.
+    pub async fn parse_response(
+        req: reqwest::Response,
+    ) -> anyhow::Result<ApiResponse<Preflight, Problem>> {
+        let status = req.status();
+        let content_type = req
+            .headers()
+            .get(reqwest::header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        if status == http::StatusCode::ACCEPTED {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Preflight,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Accepted(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
         }
         if status == http::StatusCode::BAD_REQUEST {
             if content_type.ends_with("/json") || content_type.ends_with("+json") {

@@ -56,6 +56,16 @@ pub async fn describe(checkout: &Checkout, id: Oid) -> Result<Commit, Trouble> {
     Ok(Commit { id, tree, files })
 }
 
+/// The commit that the branch starts from, as one that changes nothing.
+pub async fn unchanged(checkout: &Checkout) -> Result<Commit, Trouble> {
+    let (path, id) = (checkout.workspace.repo(), checkout.before);
+    let tree = off_thread(move || {
+        let repo = git::open(&path)?;
+        Ok(repo.find_commit(id).during("read the commit to be checked")?.tree_id())
+    });
+    Ok(Commit { id, tree: tree.await?, files: Vec::new() })
+}
+
 enum Made {
     Nothing,
     Commit(Commit),

@@ -143,5 +143,6 @@ pub fn target(action: WorkAction, preview: &SiteTarget) -> SiteTarget {
     match action {
         WorkAction::Edit => preview.clone(),
         WorkAction::Publish | WorkAction::Undo => SiteTarget::Live(preview.project().clone()),
+        WorkAction::Check => SiteTarget::Preview(preview.project().clone()),
     }
 }

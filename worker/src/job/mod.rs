@@ -96,6 +96,7 @@ pub async fn run(context: &JobContext, journal: &mut Journal) -> Run {
         WorkAction::Edit => steps(context, journal, &mut ending).await,
         WorkAction::Publish => live::publish(context, journal, &mut ending).await,
         WorkAction::Undo => live::undo(context, journal, &mut ending).await,
+        WorkAction::Check => check(context, journal, &mut ending).await,
     };
     ending.usage.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     match result {
@@ -159,6 +160,23 @@ async fn steps(
         }
         Err(Trouble::Cut(cut)) => Err(Trouble::Cut(cut)),
     }
+}
+
+/// Everything but the agent and the push, on the branch that conversations start from.
+async fn check(
+    context: &JobContext,
+    journal: &mut Journal,
+    ending: &mut Ending,
+) -> Result<JobOutcome, Trouble> {
+    journal.step_unless_stopped(StepName::Checkout).await?;
+    let checkout = checkout::prepare(context).await?;
+    journal.charge().await?;
+    let commit = commit::unchanged(&checkout).await?;
+    ending.commit_id = Some(commit.id.to_string());
+    ending.published_at = Some(show(context, journal, &checkout, &commit).await?);
+    "The source can be fetched and pushed to, the site can be built, and its preview can be put up."
+        .clone_into(&mut ending.summary);
+    Ok(JobOutcome::Changed)
 }
 
 /// Agent and commit; none when nothing was changed.

@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 pub(super) use self::contents::Contents;
 use self::switch::Before;
 use super::handover::Site;
+use super::live::target;
 use super::{Cut, Failure, JobContext, Trouble};
 
 /// So many files are on their way at once.
@@ -29,9 +30,9 @@ const PARALLEL: usize = 32;
 /// So often the manifest may be written by somebody else in between.
 const MAX_CONFLICTS: usize = 5;
 
-/// Publishes the site as the thread's preview; the time at which it was all in place.
+/// Publishes the site as a preview: the thread's, or the project's own; the time at which it was all in place.
 pub async fn publish(context: &JobContext, site: &Site, commit_id: &str) -> Result<Timestamp, Trouble> {
-    let publication = Publication::of(context, context.target.clone());
+    let publication = Publication::of(context, target(context.work.action, &context.target));
     let contents = Contents::of(site);
     let wanted = Wanted { release: release(context, commit_id), files: contents.files.clone() };
     let put = publication.put_up(&contents, |_| Choice::PutUp::<Release>(wanted.clone()));
