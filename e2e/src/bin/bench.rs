@@ -55,22 +55,25 @@ impl Row {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let mut rows = idle().await?;
-    rows.extend(ready().await?);
-    rows.extend(edits().await?);
-    rows.extend(mails_per_second().await?);
-    rows.push(answered_mails().await?);
-    rows.push(steady_mails().await?);
-    rows.extend(making_way().await?);
-    rows.push(second_user().await?);
-    rows.extend(growth().await?);
-    rows.extend(thousands_of_jobs().await?);
     println!("| what | bar | measured | holds |\n|---|---|---|---|");
-    for row in &rows {
+    print(&idle().await?);
+    print(&ready().await?);
+    print(&edits().await?);
+    print(&mails_per_second().await?);
+    print(&[answered_mails().await?, steady_mails().await?]);
+    print(&making_way().await?);
+    print(&[second_user().await?]);
+    print(&growth().await?);
+    print(&thousands_of_jobs().await?);
+    Ok(())
+}
+
+/// Each as soon as it is known.
+fn print(rows: &[Row]) {
+    for row in rows {
         let holds = if row.holds == Holds::Yes { "yes" } else { "NO" };
         println!("| {} | {} | {} | {holds} |", row.what, row.bar, row.figure);
     }
-    Ok(())
 }
 
 /// Memory and CPU of both programs while nothing happens.
@@ -295,7 +298,7 @@ async fn growth() -> anyhow::Result<Vec<Row>> {
 /// 50 users order 40 times each from two workers: what is bigger after the last round than after the first.
 async fn thousands_of_jobs() -> anyhow::Result<Vec<Row>> {
     let burst = burst(2, 50, 40).await?;
-    println!("{burst}");
+    println!("\n{burst}\n");
     let times = |last: u64, first: u64| figure(last) / figure(first);
     let worst = |of: fn(&[u64; 2], &[u64; 2]) -> (u64, u64), name: &str| {
         let programs = burst.growth.iter().filter(|(program, ..)| program.starts_with(name));

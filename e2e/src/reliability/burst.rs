@@ -93,7 +93,8 @@ pub async fn burst(workers: usize, users: usize, rounds: usize) -> anyhow::Resul
 async fn one_round(api: &Api, users: usize, round: usize) -> anyhow::Result<Vec<Value>> {
     let mut commands = Vec::new();
     for user in 0..users {
-        let wish = format!("change \"7 to 18\" to \"{user} to {round}\"");
+        // No two are alike, and none is what stands there already.
+        let wish = format!("change \"7 to 18\" to \"user {user}, round {round}\"");
         let letter = Letter::new(&format!("user-{user}@example.org"), "Hours", &wish);
         let accepted = api.order(letter.to_bytes()).await?;
         let text = |field: &str| accepted[field].as_str().map(ToOwned::to_owned).context("an id");
