@@ -8,6 +8,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use hermes::ingest::envelope::{Opened, open};
+use hermes::ingest::origins::feedback::Fate;
 use hermes::ingest::origins::postmark;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
@@ -202,8 +203,19 @@ fn samples_of_the_providers_are_understood() {
     let read = hermes::mail::read(&postmark::read(with_raw.as_bytes()).unwrap().raw).unwrap();
     assert_eq!(read.subject, "Test subject");
     assert!(postmark::read(sample("anymail-postmark-inbound-test-payload.json").as_bytes()).is_err());
-    for name in ["bounce_event-raw_ses_event", "delivery_event-raw_sns_message"] {
-        let other = open(&sample(&format!("anymail-amazon_ses_webhooks-{name}.json")));
-        assert!(other.is_err(), "{name} is about something else: {other:?}");
+    for (name, fate) in [
+        ("bounce_event-raw_ses_event", Some(Fate::BouncedForGood)),
+        ("complaint_event-raw_sns_message", Some(Fate::Complained)),
+        ("reject_event-raw_ses_event", Some(Fate::Rejected)),
+        ("delivery_event-raw_sns_message", None),
+        ("send_event-raw_ses_event", None),
+        ("open_event-raw_sns_message", None),
+    ] {
+        let found = match open(&sample(&format!("anymail-amazon_ses_webhooks-{name}.json"))) {
+            Ok(Opened::Feedback(found)) => Some(found.fate),
+            Ok(Opened::Nothing) => None,
+            other => panic!("{name}: {other:?}"),
+        };
+        assert_eq!(found, fate, "{name}");
     }
 }
