@@ -92,6 +92,15 @@ async fn a_project_may_let_nothing_interrupt() {
 }
 
 #[tokio::test]
+async fn a_preflight_waits_its_turn() {
+    let world = busy(running()).await;
+    let (status, found) = world.call("POST", "/v1/projects/amelia/preflight", None).await;
+    assert_eq!(status, axum::http::StatusCode::ACCEPTED, "{found}");
+    assert_eq!(world.drain(&control()).await.len(), 0, "nobody's work is stopped for it");
+    assert_eq!(world.works(KEY).await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_row_that_a_former_owner_left_behind_interrupts_nobody() {
     let world = busy(ActiveJob { epoch: Epoch(0), ..running() }).await;
     assert_eq!(interrupts(&world, "1").await.1, []);
