@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use common::domain::ids::EmailAddress;
 use common::domain::timestamp::Timestamp;
+use hermes::config::SnsSignatures;
 use hermes::ingest::envelope::{self, Opened};
 use hermes::ingest::origins::signed::Shared;
 use hermes::ingest::origins::{mailgun, postmark, sendgrid, sns};
@@ -74,7 +75,7 @@ fn signed(bytes: &[u8]) {
     let value = serde_json::from_slice::<serde_json::Value>(bytes).unwrap_or_default();
     let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
     let now = Timestamp::parse(&text("Timestamp")).unwrap_or(Timestamp::from_millis(0));
-    if let Ok(plausible) = envelope.check(&[text("TopicArn")], now) {
+    if let Ok(plausible) = envelope.check(&[text("TopicArn")], SnsSignatures::V1AndV2, now) {
         let host = plausible.certificate.host_str().unwrap_or_default().to_owned();
         assert!(host.starts_with("sns.") && host.contains(".amazonaws.com"), "a certificate is fetched from {host}");
         assert!(plausible.verify(bytes, now).is_err(), "the message is not its own certificate");
