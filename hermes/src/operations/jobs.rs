@@ -1,15 +1,17 @@
-//! Jobs: what ran and runs, and stopping it.
+//! Jobs: what ran and runs, ordering one without a mail, and stopping it.
 
 use std::ops::ControlFlow;
 
 use common::cloud::Cloud;
 use common::cloud::store::Query;
-use common::domain::ids::{CommandId, MailId, ProjectId, ProjectUser, UserId};
-use common::domain::job::{Job, JobState};
+use common::domain::ids::{CommandId, MailId, ProjectId, ProjectUser, SessionId, ThreadId, UserId};
+use common::domain::job::{Job, JobState, WorkAction};
+use common::messages::{Work, WorkContext};
 
 use super::pages::{back_in_time, newest_first};
 use super::{Listed, OperationError, Result, Slice, workers};
 use crate::dispatch;
+use crate::ingest::uuid_at;
 
 /// Which jobs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,6 +46,36 @@ pub async fn list(cloud: &Cloud, filter: &JobFilter, slice: Slice) -> Result<Lis
 pub async fn get(cloud: &Cloud, id: &CommandId) -> Result<Job> {
     let row = cloud.store.load::<Job>(id).await?;
     row.map(|row| row.value).ok_or_else(|| unknown(id))
+}
+
+/// Orders work that no mail asked for.
+pub(super) async fn order(
+    cloud: &Cloud,
+    action: WorkAction,
+    release: Option<u64>,
+    (project, user, thread): (&ProjectId, &UserId, &ThreadId),
+) -> Result<Job> {
+    let now = cloud.clock.now();
+    let command = CommandId::from_uuid(uuid_at(now));
+    tracing::info!(command.id = %command, thread.id = %thread, "an operator ordered work for {project}: {action}");
+    let work = Work {
+        command_id: command,
+        session_id: SessionId::of_thread(thread),
+        thread_id: thread.clone(),
+        project_id: project.clone(),
+        user_id: user.clone(),
+        repo_url: String::new(),
+        action,
+        release,
+        instruction: action.as_str().to_owned(),
+        branch: None,
+        attachments: Vec::new(),
+        context: WorkContext::default(),
+        previous_commit: None,
+        task_token: None,
+        timestamp: now,
+    };
+    Ok(dispatch::order(cloud, &work).await?)
 }
 
 /// Stops a job, wherever it is: the mark is what counts, the order to its worker makes it quick. A job that has ended stays

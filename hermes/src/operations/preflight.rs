@@ -4,12 +4,13 @@
 use common::cloud::Cloud;
 use common::cloud::store::Query;
 use common::domain::ids::{EmailAddress, ProjectId, ThreadId, UserId};
-use common::domain::job::{Job, JobState, StepName, WorkAction};
+use common::domain::job::{Job, StepName, WorkAction};
+use common::domain::outcome::JobOutcome;
 use common::domain::project::Sender;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Result, projects, releases, workers};
+use super::{Result, jobs, projects, workers};
 
 /// One thing that has to be right.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -48,7 +49,7 @@ pub struct Preflight {
 impl Preflight {
     /// Whether there is nothing left to wait for.
     pub fn is_known(&self) -> bool {
-        self.job.state == JobState::Done || self.job.outcome.is_some()
+        has_ended(&self.job)
     }
 }
 
@@ -69,7 +70,7 @@ pub async fn begin(cloud: &Cloud, from: &EmailAddress, project: &ProjectId) -> R
     let user = senders.first().map_or_else(|| UserId::of_address(from), |sender| sender.user_id.clone());
     let thread = format!("preflight:{project}");
     let thread = ThreadId::from_uuid(Uuid::new_v5(&Uuid::NAMESPACE_OID, thread.as_bytes()));
-    let job = releases::order(cloud, WorkAction::Check, None, (project, &user, &thread)).await?;
+    let job = jobs::order(cloud, WorkAction::Check, None, (project, &user, &thread)).await?;
     look(cloud, from, job).await
 }
 
@@ -119,6 +120,11 @@ fn of_workers(alive: usize) -> Check {
     }
 }
 
+/// Its worker says how it ended a moment before it counts as done.
+fn has_ended(job: &Job) -> bool {
+    !job.is_open() || job.outcome.is_some()
+}
+
 /// Each part of the job by the step that shows it. The step in which a job ends badly is the one that failed.
 fn of_job(job: &Job) -> [Check; 3] {
     let parts = [
@@ -127,8 +133,8 @@ fn of_job(job: &Job) -> [Check; 3] {
         ("preview", StepName::Publish, "the site can be put up"),
     ];
     let last = job.steps.last().map(|step| step.name);
-    let ended = job.state == JobState::Done || job.outcome.is_some();
-    let succeeded = job.outcome.is_some_and(common::domain::outcome::JobOutcome::is_success);
+    let ended = has_ended(job);
+    let succeeded = job.outcome.is_some_and(JobOutcome::is_success);
     parts.map(|(name, step, right)| {
         let begun = job.steps.iter().any(|one| one.name == step);
         match () {

@@ -3,16 +3,14 @@
 
 use common::cloud::Cloud;
 use common::cloud::files::At;
-use common::domain::ids::{CommandId, ProjectId, SessionId, ThreadId, UserId};
+use common::domain::ids::{ProjectId, ThreadId};
 use common::domain::job::{Job, WorkAction};
 use common::domain::names::SiteTarget;
 use common::domain::site::{Manifest, Release};
 use common::domain::thread::Thread;
-use common::messages::{Work, WorkContext};
 
+use super::jobs::order;
 use super::{OperationError, Result, projects};
-use crate::dispatch;
-use crate::ingest::uuid_at;
 
 /// The releases of the live site that can be put up again, the present one first.
 pub async fn list(cloud: &Cloud, project: &ProjectId) -> Result<Vec<Release>> {
@@ -61,34 +59,4 @@ pub async fn undo(cloud: &Cloud, project: &ProjectId, release: Option<u64>) -> R
         return invalid(format!("nobody is known who published the present release of project {project}"));
     };
     order(cloud, WorkAction::Undo, release, (project, user, thread)).await
-}
-
-/// Orders work that no mail asked for.
-pub(super) async fn order(
-    cloud: &Cloud,
-    action: WorkAction,
-    release: Option<u64>,
-    (project, user, thread): (&ProjectId, &UserId, &ThreadId),
-) -> Result<Job> {
-    let now = cloud.clock.now();
-    let command = CommandId::from_uuid(uuid_at(now));
-    tracing::info!(command.id = %command, thread.id = %thread, "an operator ordered work for {project}: {action}");
-    let work = Work {
-        command_id: command,
-        session_id: SessionId::of_thread(thread),
-        thread_id: thread.clone(),
-        project_id: project.clone(),
-        user_id: user.clone(),
-        repo_url: String::new(),
-        action,
-        release,
-        instruction: action.as_str().to_owned(),
-        branch: None,
-        attachments: Vec::new(),
-        context: WorkContext::default(),
-        previous_commit: None,
-        task_token: None,
-        timestamp: now,
-    };
-    Ok(dispatch::order(cloud, &work).await?)
 }
