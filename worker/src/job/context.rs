@@ -158,9 +158,7 @@ impl Failure {
     ) -> Self {
         Self { outcome, code, owner_text: owner_text.into(), detail: detail.to_string() }
     }
-}
 
-impl Failure {
     /// Whether the agent may be able to mend it: what it made does not build, or must not be published.
     pub fn is_for_the_agent(&self) -> bool {
         self.outcome == JobOutcome::BuildFailed && self.code != "build-program"

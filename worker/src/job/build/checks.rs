@@ -86,11 +86,13 @@ impl Reading {
         unasked.map(|path| Finding::Vanished(path.clone())).collect()
     }
 
-    /// Links to nowhere.
-    pub(super) fn broken(&self) -> BTreeSet<(String, String)> {
+    /// Links to nowhere, by the page on which they stand.
+    pub(super) fn broken(&self) -> BTreeMap<String, BTreeSet<String>> {
         let is_there = |path: &String| candidates(path).iter().any(|file| self.paths.contains(file));
-        let all = self.links.iter().flat_map(|(page, links)| links.iter().map(move |link| (page, link)));
-        all.filter(|(_, link)| !is_there(link)).map(|(page, link)| (page.clone(), link.clone())).collect()
+        let broken =
+            |links: &BTreeSet<String>| links.iter().filter(|link| !is_there(link)).cloned().collect();
+        let all = self.links.iter().map(|(page, links)| (page.clone(), broken(links)));
+        all.filter(|(_, links): &(_, BTreeSet<_>)| !links.is_empty()).collect()
     }
 }
 
@@ -178,7 +180,10 @@ mod tests {
             ("team.html", ""),
         ]);
         let broken = now.broken();
-        let broken: Vec<_> = broken.iter().map(|(page, link)| (page.as_str(), link.as_str())).collect();
+        let broken = broken
+            .iter()
+            .flat_map(|(page, links)| links.iter().map(move |link| (page.as_str(), link.as_str())));
+        let broken: Vec<_> = broken.collect();
         assert_eq!(
             broken,
             [("about/index.html", "about/x.png"), ("index.html", "no"), ("index.html", "no/")]

@@ -118,7 +118,7 @@ async fn newly_broken(
     reading: &Reading,
 ) -> Result<BTreeSet<Finding>, Trouble> {
     let mut findings = BTreeSet::new();
-    for (page, link) in reading.broken() {
+    for (page, links) in reading.broken() {
         let old = match before.files.get(&page) {
             Some(old) => {
                 let at = At::object(names::release_key(context.target.project(), &old.sha256));
@@ -126,9 +126,8 @@ async fn newly_broken(
             }
             None => bytes::Bytes::new(),
         };
-        if !was_broken(before, &page, &link, &old) {
-            findings.insert(Finding::Broken(page, link));
-        }
+        let new = links.into_iter().filter(|link| !was_broken(before, &page, link, &old));
+        findings.extend(new.map(|link| Finding::Broken(page.clone(), link)));
     }
     Ok(findings)
 }
