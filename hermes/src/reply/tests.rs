@@ -1,4 +1,5 @@
 use super::*;
+use crate::mail::attachment;
 use common::domain::job::WorkAction;
 use common::domain::left_out::LeftOutReason;
 use common::domain::outcome::JobOutcome;
@@ -95,6 +96,9 @@ fn an_answer_names_the_files_that_could_not_be_used_and_why() {
             let line = format!("- {name}: {}\n", (words.why_left_out)(reason));
             assert_eq!(letter.text.matches(&line).count(), 1, "{line} in {}", letter.text);
         }
+        let (files, megabytes) = (attachment::MAX_FILES, attachment::MAX_FILE_BYTES / 1024 / 1024);
+        assert!((words.why_left_out)(LeftOutReason::TooMany).contains(&files.to_string()));
+        assert!((words.why_left_out)(LeftOutReason::TooLarge).contains(&megabytes.to_string()));
         assert!(letter.html.contains("&lt;b&gt;IMG 1") && !letter.html.contains("<b>IMG"));
     }
     assert!(

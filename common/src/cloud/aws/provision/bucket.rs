@@ -13,8 +13,9 @@ use crate::cloud::provision::{Item, Kind, Standing};
 use crate::cloud::{CloudError, Result};
 use crate::domain::names::INBOUND_MAIL_PREFIX;
 
-/// What keys start with, and for how many days they are kept: raw mails and what SES put there for 30, bodies of large messages for a day longer
-/// than any queue keeps a message, unfinished work that nobody went on with for as long as its session.
+/// What keys start with, and for how many days they are kept: raw mails and what SES put there for 30, bodies of large
+/// messages for a day longer than any queue keeps a message, unfinished work that nobody went on with for as long as its
+/// session.
 const KEPT_FOR_DAYS: [(&str, i32); 4] =
     [("mail/raw/", 30), (INBOUND_MAIL_PREFIX, 30), ("messages/", 15), ("wip/", 90)];
 
