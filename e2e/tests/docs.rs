@@ -96,3 +96,47 @@ fn every_picture_and_page_that_is_linked_exists() {
         }
     }
 }
+
+/// The numbers of the scenarios in the files of a test, whose `main.rs` says which those are.
+fn scenarios(test: &str) -> BTreeSet<u32> {
+    let folder = root().join(test);
+    let main = std::fs::read_to_string(folder.join("main.rs")).unwrap();
+    let elsewhere = main.split("#[path = \"").skip(1).filter_map(|rest| rest.split('"').next());
+    let here = main.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+    let here = here.map(|name| folder.join(format!("{name}.rs"))).filter(|path| path.exists());
+    let files: Vec<PathBuf> = elsewhere.map(|path| folder.join(path)).chain(here).collect();
+    let texts = files.iter().map(|path| std::fs::read_to_string(path).unwrap());
+    texts.flat_map(|text| numbers(&text)).collect()
+}
+
+/// Those in the names of a text's functions, such as `s38_s39_a_token_is_answered`.
+fn numbers(text: &str) -> Vec<u32> {
+    let names = text.split("fn ").skip(1);
+    let words = names.flat_map(|name| name.split('_').map_while(|word| word.strip_prefix('s')?.parse().ok()));
+    words.collect()
+}
+
+/// `1-3, 7` in a row of the table of scenarios.
+fn listed(page: &str, test: &str) -> BTreeSet<u32> {
+    let row = page.lines().find(|line| line.starts_with("| scenarios ") && line.contains(test)).unwrap();
+    let numbers = row.trim_start_matches("| scenarios ").split(" |").next().unwrap();
+    let ends = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        first.parse().unwrap()..=last.parse().unwrap()
+    };
+    numbers.split(", ").flat_map(ends).collect()
+}
+
+#[test]
+fn the_page_of_the_endpoints_lists_the_scenarios_that_run_on_one() {
+    let page = read("docs/aws-endpoints.md");
+    let mut all = BTreeSet::new();
+    for test in ["hermes/tests/mail_on_aws", "worker/tests/claims_on_aws"] {
+        let found = scenarios(test);
+        assert_eq!(listed(&page, test), found, "{test}");
+        all.extend(found);
+    }
+    for wanted in [1..=9, 24..=28, 35..=41, 64..=66, 82..=82].into_iter().flatten() {
+        assert!(all.contains(&wanted), "scenario {wanted} runs on no endpoint");
+    }
+}

@@ -3,68 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 #![allow(clippy::disallowed_methods, reason = "the program under test is started here")]
 
+#[path = "program/killed.rs"]
+mod killed;
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 
 use common::domain::job::StepName;
 use common::domain::names::Queue;
 use common::domain::outcome::JobOutcome;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use support::{AGENT, LIMIT, Remote, World, work};
-
-struct Program {
-    child: Child,
-    lines: Receiver<String>,
-    log: Vec<String>,
-}
-
-impl Program {
-    fn start(world: &World, env: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
-        command.arg("run").env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
-        command.env("HERMES_DATA_DIR", world.path("data")).env("HERMES_ALLOW_FILE_REPOS", "true");
-        command.env("AGENT_COMMAND", format!("'{AGENT}'")).envs(env.iter().copied());
-        command.stdin(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let (send, lines) = channel();
-        let reader = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || reader.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
-        Self { child, lines, log: Vec::new() }
-    }
-
-    /// Reads the log until a line has this text.
-    fn says(&mut self, text: &str) {
-        while !self.log.iter().any(|line| line.contains(text)) {
-            let line = self.lines.recv_timeout(LIMIT);
-            self.log.push(line.unwrap_or_else(|_| panic!("it never said {text:?}: {:#?}", self.log)));
-        }
-    }
-
-    fn ends(&mut self) -> ExitStatus {
-        while let Ok(line) = self.lines.recv_timeout(LIMIT) {
-            self.log.push(line);
-        }
-        self.child.wait().unwrap()
-    }
-
-    fn terminate(mut self) -> (ExitStatus, Vec<String>) {
-        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGTERM).unwrap();
-        (self.ends(), std::mem::take(&mut self.log))
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
+use support::program::Program;
+use support::{Remote, World, work};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s69_old_settings_are_warned_about_and_the_worker_claims_as_usual() {
@@ -271,35 +221,6 @@ fn working_folders_that_cannot_be_used_are_named_as_they_were_chosen() {
         assert!(!program.ends().success());
         assert!(program.log.last().unwrap().contains(told), "{name}: {:?}", program.log);
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s35_a_killed_worker_is_followed_by_another_that_finishes_its_job_once() {
-    let world = World::new();
-    let remote = world.bakery().await;
-    let slow = format!("'{AGENT}' --delay-ms 60000");
-    let short = [("SANDBOX", "off"), ("HERMES_LEASE_SECS", "2"), ("AGENT_COMMAND", slow.as_str())];
-    let mut program = Program::start(&world, &short);
-    program.says("is ready");
-    world.order("bakery#amelia", work("c-1", "abcdef1", "change \"7 to 18\" to \"8 to 20\"")).await;
-    let started = async || world.job("c-1").await.filter(|job| job.attempts == 1);
-    world.until("the agent's start", started).await;
-    program.child.kill().unwrap();
-    program.child.wait().unwrap();
-
-    let next = world.worker(&["--lease-secs", "2"]);
-    let key = "bakery#amelia".parse().unwrap();
-    let taken_over = async || {
-        world.announce("bakery#amelia").await;
-        world.cloud.claims.get(&key).await.unwrap().filter(|row| row.epoch.0 == 2)
-    };
-    world.until("the take-over", taken_over).await;
-    let result = world.result().await;
-    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
-    assert_eq!(world.job("c-1").await.unwrap().attempts, 2);
-    assert_eq!(remote.messages("thread-abcdef1").len(), 1);
-    assert!(!world.path("data/workspaces/bakery-amelia.2").exists(), "the agent of before was killed");
-    next.stop().await;
 }
 
 /// The processes that have this text among their arguments.

@@ -13,3 +13,8 @@ mod claims;
 mod contention;
 #[path = "../interrupts.rs"]
 mod interrupts;
+#[path = "../program/killed.rs"]
+mod killed;
+#[path = "../support/mod.rs"]
+mod support;
+mod tokens;

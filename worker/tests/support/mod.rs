@@ -3,6 +3,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "every test file uses another part")]
 
+pub mod program;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -68,9 +70,17 @@ impl Default for World {
 
 impl World {
     pub fn new() -> Self {
+        if is_on_aws() {
+            let (cloud, place) = on_aws();
+            return Self::over(cloud, place);
+        }
         let dir = tempfile::tempdir().unwrap();
-        let (cloud, place) = if is_on_aws() { on_aws() } else { (here(dir.path()), Vec::new()) };
-        Self { dir, cloud, place }
+        Self { cloud: here(dir.path()), dir, place: Vec::new() }
+    }
+
+    /// A world over this cloud, of which workers are told so.
+    pub fn over(cloud: Cloud, place: Vec<String>) -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), cloud, place }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
