@@ -84,18 +84,19 @@ audit: ## known weaknesses of what is built in (needs the advisory database from
 
 .PHONY: bench
 bench: setup ## speed and memory, printed as a table
-	cargo build --workspace --bins --release --locked
-	cargo run --release --locked -p e2e --bin bench
+	cargo build --workspace --bins --release --locked $(aws)
+	$(call part,bench)
+	@$(target_dir)/release/bench
 
 .PHONY: chaos
 chaos: setup ## 10,000 seeded schedules against the claims; SEED=n plays one, SCHEDULES=n so many
-	cargo build --locked -p e2e --bin chaos
+	cargo build --workspace --bins --locked $(aws)
 	$(call part,chaos)
 	@$(target_dir)/debug/chaos
 
 .PHONY: reliability
 reliability: setup ## kill -9, SIGSTOP and SIGTERM at every named point of a job x ROUNDS=50, USERS=200 at once TIMES=10, a storm of MAILS=10000
-	cargo build --workspace --bins --locked
+	cargo build --workspace --bins --locked $(aws)
 	$(call part,reliability)
 	@$(target_dir)/debug/reliability
 
@@ -103,14 +104,14 @@ reliability: setup ## kill -9, SIGSTOP and SIGTERM at every named point of a job
 corpus: setup ## scores of mail understanding on real mails with expected answers (CORPUS=../shared/emails)
 	$(call part,corpus)
 	@if [ -d '$(or $(CORPUS),../shared/emails)' ]; then \
-	  cargo build --release --locked -p hermes -p e2e --bin hermes --bin corpus && $(target_dir)/release/corpus --corpus '$(or $(CORPUS),../shared/emails)'; \
+	  cargo build --workspace --bins --release --locked $(aws) && $(target_dir)/release/corpus --corpus '$(or $(CORPUS),../shared/emails)'; \
 	  else echo "skipped: there is no corpus of mails at $(or $(CORPUS),../shared/emails); CORPUS names another place"; fi
 
 .PHONY: bench-mail
 bench-mail: ## reading a mail beside npm mailparser and Python; mails made to cost too much
 	@scripts/setup base rust node rivals
-	RIVALS='$(CURDIR)/.tools/rivals' cargo bench --locked -p hermes --bench mail
-	cargo test --release --locked -p hermes --test bombs -- --nocapture
+	RIVALS='$(CURDIR)/.tools/rivals' cargo bench --workspace --locked $(aws) --bench mail
+	cargo test --workspace --release --locked $(aws) --test bombs -- --nocapture
 
 .PHONY: fuzz
 fuzz: ## bytes of the world against parse, instruction and envelopes, FUZZ_SECS=900 each
