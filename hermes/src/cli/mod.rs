@@ -57,7 +57,7 @@ pub enum Command {
     /// Who works for whom at present; `claims release` lets a claim be given back.
     Claims(workers::ClaimArguments),
     /// How full the queues are; `queues dead` shows what was put aside, `queues requeue` lets it be tried again, `queues
-    /// send` puts a message on one.
+    /// discard` removes it, `queues send` puts a message on one.
     Queues(queues::QueueArguments),
     /// Make the queues, tables and buckets that HERMES_CLOUD=aws needs; run it once, and after every update.
     Provision(provision::ProvisionArguments),

@@ -43,6 +43,11 @@ pub(super) enum QueueCommand {
         /// The message's id, as `queues dead` shows it.
         message: String,
     },
+    /// Discard a message that was put aside, for good; it is printed.
+    Discard {
+        /// The message's id, as `queues dead` shows it.
+        message: String,
+    },
 }
 
 /// Carries it out.
@@ -64,23 +69,26 @@ pub(super) async fn run(cloud: &Cloud, arguments: &QueueArguments, out: &Output)
                 None => format!("it is tried again on {}", requeued.queue),
             })?)
         }
+        Some(QueueCommand::Discard { message }) => {
+            let letter = dead_letters::discard(cloud, message).await?;
+            Ok(out.say(&value(&letter), || format!("discarded from {}: {}", letter.queue, letter.body))?)
+        }
     }
 }
 
 async fn dead(cloud: &Cloud, out: &Output) -> Result<()> {
     let letters = dead_letters::list(cloud).await?;
-    let value: Vec<_> = letters
-        .iter()
-        .map(|letter| {
-            json!({
-                "messageId": letter.message_id, "queue": letter.queue.to_string(), "reason": letter.reason,
-                "since": letter.since.to_string(), "projectKey": letter.key, "commandId": letter.command,
-                "body": letter.body,
-            })
-        })
-        .collect();
+    let values: Vec<_> = letters.iter().map(value).collect();
     let rows = || letters.iter().map(dead_row).collect();
-    Ok(out.list(&value, &["since", "message", "queue", "for", "reason"], rows)?)
+    Ok(out.list(&values, &["since", "message", "queue", "for", "reason"], rows)?)
+}
+
+fn value(letter: &DeadLetter) -> serde_json::Value {
+    json!({
+        "messageId": letter.message_id, "queue": letter.queue.to_string(), "reason": letter.reason,
+        "since": letter.since.to_string(), "projectKey": letter.key, "commandId": letter.command,
+        "body": letter.body,
+    })
 }
 
 fn dead_row(letter: &DeadLetter) -> Vec<String> {

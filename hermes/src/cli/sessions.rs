@@ -6,8 +6,9 @@ use common::domain::ids::{ProjectId, UserId, WorkerId};
 use common::domain::session::SessionStanding;
 
 use super::{Output, Result};
-use crate::operations::Slice;
+use crate::http::SessionView;
 use crate::operations::sessions::{self, Seen, SessionFilter};
+use crate::operations::{Listed, Slice};
 
 /// Which sessions.
 #[derive(Debug, Args)]
@@ -35,7 +36,12 @@ pub(super) async fn run(cloud: &Cloud, arguments: &SessionArguments, out: &Outpu
     let filter = SessionFilter { project: project.clone(), user: user.clone(), worker: worker.clone() };
     let listed = sessions::list(cloud, &filter, Slice::new(Some(*limit), cursor.clone())).await?;
     let rows = || listed.items.iter().map(row).collect();
-    out.list(&listed, &["last activity", "session", "for", "worker", "standing", "running"], rows)?;
+    let items: Vec<SessionView> = listed.items.iter().cloned().map(Into::into).collect();
+    out.list(
+        &Listed { items, next: listed.next.clone() },
+        &["last activity", "session", "for", "worker", "standing", "running"],
+        rows,
+    )?;
     Ok(out.more(listed.next.as_deref(), "hermes sessions")?)
 }
 

@@ -6,6 +6,7 @@ use common::domain::ids::{ProjectId, ProjectUser, UserId, WorkerId};
 use serde_json::json;
 
 use super::{Output, Result};
+use crate::http::{ClaimView, WorkerView};
 use crate::operations::sessions::ClaimUse;
 use crate::operations::workers::{self, Claim, Worker};
 
@@ -48,8 +49,9 @@ pub(super) async fn run(cloud: &Cloud, arguments: &WorkerArguments, out: &Output
     let Some(WorkerCommand::Drain { worker }) = &arguments.command else {
         let workers = workers::list(cloud).await?;
         let rows = || workers.iter().map(worker_row).collect();
+        let views: Vec<WorkerView> = workers.iter().cloned().map(Into::into).collect();
         return Ok(out.list(
-            &workers,
+            &views,
             &["worker", "status", "claims", "sessions", "started", "last activity"],
             rows,
         )?);
@@ -78,7 +80,8 @@ pub(super) async fn claims(cloud: &Cloud, arguments: &ClaimArguments, out: &Outp
     let Some(ClaimCommand::Release { project, user }) = &arguments.command else {
         let claims = workers::claims(cloud).await?;
         let rows = || claims.iter().map(claim_row).collect();
-        return Ok(out.list(&claims, &["for", "worker", "used", "epoch", "last activity"], rows)?);
+        let views: Vec<ClaimView> = claims.iter().cloned().map(Into::into).collect();
+        return Ok(out.list(&views, &["for", "worker", "used", "epoch", "last activity"], rows)?);
     };
     let key = ProjectUser::new(project.clone(), user.clone());
     workers::release(cloud, &key).await?;

@@ -103,3 +103,17 @@ pub(super) async fn requeue(
     let requeued = dead_letters::requeue(&api.app.cloud, &id).await?;
     Ok((StatusCode::ACCEPTED, Json(requeued.into())))
 }
+
+/// Discards a dead letter for good: what cannot be read can be tried no more.
+#[utoipa::path(delete, path = "/v1/dead-letters/{messageId}", operation_id = "discardDeadLetter", tag = "jobs",
+    params(("messageId" = String, Path)),
+    responses(
+        (status = 200, description = "It is gone; this is what it was", body = DeadLetterView),
+        (status = 401, description = "The token is missing or wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such dead letter", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn discard(
+    State(api): State<Arc<Api>>,
+    ApiPath(id): ApiPath<String>,
+) -> Result<Json<DeadLetterView>, Problem> {
+    Ok(Json(dead_letters::discard(&api.app.cloud, &id).await?.into()))
+}

@@ -47,6 +47,10 @@ use crate::secrets::AdminToken;
 use problem::Problem;
 
 pub use server::serve;
+// The command line answers in the same words.
+pub(crate) use claims::ClaimView;
+pub(crate) use sessions::SessionView;
+pub(crate) use workers::WorkerView;
 
 /// What handlers share.
 pub struct Api {
@@ -126,6 +130,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(claims::get, claims::release))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::requeue))
+        .routes(routes!(dead_letters::discard))
         .routes(routes!(sessions::list))
         .routes(routes!(suppressions::list))
         .routes(routes!(suppressions::remove))

@@ -19,7 +19,7 @@ use crate::operations::{Listed, Slice};
 #[derive(Serialize, ToSchema)]
 #[schema(as = Session)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct SessionView {
+pub(crate) struct SessionView {
     /// Its id.
     session_id: String,
     /// The thread.

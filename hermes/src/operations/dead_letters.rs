@@ -1,5 +1,5 @@
 //! What was put aside: messages that could not be read, work that failed three times or that nobody claimed, each with its
-//! reason. An operator lets one be tried again.
+//! reason. An operator lets one be tried again, or discards it.
 
 use std::time::Duration;
 
@@ -61,18 +61,34 @@ pub async fn list(cloud: &Cloud) -> Result<Vec<DeadLetter>> {
 /// Lets a message be tried again: work as a new job that names the old one, everything else as it is. Doing so twice does
 /// it once.
 pub async fn requeue(cloud: &Cloud, message_id: &str) -> Result<Requeued> {
+    let found = take(cloud, message_id).await?;
+    let requeued = send_again(cloud, &found).await;
+    match requeued {
+        Ok(_) => cloud.queues.delete(&found.receipt).await?,
+        Err(_) => give_back(cloud, &[found]).await,
+    }
+    requeued
+}
+
+/// Removes a message for good, and says what it was.
+pub async fn discard(cloud: &Cloud, message_id: &str) -> Result<DeadLetter> {
+    let found = take(cloud, message_id).await?;
+    cloud.queues.delete(&found.receipt).await?;
+    let letter = letter(&found);
+    tracing::warn!(message.id = message_id, queue = %letter.queue, reason = letter.reason, "a message that was put aside was discarded");
+    Ok(letter)
+}
+
+/// One message, in flight until it is given back or deleted.
+async fn take(cloud: &Cloud, message_id: &str) -> Result<Delivery> {
     for queue in QUEUES {
         let mut deliveries = look(cloud, &queue).await?;
         let place = deliveries.iter().position(|delivery| delivery.message_id == message_id);
         let found = place.map(|place| deliveries.swap_remove(place));
         give_back(cloud, &deliveries).await;
-        let Some(found) = found else { continue };
-        let requeued = send_again(cloud, &found).await;
-        match requeued {
-            Ok(_) => cloud.queues.delete(&found.receipt).await?,
-            Err(_) => give_back(cloud, &[found]).await,
+        if let Some(found) = found {
+            return Ok(found);
         }
-        return requeued;
     }
     let text = format!("no dead letter {message_id} is there; `hermes queues dead` shows those that are");
     Err(OperationError::NotFound(text))

@@ -43,11 +43,9 @@ impl SessionFilter {
 }
 
 /// A session as it stands.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
     /// Its row.
-    #[serde(flatten)]
     pub session: Session,
     /// Active, expired or closed at present.
     pub standing: SessionStanding,

@@ -9,18 +9,15 @@ use common::domain::container::Container;
 use common::domain::ids::{CommandId, Owner, ProjectUser, WorkerId};
 use common::domain::names::Queue;
 use common::messages::{Control, ControlAction, Order};
-use serde::Serialize;
 
 use super::sessions::{self, ClaimUse};
 use super::{MAX_PAGE, OperationError, Result};
 use crate::dispatch;
 
 /// A worker, and what follows from other tables.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Worker {
     /// What it says of itself.
-    #[serde(flatten)]
     pub container: Container,
     /// Whether it is thought to be alive.
     pub alive: bool,
@@ -81,11 +78,9 @@ async fn live_owners(cloud: &Cloud, worker: &WorkerId) -> Result<Vec<Owner>> {
 }
 
 /// A claim and what it is being used for.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Claim {
     /// Its row.
-    #[serde(flatten)]
     pub record: ClaimRecord,
     /// Busy, held or idle.
     pub used: ClaimUse,

@@ -83,7 +83,7 @@ async fn s65_a_letter_that_is_requeued_twice_in_a_row_becomes_one_job() {
 }
 
 #[tokio::test]
-async fn garbage_is_shown_and_cannot_be_tried_again_as_work_but_stays() {
+async fn garbage_is_shown_and_cannot_be_tried_again_as_work_but_stays_until_it_is_discarded() {
     let world = World::with_scott().await;
     let garbage = Outgoing::fifo("{", "amelia#scott", "m-1").attribute("reason", "no JSON");
     world.cloud().queues.send(&Queue::Dead, garbage).await.unwrap();
@@ -91,6 +91,11 @@ async fn garbage_is_shown_and_cannot_be_tried_again_as_work_but_stays() {
     let (status, problem) = world.call("POST", &format!("/v1/dead-letters/{id}/requeue"), None).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
     assert_eq!(letters(&world).await.len(), 1);
+    let path = format!("/v1/dead-letters/{id}");
+    let (status, was) = world.call("DELETE", &path, None).await;
+    assert_eq!((status, text(&was, "body"), text(&was, "reason")), (StatusCode::OK, "{", "no JSON"));
+    assert!(letters(&world).await.is_empty());
+    assert_eq!(world.call("DELETE", &path, None).await.0, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

@@ -193,6 +193,25 @@ impl HermesClient {
         let response = req_builder.send().await?;
         Ok(ListDeadLettersRequest::parse_response(response).await?)
     }
+    /// Discards a dead letter for good: what cannot be read can be tried no more.
+    ///
+    /// * Path: `DELETE /v1/dead-letters/{messageId}`
+    pub async fn discard_dead_letter(
+        &self,
+        request: DiscardDeadLetterRequest,
+    ) -> anyhow::Result<ApiResponse<DeadLetter, Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("dead-letters")
+            .push(&request.path.message_id.to_string());
+        let mut req_builder = self.client.delete(url);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(DiscardDeadLetterRequest::parse_response(response).await?)
+    }
     /// Lets a dead letter be tried again; work becomes a new job that names the old one.
     ///
     /// * Path: `POST /v1/dead-letters/{messageId}/requeue`
