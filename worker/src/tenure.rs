@@ -77,7 +77,8 @@ impl Tenure {
                 expected_until = Instant::now() + after + FIRST_WAIT;
             }
             idle_since = Instant::now();
-            receiving = self.receive(FIRST_WAIT);
+            // Work of the same owner that waits is found at once; somebody else who waits is let in as soon.
+            receiving = self.receive(Duration::ZERO);
         }
         self.give_up(lease, receiving).await
     }
