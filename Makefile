@@ -83,10 +83,15 @@ audit: ## known weaknesses of what is built in (needs the advisory database from
 	cargo deny check advisories
 
 .PHONY: bench
-bench: setup ## speed and memory, printed as a table
-	cargo build --workspace --bins --release --locked $(aws)
+bench: bench-rivals ## speed and memory, printed as tables; PARTS="idle mails ..." only these (`bench --help` lists them)
 	$(call part,bench)
-	@$(target_dir)/release/bench
+	@$(target_dir)/release/bench $(PARTS)
+
+.PHONY: bench-rivals
+bench-rivals: setup ## checkouts and publications beside git, s5cmd, the AWS CLI and rclone
+	@scripts/setup endpoints rivals
+	cargo build --workspace --bins --release --locked $(aws)
+	PATH='$(CURDIR)/.tools/rivals/venv/bin:'"$$PATH" cargo bench --workspace --locked $(aws) --bench rivals
 
 .PHONY: chaos
 chaos: setup ## 10,000 seeded schedules against the claims; SEED=n plays one, SCHEDULES=n so many
@@ -128,7 +133,8 @@ fuzz-parse fuzz-instruction fuzz-envelopes: fuzz-%:
 .PHONY: openapi
 openapi: ## write openapi/hermes.json and the client generated from it anew
 	@scripts/setup base rust oas3gen
-	cargo run --quiet --locked -p hermes -- openapi > openapi/hermes.json.new
+	cargo build --quiet --locked --workspace --bin hermes $(aws)
+	$(target_dir)/debug/hermes openapi > openapi/hermes.json.new
 	mv openapi/hermes.json.new openapi/hermes.json
 	oas3-gen generate client-mod --quiet --no-ordered-collections -i openapi/hermes.json -o $(target_dir)/openapi-client
 	mv $(target_dir)/openapi-client/{client,types}.rs openapi/src/generated/

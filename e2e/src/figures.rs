@@ -92,8 +92,28 @@ pub async fn second_user(agent: &str, times: usize) -> anyhow::Result<Vec<Durati
 
 /// From the order of a job to the start of its first step.
 pub fn waited(job: &Value) -> anyhow::Result<Duration> {
-    let time = |value: &Value| value.as_str().and_then(Timestamp::parse).context("a time");
     Ok(time(&job["steps"][0]["startedAt"])?.since(time(&job["createdAt"])?))
+}
+
+/// A time of one of a job's steps.
+pub fn step(job: &Value, name: &str, field: &str) -> anyhow::Result<Timestamp> {
+    let steps = job["steps"].as_array().context("steps")?;
+    time(
+        &steps
+            .iter()
+            .find(|step| step["name"] == name)
+            .with_context(|| format!("no step {name} in {job}"))?[field],
+    )
+}
+
+/// How long one of a job's steps took.
+pub fn lasted(job: &Value, name: &str) -> anyhow::Result<Duration> {
+    Ok(step(job, name, "endedAt")?.since(step(job, name, "startedAt")?))
+}
+
+/// A time of a record.
+pub fn time(value: &Value) -> anyhow::Result<Timestamp> {
+    value.as_str().and_then(Timestamp::parse).with_context(|| format!("{value} is no time"))
 }
 
 /// Median times of taking a mail, and of claiming a user who has no owner.

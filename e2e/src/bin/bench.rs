@@ -5,17 +5,18 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use common::domain::timestamp::Timestamp;
+use anyhow::{Context, ensure};
 use e2e::api::Api;
-use e2e::figures;
+use e2e::figures::{self, lasted, step, time};
 use e2e::mail::Letter;
 use e2e::process::{Program, binary};
 use e2e::reliability::burst;
 use e2e::world::{World, demo_agent, plain_site};
-use serde_json::Value;
 use tokio::task::JoinSet;
 
+/// In this order; each can be asked for alone.
+const PARTS: [&str; 10] =
+    ["idle", "ready", "edits", "mails", "answered", "steady", "interrupts", "second-user", "growth", "jobs"];
 const EDITS: usize = 30;
 const MAILS: usize = 3000;
 const AT_ONCE: usize = 64;
@@ -55,16 +56,26 @@ impl Row {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    let asked: Vec<String> = std::env::args().skip(1).collect();
+    ensure!(
+        asked.iter().all(|part| PARTS.contains(&part.as_str())),
+        "usage: bench [PART...], PART of {PARTS:?}; all when none is named"
+    );
     println!("| what | bar | measured | holds |\n|---|---|---|---|");
-    print(&idle().await?);
-    print(&ready().await?);
-    print(&edits().await?);
-    print(&mails_per_second().await?);
-    print(&[answered_mails().await?, steady_mails().await?]);
-    print(&making_way().await?);
-    print(&[second_user().await?]);
-    print(&growth().await?);
-    print(&thousands_of_jobs().await?);
+    for part in PARTS.iter().filter(|part| asked.is_empty() || asked.iter().any(|asked| asked == *part)) {
+        print(&match *part {
+            "idle" => idle().await?,
+            "ready" => ready().await?,
+            "edits" => edits().await?,
+            "mails" => mails_per_second().await?,
+            "answered" => vec![answered_mails().await?],
+            "steady" => vec![steady_mails().await?],
+            "interrupts" => making_way().await?,
+            "second-user" => vec![second_user().await?],
+            "growth" => growth().await?,
+            _ => thousands_of_jobs().await?,
+        });
+    }
     Ok(())
 }
 
@@ -208,7 +219,7 @@ async fn answered_mails() -> anyhow::Result<Row> {
     for number in 0..ANSWERED {
         let letter = Letter::new(&sender(number), "Please", "help");
         let (status, body) = api.post_mail(letter.to_bytes()).await?;
-        anyhow::ensure!(body["ending"] == "command-done", "{status} {body}");
+        ensure!(body["ending"] == "command-done", "{status} {body}");
     }
     let spent = world.hermes()?.cpu_ticks()? - before;
     world.stop().await?;
@@ -322,24 +333,6 @@ async fn bakery() -> anyhow::Result<(World, Api, tempfile::TempDir)> {
     let (folder, build) = plain_site()?;
     world.add_project("bakery", folder.path(), Some(build), ("amelia@example.org", "amelia")).await?;
     Ok((world, api, folder))
-}
-
-fn step(job: &Value, name: &str, field: &str) -> anyhow::Result<Timestamp> {
-    let steps = job["steps"].as_array().context("steps")?;
-    time(
-        &steps
-            .iter()
-            .find(|step| step["name"] == name)
-            .with_context(|| format!("no step {name} in {job}"))?[field],
-    )
-}
-
-fn lasted(job: &Value, name: &str) -> anyhow::Result<Duration> {
-    Ok(step(job, name, "endedAt")?.since(step(job, name, "startedAt")?))
-}
-
-fn time(value: &Value) -> anyhow::Result<Timestamp> {
-    value.as_str().and_then(Timestamp::parse).with_context(|| format!("{value} is no time"))
 }
 
 /// The smallest duration that `percent` of them do not exceed.

@@ -37,7 +37,7 @@ impl Gate {
             endpoint.url(),
             judge(move |call| {
                 let mut calls = counted.lock().unwrap_or_else(PoisonError::into_inner);
-                *calls.entry(name(call)).or_default() += 1;
+                *calls.entry(call.name()).or_default() += 1;
                 meddle(call)
             }),
         );
@@ -60,23 +60,6 @@ impl Gate {
     /// What was called since the last time that somebody asked.
     pub(crate) fn taken(&self) -> Calls {
         std::mem::take(&mut self.calls.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// An operation as the bill has it.
-fn name(call: &Call) -> String {
-    let operation = call.operation();
-    if call.path.starts_with("/v2/email") {
-        return "SES SendEmail".to_owned();
-    }
-    match operation {
-        "POST" if call.path == "/" => "STS GetCallerIdentity".to_owned(),
-        "PUT" if call.header("x-amz-copy-source").is_some() => "S3 COPY".to_owned(),
-        "GET" | "PUT" | "HEAD" | "DELETE" | "POST" => format!("S3 {operation}"),
-        _ => match call.field("TableName") {
-            Some(table) => format!("{operation} {}", table.split_once('-').map_or("", |(_, name)| name)),
-            None => operation.to_owned(),
-        },
     }
 }
 

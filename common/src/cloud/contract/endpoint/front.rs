@@ -38,6 +38,23 @@ impl Call {
         target.map_or(self.method.as_str(), |target| target.rsplit('.').next().unwrap_or(target))
     }
 
+    /// The operation with its service or table, as the bill has it.
+    pub fn name(&self) -> String {
+        let operation = self.operation();
+        if self.path.starts_with("/v2/email") {
+            return "SES SendEmail".to_owned();
+        }
+        match operation {
+            "POST" if self.path == "/" => "STS GetCallerIdentity".to_owned(),
+            "PUT" if self.header("x-amz-copy-source").is_some() => "S3 COPY".to_owned(),
+            "GET" | "PUT" | "HEAD" | "DELETE" | "POST" => format!("S3 {operation}"),
+            _ => match self.field("TableName") {
+                Some(table) => format!("{operation} {}", table.split_once('-').map_or("", |(_, name)| name)),
+                None => operation.to_owned(),
+            },
+        }
+    }
+
     /// A header's text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()

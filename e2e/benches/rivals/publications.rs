@@ -1,0 +1,171 @@
+//! A site of 1,600 pages on its way to S3: all of it, and after a rebuild that changed five of them. The rivals sync a
+//! folder of the same pages whose files were all written anew, as a build does.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context;
+use common::cloud::contract::endpoint::front::Call;
+use common::cloud::contract::endpoint::{Endpoint, arguments};
+use e2e::api::Api;
+use e2e::figures::lasted;
+use e2e::mail::Letter;
+use e2e::world::{demo_agent, plain_site};
+use serde_json::Value;
+
+use crate::endpoint::{Counter, Counts, over, said};
+use crate::{Bar, Held, LIMIT, ROUNDS, Times, figure, timed};
+
+const PAGES: usize = 1600;
+/// Pages whose words a rebuild changes.
+const CHANGED: usize = 5;
+const OWNER: &str = "amelia@example.org";
+const BUCKET: &str = "rivals";
+/// Any will do for an endpoint on this machine.
+const KEY: &str = "local";
+
+/// Uploads and copies by name, everything else as a request; none for another service.
+fn kind(call: &Call) -> Option<String> {
+    let kind = match call.name().as_str() {
+        "S3 PUT" => "uploads",
+        "S3 COPY" => "copies",
+        name if name.starts_with("S3 ") => "other requests",
+        _ => return None,
+    };
+    Some(kind.to_owned())
+}
+
+pub(crate) async fn compare() -> anyhow::Result<Vec<Held>> {
+    let endpoint = Endpoint::ministack();
+    let (ours, theirs) = (Counter::before(&endpoint, kind).await, Counter::before(&endpoint, kind).await);
+    let (folder, build) = plain_site()?;
+    pages(&folder.path().join("site"), "7 to 18")?;
+    let (mut world, api, prefix) = over(&endpoint, endpoint.url()).await?;
+    world.further = arguments(ours.url(), &prefix);
+    world.start_worker(&demo_agent("")?, &[]).await?;
+    world.add_project("bakery", folder.path(), Some(build), (OWNER, "amelia")).await?;
+    let url = theirs.url();
+    timed(&mut aws(url, &["s3", "mb", &format!("s3://{BUCKET}")]))?;
+
+    let mut first = [Times::of("P9 first publication, 1,600 files"), Times::of("s5cmd, all 1,600")];
+    let mut again = [
+        "P8 publication after a rebuild, 5 of 1,600",
+        "s5cmd, the same",
+        "aws cli, the same",
+        "rclone --checksum, the same",
+    ]
+    .map(Times::of);
+    let mut most = Counts::new();
+    for round in 0..ROUNDS {
+        let site = tempfile::tempdir()?;
+        pages(site.path(), "7 to 18")?;
+        let (before, after) = (format!("8 to {round}"), format!("9 to {round}"));
+        ours.taken();
+        let (job, mail) = order(&api, &format!("change \"7 to 18\" to \"{before}\""), None).await?;
+        publication(&mut first[0], &job, &ours)?;
+        sync(&mut first[1], &mut s5cmd(url, site.path(), round), &theirs)?;
+        // The others begin with the same objects.
+        timed(&mut rclone(url, site.path(), &format!("{BUCKET}/rclone-{round}")))?;
+        timed(&mut s5cmd_to(url, site.path(), &format!("aws-{round}")))?;
+
+        theirs.taken();
+        pages(site.path(), "9 to 20")?;
+        ours.taken();
+        let (job, _) = order(&api, &format!("change \"{before}\" to \"{after}\""), Some(&mail)).await?;
+        for (kind, count) in publication(&mut again[0], &job, &ours)? {
+            most.entry(kind).and_modify(|most| *most = count.max(*most)).or_insert(count);
+        }
+        sync(&mut again[1], &mut s5cmd(url, site.path(), round), &theirs)?;
+        let target = format!("s3://{BUCKET}/aws-{round}");
+        let folder = site.path().display().to_string();
+        sync(&mut again[2], &mut aws(url, &["s3", "sync", "--quiet", &folder, &target]), &theirs)?;
+        let target = format!("{BUCKET}/rclone-{round}");
+        sync(&mut again[3], &mut rclone(url, site.path(), &target), &theirs)?;
+    }
+    world.stop().await?;
+    Times::print(&first.iter().chain(&again).collect::<Vec<_>>());
+    let count = |kind: &str| figure(most.get(kind).copied().unwrap_or(0));
+    Ok(vec![
+        ("P8 uploads for 5 changed files".into(), Bar::AtMost(5.0), count("uploads")),
+        ("P8 copies on the server".into(), Bar::AtMost(5.0), count("copies")),
+        ("P8 other requests".into(), Bar::AtMost(4.0), count("other requests")),
+        ("P8 aws cli / it".into(), Bar::AtLeast(8.0), again[2].median() / again[0].median()),
+        ("P8 s5cmd / it".into(), Bar::AtLeast(5.0), again[1].median() / again[0].median()),
+        ("P9 first publication / s5cmd".into(), Bar::AtMost(1.0), first[0].median() / first[1].median()),
+    ])
+}
+
+/// Orders an edit; the job and the id of its mail.
+async fn order(api: &Api, wish: &str, answered: Option<&str>) -> anyhow::Result<(Value, String)> {
+    let letter = Letter::new(OWNER, "Hours", wish);
+    let letter = match answered {
+        Some(id) => letter.answering(id),
+        None => letter,
+    };
+    let accepted = api.order(letter.to_bytes()).await?;
+    let job = api.job_done(accepted["commandId"].as_str().context("a commandId")?, LIMIT).await?;
+    anyhow::ensure!(job["outcome"] == "changed", "{job}");
+    let mail = api.get(&format!("/v1/mails/{}", accepted["mailId"].as_str().context("a mailId")?)).await?;
+    let id = mail["messageId"].as_str().context("a messageId")?;
+    Ok((job, format!("<{}>", id.trim_matches(['<', '>']))))
+}
+
+/// Notes what a publication took and asked for.
+fn publication(times: &mut Times, job: &Value, counter: &Counter) -> anyhow::Result<Counts> {
+    let counts = counter.taken();
+    times.besides = said(&counts);
+    times.all.push(lasted(job, "publish")?);
+    Ok(counts)
+}
+
+fn sync(times: &mut Times, command: &mut Command, counter: &Counter) -> anyhow::Result<()> {
+    counter.taken();
+    times.all.push(timed(command)?);
+    times.besides = said(&counter.taken());
+    Ok(())
+}
+
+/// Writes every page; the first few say when it is open.
+fn pages(folder: &Path, hours: &str) -> std::io::Result<()> {
+    for number in 0..PAGES {
+        let page = folder.join(format!("page-{number}"));
+        std::fs::create_dir_all(&page)?;
+        let words =
+            if number < CHANGED { format!("Open from {hours}") } else { "Bread and cake. ".repeat(200) };
+        std::fs::write(
+            page.join("index.html"),
+            format!("<!doctype html><title>Page {number}</title><p>{words}</p>\n"),
+        )?;
+    }
+    Ok(())
+}
+
+fn with_key(command: &mut Command) -> &mut Command {
+    command.envs([("AWS_ACCESS_KEY_ID", KEY), ("AWS_SECRET_ACCESS_KEY", KEY), ("AWS_REGION", "us-east-1")])
+}
+
+fn s5cmd(url: &str, folder: &Path, round: usize) -> Command {
+    s5cmd_to(url, folder, &format!("s5cmd-{round}"))
+}
+
+fn s5cmd_to(url: &str, folder: &Path, to: &str) -> Command {
+    let mut command = Command::new("s5cmd");
+    command.args(["--endpoint-url", url, "sync"]).arg(folder.join("*")).arg(format!("s3://{BUCKET}/{to}/"));
+    with_key(&mut command);
+    command
+}
+
+fn aws(url: &str, words: &[&str]) -> Command {
+    let mut command = Command::new("aws");
+    with_key(command.args(["--endpoint-url", url]).args(words));
+    command
+}
+
+fn rclone(url: &str, folder: &Path, to: &str) -> Command {
+    let mut command = Command::new("rclone");
+    let remote = format!(
+        ":s3,provider=Other,endpoint=\"{url}\",access_key_id={KEY},secret_access_key={KEY},region=us-east-1:{to}"
+    );
+    command.args(["sync", "--checksum"]).arg(folder).arg(remote).env("RCLONE_CONFIG", "/dev/null");
+    command
+}
