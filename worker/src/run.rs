@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::Retryable as _;
 use common::checkpoint::{self, Point};
-use common::cloud::Result;
 use common::cloud::queue::{Delivery, MAX_WAIT};
+use common::cloud::{CloudError, Result};
 use common::domain::claim::Fence;
 use common::domain::container::ContainerStatus;
 use common::domain::ids::{CommandId, ProjectUser};
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::breaker::Breaker;
 use crate::interrupts;
 use crate::job::{Cut, Stopper};
-use crate::me::{Me, Receiving, last_of};
+use crate::me::{Me, Receiving, hasty, last_of};
 use crate::offers::{self, Verdict, Watched};
 use crate::presence;
 use crate::tenure::{Standing, Tenure};
@@ -38,8 +39,9 @@ const AFTER_TROUBLE: Duration = Duration::from_secs(5);
 /// Works until shutdown.
 pub async fn run(me: Arc<Me>) -> Result<()> {
     presence::begin(&me).await;
-    // The first receive makes the queue.
-    me.cloud.queues.receive(&me.control_queue(), 1, Duration::ZERO).await?;
+    // The first receive makes the queue; one answer that fails is no reason to end.
+    let make = || async { me.cloud.queues.receive(&me.control_queue(), 1, Duration::ZERO).await };
+    make.retry(hasty()).when(CloudError::is_retryable).await?;
     let mut desk = Desk::new(Arc::clone(&me));
     presence::say(&me, ContainerStatus::Running).await;
     tokio::spawn(presence::keep(Arc::clone(&me)));

@@ -4,6 +4,7 @@
 
 mod support;
 
+use common::cloud::failing::{Calls, Failing, Fate, Operation, Plan, When};
 use common::cloud::queue::Outgoing;
 use common::domain::container::{Container, ContainerStatus};
 use common::domain::ids::WorkerId;
@@ -66,4 +67,15 @@ async fn an_earlier_process_of_the_same_name_does_not_write_over_the_later_one()
     assert_eq!(row(&world).await.unwrap(), second);
     later.stop().await;
     assert_eq!(row(&world).await.unwrap().status, ContainerStatus::Terminated);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_answer_that_fails_at_the_start_does_not_end_a_worker() {
+    let world = World::new();
+    let plan = Plan::passing().with(Calls::Of(Operation::Receive), When::Nth(1), Fate::FailBefore);
+    let cloud = Failing::wrap(world.cloud.clone(), plan.clone());
+    let worker = world.worker_over(cloud, &["--container-id", "w-1"]);
+    says(&world, ContainerStatus::Running).await;
+    assert_eq!(plan.count(Operation::Receive, Fate::FailBefore), 1);
+    worker.stop().await;
 }
