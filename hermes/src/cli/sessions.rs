@@ -4,9 +4,9 @@ use clap::Args;
 use common::cloud::Cloud;
 use common::domain::ids::{ProjectId, UserId, WorkerId};
 use common::domain::session::SessionStanding;
+use serde_json::{Value, json};
 
 use super::{Output, Result};
-use crate::http::SessionView;
 use crate::operations::sessions::{self, Seen, SessionFilter};
 use crate::operations::{Listed, Slice};
 
@@ -36,13 +36,23 @@ pub(super) async fn run(cloud: &Cloud, arguments: &SessionArguments, out: &Outpu
     let filter = SessionFilter { project: project.clone(), user: user.clone(), worker: worker.clone() };
     let listed = sessions::list(cloud, &filter, Slice::new(Some(*limit), cursor.clone())).await?;
     let rows = || listed.items.iter().map(row).collect();
-    let items: Vec<SessionView> = listed.items.iter().cloned().map(Into::into).collect();
+    let items: Vec<_> = listed.items.iter().map(value).collect();
     out.list(
         &Listed { items, next: listed.next.clone() },
         &["last activity", "session", "for", "worker", "standing", "running"],
         rows,
     )?;
     Ok(out.more(listed.next.as_deref(), "hermes sessions")?)
+}
+
+/// In the words of the API.
+fn value(Seen { session, standing }: &Seen) -> Value {
+    json!({
+        "sessionId": session.session_id, "threadId": session.thread_id, "projectKey": session.project_key,
+        "workerId": session.container_id, "standing": standing, "running": session.running,
+        "turns": session.turns, "costUsd": session.cost_usd, "createdAt": session.created_at,
+        "lastActivity": session.last_activity,
+    })
 }
 
 fn row(seen: &Seen) -> Vec<String> {

@@ -3,10 +3,9 @@
 use clap::{Args, Subcommand};
 use common::cloud::Cloud;
 use common::domain::ids::{ProjectId, ProjectUser, UserId, WorkerId};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Output, Result};
-use crate::http::{ClaimView, WorkerView};
 use crate::operations::sessions::ClaimUse;
 use crate::operations::workers::{self, Claim, Worker};
 
@@ -49,9 +48,9 @@ pub(super) async fn run(cloud: &Cloud, arguments: &WorkerArguments, out: &Output
     let Some(WorkerCommand::Drain { worker }) = &arguments.command else {
         let workers = workers::list(cloud).await?;
         let rows = || workers.iter().map(worker_row).collect();
-        let views: Vec<WorkerView> = workers.iter().cloned().map(Into::into).collect();
+        let values: Vec<_> = workers.iter().map(worker_value).collect();
         return Ok(out.list(
-            &views,
+            &values,
             &["worker", "status", "claims", "sessions", "started", "last activity"],
             rows,
         )?);
@@ -59,6 +58,16 @@ pub(super) async fn run(cloud: &Cloud, arguments: &WorkerArguments, out: &Output
     workers::drain(cloud, worker).await?;
     let value = json!({"workerId": worker, "status": "draining"});
     Ok(out.say(&value, || format!("worker {worker} finishes what it does and exits"))?)
+}
+
+/// In the words of the API.
+fn worker_value(worker: &Worker) -> Value {
+    let Worker { container, alive, claims, works_for, sessions } = worker;
+    json!({
+        "workerId": container.container_id, "taskArn": container.task_arn, "status": container.status,
+        "alive": alive, "capacity": container.capacity, "claims": claims, "worksFor": works_for,
+        "sessions": sessions, "startedAt": container.started_at, "lastActivity": container.last_activity,
+    })
 }
 
 fn worker_row(worker: &Worker) -> Vec<String> {
@@ -80,13 +89,21 @@ pub(super) async fn claims(cloud: &Cloud, arguments: &ClaimArguments, out: &Outp
     let Some(ClaimCommand::Release { project, user }) = &arguments.command else {
         let claims = workers::claims(cloud).await?;
         let rows = || claims.iter().map(claim_row).collect();
-        let views: Vec<ClaimView> = claims.iter().cloned().map(Into::into).collect();
-        return Ok(out.list(&views, &["for", "worker", "used", "epoch", "last activity"], rows)?);
+        let values: Vec<_> = claims.iter().map(claim_value).collect();
+        return Ok(out.list(&values, &["for", "worker", "used", "epoch", "last activity"], rows)?);
     };
     let key = ProjectUser::new(project.clone(), user.clone());
     workers::release(cloud, &key).await?;
     let value = json!({"projectKey": key.to_string()});
     Ok(out.say(&value, || format!("the claim for {key} is given back as soon as no job runs"))?)
+}
+
+fn claim_value(Claim { record: claim, used }: &Claim) -> Value {
+    json!({
+        "projectKey": claim.project_key, "workerId": claim.owner.as_ref().map(|owner| &owner.worker),
+        "used": used, "epoch": claim.epoch, "leaseSecs": claim.lease_secs, "claimedAt": claim.claimed_at,
+        "lastActivity": claim.last_activity,
+    })
 }
 
 fn claim_row(Claim { record: claim, used }: &Claim) -> Vec<String> {

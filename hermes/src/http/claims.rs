@@ -18,7 +18,7 @@ use crate::operations::workers::{self, Claim};
 #[derive(Serialize, ToSchema)]
 #[schema(as = Claim)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct ClaimView {
+pub(super) struct ClaimView {
     /// `project#user`.
     project_key: String,
     /// The worker.

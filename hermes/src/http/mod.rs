@@ -47,10 +47,6 @@ use crate::secrets::AdminToken;
 use problem::Problem;
 
 pub use server::serve;
-// The command line answers in the same words.
-pub(crate) use claims::ClaimView;
-pub(crate) use sessions::SessionView;
-pub(crate) use workers::WorkerView;
 
 /// What handlers share.
 pub struct Api {

@@ -19,7 +19,7 @@ use crate::operations::{Listed, Slice};
 #[derive(Serialize, ToSchema)]
 #[schema(as = Session)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct SessionView {
+pub(super) struct SessionView {
     /// Its id.
     session_id: String,
     /// The thread.

@@ -18,7 +18,7 @@ use crate::operations::workers::{self, Worker};
 #[derive(Serialize, ToSchema)]
 #[schema(as = Worker)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct WorkerView {
+pub(super) struct WorkerView {
     /// Its id.
     worker_id: String,
     /// The task of ECS that it is.
