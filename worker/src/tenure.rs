@@ -77,8 +77,7 @@ impl Tenure {
                 expected_until = Instant::now() + after + FIRST_WAIT;
             }
             idle_since = Instant::now();
-            // Work of the same owner that waits is found at once; somebody else who waits is let in as soon.
-            receiving = self.receive(Duration::ZERO);
+            receiving = self.receive(FIRST_WAIT);
         }
         self.give_up(lease, receiving).await
     }
