@@ -1,4 +1,4 @@
-//! The folder that a build leaves, opened once. Every file is reached from it part by part, never through a link, and read
+//! A folder that somebody not to be trusted wrote, such as what a build leaves, opened once. Every file is reached from it part by part, never through a link, and read
 //! only if it is a regular file with this one name: whatever a hostile build swaps meanwhile, nothing from elsewhere comes out.
 
 use std::fs::File;
@@ -49,6 +49,11 @@ impl Output {
 
     /// The bytes of one file.
     pub fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        self.read_within(path, MAX_FILE_BYTES)
+    }
+
+    /// The bytes of one file that is no longer than this.
+    pub fn read_within(&self, path: &str, limit: u64) -> io::Result<Vec<u8>> {
         let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
         let mut folder = self.0.try_clone()?;
         for part in folders.split('/').filter(|part| !part.is_empty()) {
@@ -59,9 +64,12 @@ impl Output {
         let file = File::from(open(&folder, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?);
         let length = check(&file)?;
         check_name(&folder, name, &file)?;
+        if length > limit {
+            return Err(too_large(limit));
+        }
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > MAX_FILE_BYTES { Err(too_large()) } else { Ok(bytes) }
+        file.take(limit + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > limit { Err(too_large(limit)) } else { Ok(bytes) }
     }
 }
 
@@ -85,7 +93,7 @@ fn check(file: &File) -> io::Result<u64> {
     if !about.is_file() || about.nlink() != 1 {
         return Err(io::Error::other("it is not a regular file of the site alone"));
     }
-    if about.len() > MAX_FILE_BYTES { Err(too_large()) } else { Ok(about.len()) }
+    if about.len() > MAX_FILE_BYTES { Err(too_large(MAX_FILE_BYTES)) } else { Ok(about.len()) }
 }
 
 /// A second name of somebody's file, opened and then removed, has left that file with one name when [`check`] counts: not
@@ -100,8 +108,8 @@ fn check_name(folder: &OwnedFd, name: &str, file: &File) -> io::Result<()> {
     Err(io::Error::other("it was replaced while it was read"))
 }
 
-fn too_large() -> io::Error {
-    io::Error::other(format!("it is larger than {} MB", MAX_FILE_BYTES / 1024 / 1024))
+fn too_large(limit: u64) -> io::Error {
+    io::Error::other(format!("it is larger than {} MB", limit / 1024 / 1024))
 }
 
 fn walk(folder: OwnedFd, prefix: &str, files: &mut Vec<String>) -> io::Result<()> {
