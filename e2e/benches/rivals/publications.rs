@@ -1,5 +1,6 @@
-//! A site of 1,600 pages on its way to S3: all of it, and after a rebuild that changed five of them. The rivals sync a
-//! folder of the same pages whose files were all written anew, as a build does.
+//! A site of 1,600 pages on its way to S3: all of it, and after a rebuild that changed five of them. Every round has a site of
+//! its own, of which nothing was ever stored. The rivals sync a folder of the same pages whose files were all written anew,
+//! as a build does.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,16 +18,21 @@ use crate::endpoint::{Counter, Counts, over, said};
 use crate::{Bar, Held, LIMIT, ROUNDS, Times, figure, timed};
 
 const PAGES: usize = 1600;
-/// Pages whose words a rebuild changes.
+/// Pages whose words a rebuild changes, the front page among them.
 const CHANGED: usize = 5;
-const OWNER: &str = "amelia@example.org";
 const BUCKET: &str = "rivals";
 /// Any will do for an endpoint on this machine.
 const KEY: &str = "local";
 
-/// Uploads and copies by name, everything else as a request; none for another service.
+/// Uploads and copies of the site's files by name, everything else as a request (the manifest, too); none for another
+/// service, and for what the agent said.
 fn kind(call: &Call) -> Option<String> {
+    let of = |folder: &str| call.path.contains(folder);
+    if ["/transcripts/", "/sessions/", "/wip/"].into_iter().any(of) {
+        return None;
+    }
     let kind = match call.name().as_str() {
+        "S3 PUT" if of("/manifest.json") => "other requests",
         "S3 PUT" => "uploads",
         "S3 COPY" => "copies",
         name if name.starts_with("S3 ") => "other requests",
@@ -38,12 +44,9 @@ fn kind(call: &Call) -> Option<String> {
 pub(crate) async fn compare() -> anyhow::Result<Vec<Held>> {
     let endpoint = Endpoint::ministack();
     let (ours, theirs) = (Counter::before(&endpoint, kind).await, Counter::before(&endpoint, kind).await);
-    let (folder, build) = plain_site()?;
-    pages(&folder.path().join("site"), "7 to 18")?;
     let (mut world, api, prefix) = over(&endpoint, endpoint.url()).await?;
     world.further = arguments(ours.url(), &prefix);
     world.start_worker(&demo_agent("")?, &[]).await?;
-    world.add_project("bakery", folder.path(), Some(build), (OWNER, "amelia")).await?;
     let url = theirs.url();
     timed(&mut aws(url, &["s3", "mb", &format!("s3://{BUCKET}")]))?;
 
@@ -57,11 +60,15 @@ pub(crate) async fn compare() -> anyhow::Result<Vec<Held>> {
     .map(Times::of);
     let mut most = Counts::new();
     for round in 0..ROUNDS {
+        let (folder, build) = plain_site()?;
+        pages(&folder.path().join("site"), round, "7 to 18")?;
+        let owner = format!("owner-{round}@example.org");
+        world.add_project(&format!("bakery-{round}"), folder.path(), Some(build), (&owner, "amelia")).await?;
         let site = tempfile::tempdir()?;
-        pages(site.path(), "7 to 18")?;
+        pages(site.path(), round, "7 to 18")?;
         let (before, after) = (format!("8 to {round}"), format!("9 to {round}"));
         ours.taken();
-        let (job, mail) = order(&api, &format!("change \"7 to 18\" to \"{before}\""), None).await?;
+        let (job, mail) = order(&api, &owner, &format!("change \"7 to 18\" to \"{before}\""), None).await?;
         publication(&mut first[0], &job, &ours)?;
         sync(&mut first[1], &mut s5cmd(url, site.path(), round), &theirs)?;
         // The others begin with the same objects.
@@ -69,9 +76,10 @@ pub(crate) async fn compare() -> anyhow::Result<Vec<Held>> {
         timed(&mut s5cmd_to(url, site.path(), &format!("aws-{round}")))?;
 
         theirs.taken();
-        pages(site.path(), "9 to 20")?;
+        pages(site.path(), round, "9 to 20")?;
         ours.taken();
-        let (job, _) = order(&api, &format!("change \"{before}\" to \"{after}\""), Some(&mail)).await?;
+        let (job, _) =
+            order(&api, &owner, &format!("change \"{before}\" to \"{after}\""), Some(&mail)).await?;
         for (kind, count) in publication(&mut again[0], &job, &ours)? {
             most.entry(kind).and_modify(|most| *most = count.max(*most)).or_insert(count);
         }
@@ -96,8 +104,13 @@ pub(crate) async fn compare() -> anyhow::Result<Vec<Held>> {
 }
 
 /// Orders an edit; the job and the id of its mail.
-async fn order(api: &Api, wish: &str, answered: Option<&str>) -> anyhow::Result<(Value, String)> {
-    let letter = Letter::new(OWNER, "Hours", wish);
+async fn order(
+    api: &Api,
+    owner: &str,
+    wish: &str,
+    answered: Option<&str>,
+) -> anyhow::Result<(Value, String)> {
+    let letter = Letter::new(owner, "Hours", wish);
     let letter = match answered {
         Some(id) => letter.answering(id),
         None => letter,
@@ -125,16 +138,16 @@ fn sync(times: &mut Times, command: &mut Command, counter: &Counter) -> anyhow::
     Ok(())
 }
 
-/// Writes every page; the first few say when it is open.
-fn pages(folder: &Path, hours: &str) -> std::io::Result<()> {
+/// Writes every page, different in every round; the first few say when it is open.
+fn pages(folder: &Path, round: usize, hours: &str) -> std::io::Result<()> {
     for number in 0..PAGES {
-        let page = folder.join(format!("page-{number}"));
+        let page = if number == 0 { folder.to_owned() } else { folder.join(format!("page-{number}")) };
         std::fs::create_dir_all(&page)?;
         let words =
             if number < CHANGED { format!("Open from {hours}") } else { "Bread and cake. ".repeat(200) };
         std::fs::write(
             page.join("index.html"),
-            format!("<!doctype html><title>Page {number}</title><p>{words}</p>\n"),
+            format!("<!doctype html><title>Page {number} of site {round}</title><p>{words}</p>\n"),
         )?;
     }
     Ok(())
