@@ -83,19 +83,20 @@ audit: ## known weaknesses of what is built in (needs the advisory database from
 	cargo deny check advisories
 
 .PHONY: bench
-bench: bench-rivals ## speed and memory, printed as tables; PARTS="idle mails ..." only these (`bench --help` lists them)
+bench: setup $(if $(PARTS),,bench-rivals) ## speed and memory, printed as tables; PARTS="idle mails ..." only these (PARTS=? lists them)
+	cargo build --workspace --bins --release --locked $(aws)
 	$(call part,bench)
 	@$(target_dir)/release/bench $(PARTS)
 
 .PHONY: bench-rivals
-bench-rivals: setup ## checkouts and publications beside git, s5cmd, the AWS CLI and rclone
+bench-rivals: setup ## checkouts and publications beside git, s5cmd, the AWS CLI and rclone; what a mail costs over the endpoint
 	@scripts/setup endpoints rivals
 	cargo build --workspace --bins --release --locked $(aws)
 	PATH='$(CURDIR)/.tools/rivals/venv/bin:'"$$PATH" cargo bench --workspace --locked $(aws) --bench rivals
 
 .PHONY: chaos
 chaos: setup ## 10,000 seeded schedules against the claims; SEED=n plays one, SCHEDULES=n so many
-	cargo build --workspace --bins --locked $(aws)
+	cargo build --workspace --bin chaos --locked $(aws)
 	$(call part,chaos)
 	@$(target_dir)/debug/chaos
 
@@ -109,7 +110,7 @@ reliability: setup ## kill -9, SIGSTOP and SIGTERM at every named point of a job
 corpus: setup ## scores of mail understanding on real mails with expected answers (CORPUS=../shared/emails)
 	$(call part,corpus)
 	@if [ -d '$(or $(CORPUS),../shared/emails)' ]; then \
-	  cargo build --workspace --bins --release --locked $(aws) && $(target_dir)/release/corpus --corpus '$(or $(CORPUS),../shared/emails)'; \
+	  cargo build --workspace --bin hermes --bin corpus --release --locked $(aws) && $(target_dir)/release/corpus --corpus '$(or $(CORPUS),../shared/emails)'; \
 	  else echo "skipped: there is no corpus of mails at $(or $(CORPUS),../shared/emails); CORPUS names another place"; fi
 
 .PHONY: bench-mail

@@ -1,5 +1,5 @@
 //! How the shipped programs are linked: functions that came out alike are kept once, and the table of addresses that the
-//! loader must mend is packed (RELR). Both make what is resident smaller, and the start quicker.
+//! loader must mend is packed (RELR). Both make what is resident smaller.
 
 #![allow(
     clippy::print_stdout,
