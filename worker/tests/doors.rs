@@ -180,3 +180,51 @@ async fn a_worker_whose_claims_fail_asks_less_and_takes_the_work_when_they_work_
     assert_eq!(world.result().await.outcome, JobOutcome::Changed);
     worker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s43_a_site_that_takes_no_pages_for_a_while_gets_them_by_the_next_try_and_the_agent_runs_once() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let plan = Plan::passing().with(Calls::Of(Operation::CopyFile), When::Always, Fate::FailBefore);
+    let worker = world.worker_over(Failing::wrap(world.cloud.clone(), plan.clone()), &[]);
+    queue(&world, work("c-1", "aaaaaa1", HOURS)).await;
+    world.announce(AMELIA).await;
+    world.until("a push without a preview", async || remote.tip("thread-aaaaaa1")).await;
+    assert!(
+        remote.file("thread-aaaaaa1", "site/index.html").unwrap().contains("8 to 20"),
+        "the work is kept"
+    );
+    plan.heal();
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    assert!(world.page(&result, "index.html").unwrap().contains("8 to 20"));
+    assert_eq!(world.job("c-1").await.unwrap().attempts, 2);
+    assert_eq!(remote.messages("thread-aaaaaa1").len(), 1, "the finished edits were not made again");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s43_a_site_that_takes_no_pages_at_all_is_told_and_the_branch_is_whole() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let plan = Plan::passing().with(Calls::Of(Operation::CopyFile), When::Always, Fate::FailBefore);
+    let worker = world.worker_over(Failing::wrap(world.cloud.clone(), plan.clone()), &[]);
+    queue(&world, work("c-1", "aaaaaa1", HOURS)).await;
+    world.announce(AMELIA).await;
+    let failed = world.result().await;
+    assert_eq!((failed.outcome, failed.success), (JobOutcome::PublishFailed, false), "{failed:?}");
+    assert!(failed.summary.contains("Your change is kept"), "{}", failed.summary);
+    assert!(failed.error.unwrap().contains("failed by the plan"), "the operator learns why");
+    assert_eq!((failed.s3_bucket, world.job("c-1").await.unwrap().attempts), (None, 3));
+    assert_eq!(world.next(Queue::Dead).await.group.as_deref(), Some(AMELIA));
+    assert!(remote.file("thread-aaaaaa1", "site/index.html").unwrap().contains("8 to 20"));
+    assert_eq!(remote.messages("thread-aaaaaa1").len(), 1, "three tries, one commit");
+
+    plan.heal();
+    queue(&world, work("c-2", "aaaaaa1", "change \"Since 1920\" to \"Since 1921\"")).await;
+    let next = world.result().await;
+    assert_eq!(next.outcome, JobOutcome::Changed, "{next:?}");
+    assert!(world.page(&next, "index.html").unwrap().contains("8 to 20"), "nothing was lost");
+    assert!(world.page(&next, "about.html").unwrap().contains("Since 1921"));
+    worker.stop().await;
+}

@@ -190,6 +190,36 @@ async fn s58_shell_text_of_an_instruction_is_committed_literally() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s59_two_conversations_about_one_file_have_branches_and_previews_of_their_own() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let worker = world.worker(&[]);
+    world.order(KEY, work("c-1", "aaaaaa1", HOURS)).await;
+    world.order(KEY, work("c-2", "bbbbbb2", "change \"7 to 18\" to \"6 to 12\"")).await;
+    let (first, second) = (world.result().await, world.result().await);
+    world.order(KEY, work("c-3", "aaaaaa1", "change \"Since 1920\" to \"Since 1921\"")).await;
+    let third = world.result().await;
+    for result in [&first, &second, &third] {
+        assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    }
+    assert_ne!(first.s3_bucket, second.s3_bucket);
+    assert_eq!(first.s3_bucket, third.s3_bucket);
+    for (branch, result, own, others) in
+        [("thread-aaaaaa1", &third, "8 to 20", "6 to 12"), ("thread-bbbbbb2", &second, "6 to 12", "8 to 20")]
+    {
+        assert_eq!(result.branch.as_deref(), Some(branch));
+        let (page, source) =
+            (world.page(result, "index.html").unwrap(), remote.file(branch, "site/index.html").unwrap());
+        assert!(page.contains(own) && !page.contains(others), "{page}");
+        assert_eq!(page, source);
+    }
+    assert!(world.page(&third, "about.html").unwrap().contains("Since 1921"));
+    assert!(world.page(&second, "about.html").unwrap().contains("Since 1920"));
+    assert!(remote.file("main", "site/index.html").unwrap().contains("7 to 18"));
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_changes_nothing_is_answered_without_a_build() {
     let world = World::new();
     let remote = world.bakery().await;
