@@ -191,6 +191,65 @@ async fn a_reply_to_the_answer_continues_the_conversation() {
     world.stop().await.unwrap();
 }
 
+/// An agent that can add a page and take one away, together with the links to them.
+const ADDS_AND_REMOVES: &str = r#"
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+const removes = /remove the page about rye/.test(readFileSync(0, "utf8"));
+const link = removes ? "" : "<a href=\"/rye/\">Rye</a>";
+if (removes) rmSync("site/rye", { recursive: true });
+else { mkdirSync("site/rye"); writeFileSync("site/rye/index.html", "<!doctype html><title>Rye</title>"); }
+writeFileSync("site/index.html", "<!doctype html><title>Bakery</title>" + link);
+console.log(JSON.stringify({ type: "result", subtype: "success", result: "done" }));
+"#;
+
+#[tokio::test]
+async fn s60_a_published_site_is_served_as_html_and_a_removed_page_is_gone() {
+    let mut world = World::temporary().unwrap();
+    let api = world.start_hermes("127.0.0.1:0").await.unwrap();
+    let script = world.data_dir().parent().unwrap().join("agent.mjs");
+    std::fs::write(&script, ADDS_AND_REMOVES).unwrap();
+    world.start_worker(&format!("node '{}'", script.display()), &[]).await.unwrap();
+    let (folder, build) = plain_site().unwrap();
+    world.add_project("bakery", folder.path(), Some(build), ("amelia@example.org", "amelia")).await.unwrap();
+
+    let order = async |letter: Letter| {
+        let accepted = api.order(letter.to_bytes()).await.unwrap();
+        let job = api.job_done(text(&accepted, "commandId"), LIMIT).await.unwrap();
+        assert_eq!(job["outcome"], "changed", "{job}");
+        let host = text(&job, "previewUrl").trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let answer = api.answered(text(&accepted, "mailId"), LIMIT).await.unwrap();
+        (host, format!("<{}>", text(&answer, "replyMessageId").trim_matches(['<', '>'])))
+    };
+    let fetch = async |host: &str, path: &str| {
+        let page = api.page(host, path).await.unwrap();
+        let kind = page.headers()["content-type"].to_str().unwrap().to_owned();
+        (page.status().as_u16(), kind, page.text().await.unwrap())
+    };
+    let html = "text/html; charset=utf-8";
+    let first = Letter::new("amelia@example.org", "Rye", "Please add a page about rye.");
+    let (host, answer) = order(first).await;
+    let (status, kind, home) = fetch(&host, "/index.html").await;
+    assert_eq!((status, kind.as_str()), (200, html));
+    assert!(home.contains("/rye/"), "{home}");
+    let (status, kind, rye) = fetch(&host, "/rye/").await;
+    assert_eq!((status, kind.as_str(), rye.contains("<title>Rye")), (200, html, true));
+
+    let second = Letter::new("amelia@example.org", "Re: Rye", "Please remove the page about rye.");
+    let (same, answer) = order(second.answering(&answer)).await;
+    assert_eq!(same, host, "one conversation, one preview");
+    let (status, _, home) = fetch(&host, "/index.html").await;
+    assert_eq!((status, home.contains("/rye/")), (200, false));
+    assert_eq!(fetch(&host, "/rye/").await.0, 404);
+    assert_eq!(fetch(&host, "/rye/index.html").await.0, 404);
+
+    let publish = Letter::new("amelia@example.org", "Re: Rye", "publish").answering(&answer);
+    let (live, _) = order(publish).await;
+    assert_ne!(live, host);
+    assert_eq!(fetch(&live, "/").await, fetch(&host, "/").await);
+    assert_eq!(fetch(&live, "/rye/").await.0, 404);
+    world.stop().await.unwrap();
+}
+
 /// An agent that puts every file it is told of into the site, and says what it was told about them.
 const HANGS_UP_PICTURES: &str = r#"
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
