@@ -92,7 +92,7 @@ pub struct Work {
     /// Whether the site is edited or one of its versions put up.
     #[serde(skip_serializing_if = "is_default")]
     pub action: WorkAction,
-    /// For `undo`: which earlier release; the one before the present one when absent.
+    /// For `undo`: which earlier release; the one before the present one when absent. For `take-down`: which one is meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<u64>,
     /// What to do.
@@ -269,7 +269,9 @@ fn instruction_of(given: Option<String>, action: WorkAction) -> Result<String, M
     const WHAT: &str = "a work message";
     match (given, action) {
         (Some(text), _) if !text.trim().is_empty() => Ok(text),
-        (_, WorkAction::Publish | WorkAction::Undo | WorkAction::Check) => Ok(action.as_str().to_owned()),
+        (_, WorkAction::Publish | WorkAction::Undo | WorkAction::Check | WorkAction::TakeDown) => {
+            Ok(action.as_str().to_owned())
+        }
         (Some(_), WorkAction::Edit) => Err(Malformed::new(WHAT, "the instruction is empty")),
         (None, WorkAction::Edit) => Err(Malformed::new(WHAT, "no instruction, text or content")),
     }

@@ -49,6 +49,7 @@ fn a_work_is_written_and_read_in_its_golden_form() {
         include_str!("golden/work.json"),
         include_str!("golden/work-minimal.json"),
         include_str!("golden/work-undo.json"),
+        include_str!("golden/work-take-down.json"),
     ] {
         let draft = WorkDraft::parse(text, "message-1", NOW).unwrap();
         assert_eq!(draft.user, UserRef::Id(scott()));

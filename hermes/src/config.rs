@@ -144,6 +144,10 @@ pub struct ServeSettings {
     /// How often hermes looks for work that nobody owns, mails without an ending and answers that were not sent.
     #[arg(long, env = "HERMES_SWEEP_SECS", default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=60))]
     pub sweep_secs: u64,
+
+    /// A preview is taken down when nobody has written on its conversation for so many days; 0 keeps all.
+    #[arg(long, env = "HERMES_PREVIEW_DAYS", default_value_t = 30, value_name = "DAYS")]
+    pub preview_days: u32,
 }
 
 /// Who puts work on its queue.
@@ -226,6 +230,12 @@ impl ServeSettings {
     /// How often to sweep.
     pub fn sweep_interval(&self) -> Duration {
         Duration::from_secs(self.sweep_secs)
+    }
+
+    /// How long a preview is kept on which nobody writes; for ever when none.
+    pub fn previews_kept(&self) -> Option<Duration> {
+        let hours = u64::from(self.preview_days) * 24;
+        (hours > 0).then(|| Duration::from_hours(hours))
     }
 
     /// Refuses what would be dangerous.
@@ -332,6 +342,13 @@ mod tests {
             assert_eq!(serve(&["--trust", "all", "--listen", listen]).unwrap().check(), Ok(()));
         }
         assert_eq!(serve(&["--trust", "verify", "--listen", "0.0.0.0:80"]).unwrap().check(), Ok(()));
+    }
+
+    #[test]
+    fn previews_are_kept_for_thirty_days_or_for_ever() {
+        let kept = |arguments: &[&str]| serve(arguments).unwrap().previews_kept();
+        assert_eq!(kept(&[]), Some(Duration::from_hours(30 * 24)));
+        assert_eq!(kept(&["--preview-days", "0"]), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use common::cloud::{Cloud, CloudError, Result};
 use common::domain::active_job::ActiveJob;
 use common::domain::claim::{ClaimRecord, ClaimStatus};
 use common::domain::ids::{CommandId, MailId, ProjectUser, ThreadId};
-use common::domain::job::{Job, JobState, WorkAction};
+use common::domain::job::{Job, JobState};
 use common::domain::names::{PreviewKey, Queue};
 use common::domain::project::Project;
 use common::domain::thread::{Direction, Thread, ThreadMapping};
@@ -225,8 +225,7 @@ async fn interrupt(cloud: &Cloud, claim: &ClaimRecord, work: &Work, trace: &mut 
 
 /// The job that was named to its worker, if one runs that has to make way.
 async fn ask_to_interrupt(cloud: &Cloud, claim: &ClaimRecord, work: &Work) -> Result<Option<CommandId>> {
-    // Nobody's mail waits for a check.
-    if work.action == WorkAction::Check {
+    if work.action.is_unhurried() {
         return Ok(None);
     }
     let Some(owner) = &claim.owner else { return Ok(None) };

@@ -20,6 +20,7 @@ pub mod mail;
 pub mod operations;
 pub mod outbox;
 pub mod picture;
+pub mod previews;
 pub mod reply;
 pub mod results;
 pub mod returned;
@@ -123,7 +124,8 @@ pub async fn serve(
     let mut loops = Loops::default();
     loops.start("mail queue", ingest::queue::run(app.clone(), stop.clone()));
     loops.start("results", results::run(app.clone(), stop.clone()));
-    loops.start("sweep", sweep::run(app.clone(), serve.sweep_interval(), stop.clone()));
+    loops
+        .start("sweep", sweep::run(app.clone(), serve.sweep_interval(), serve.previews_kept(), stop.clone()));
     loops.start("http", http::serve(listener, http::router(&api), stop.clone()));
     loops.start("readiness", say_when_ready(app, address, stop.clone()));
     loops.watch(&stop).await?;

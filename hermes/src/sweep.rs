@@ -22,7 +22,7 @@ use crate::app::App;
 use crate::ingest::record::{MailRecord, OPEN};
 use crate::outbox::OutboxRecord;
 use crate::unclaimed::{Alarms, GIVE_UP_AFTER};
-use crate::{dispatch, ingest, outbox, results, tidy, unclaimed, untold};
+use crate::{dispatch, ingest, outbox, previews, results, tidy, unclaimed, untold};
 
 /// How often it runs, unless it is told otherwise.
 pub const INTERVAL: Duration = Duration::from_secs(15);
@@ -40,8 +40,10 @@ const LOST: &str = "it waited for longer than any queue keeps a message, and no 
 pub struct Sweeper {
     app: Arc<App>,
     interval: Duration,
+    previews_kept: Option<Duration>,
     alarms: Alarms,
     tidied: Option<Instant>,
+    previews_seen: Option<Instant>,
     rows_seen: AtomicUsize,
     watched: HashMap<ProjectUser, Watched>,
 }
@@ -85,9 +87,15 @@ impl Queued {
     }
 }
 
-/// Sweeps now and then at every interval, less often while nothing is open, until it is told to stop.
-pub async fn run(app: Arc<App>, interval: Duration, stop: CancellationToken) {
-    let mut sweeper = Sweeper { interval, ..Sweeper::new(Arc::clone(&app)) };
+/// Sweeps now and then at every interval, less often while nothing is open, until it is told to stop. Previews are taken
+/// down when nobody wrote on their conversation for so long; never when that is not said.
+pub async fn run(
+    app: Arc<App>,
+    interval: Duration,
+    previews_kept: Option<Duration>,
+    stop: CancellationToken,
+) {
+    let mut sweeper = Sweeper { interval, previews_kept, ..Sweeper::new(Arc::clone(&app)) };
     while !stop.is_cancelled() {
         sweeper.sweep().await;
         let open = sweeper.rows_seen.swap(0, Ordering::Relaxed);
@@ -113,8 +121,10 @@ impl Sweeper {
         Self {
             app,
             interval: INTERVAL,
+            previews_kept: None,
             alarms: Alarms::default(),
             tidied: None,
+            previews_seen: None,
             rows_seen: AtomicUsize::new(0),
             watched: HashMap::new(),
         }
@@ -132,6 +142,7 @@ impl Sweeper {
             ("waiting work", self.rescue_waiting_work().await),
             ("unsent answers", self.send_pending_answers().await),
             ("dead workers", self.tidy().await),
+            ("old previews", self.expire_previews().await),
         ];
         for (what, outcome) in outcomes {
             if let Err(error) = outcome {
@@ -166,6 +177,16 @@ impl Sweeper {
         }
         tidy::dead_workers(&self.app).await?;
         self.tidied = Some(Instant::now());
+        Ok(())
+    }
+
+    async fn expire_previews(&mut self) -> Result<()> {
+        let Some(kept) = self.previews_kept else { return Ok(()) };
+        if self.previews_seen.is_some_and(|at| at.elapsed() < previews::INTERVAL) {
+            return Ok(());
+        }
+        previews::expire(&self.app.cloud, kept).await?;
+        self.previews_seen = Some(Instant::now());
         Ok(())
     }
 

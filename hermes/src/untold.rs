@@ -59,6 +59,7 @@ async fn shown_at(app: &App, job: &Job) -> Result<Option<String>> {
     let site = match job.action {
         WorkAction::Publish | WorkAction::Undo => Some(SiteTarget::Live(job.project_id.clone())),
         WorkAction::Check => Some(SiteTarget::Preview(job.project_id.clone())),
+        WorkAction::TakeDown => None,
         WorkAction::Edit => {
             let thread = app.cloud.store.load::<Thread>(&job.thread_id).await?;
             thread.map(|row| SiteTarget::Thread(job.project_id.clone(), row.value.preview_key))

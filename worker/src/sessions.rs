@@ -8,6 +8,7 @@ use common::cloud::store::{Query, Store};
 use common::cloud::{CloudError, Result};
 use common::domain::claim::Fence;
 use common::domain::ids::{ProjectUser, SessionId};
+use common::domain::job::WorkAction;
 use common::domain::session::{RunEnd, RunId, Session, Stale, Writer};
 use common::domain::timestamp::Timestamp;
 use common::messages::Work;
@@ -37,6 +38,9 @@ pub async fn taken(me: &Me, fence: &Fence) {
 
 /// A job begins. The answer is the session as it was found, for whoever goes on with it.
 pub async fn begins(me: &Me, fence: &Fence, work: &Work) -> Option<Session> {
+    if is_nobodys(work) {
+        return None;
+    }
     tell(&fence.project_key, begin(&*me.cloud.store, fence, work, me.cloud.clock.now())).await.flatten()
 }
 
@@ -59,6 +63,9 @@ async fn begin(store: &dyn Store, fence: &Fence, work: &Work, now: Timestamp) ->
 
 /// A job ended.
 pub async fn ended(me: &Me, fence: &Fence, work: &Work, delivery: u32, end: RunEnd) {
+    if is_nobodys(work) {
+        return;
+    }
     let now = me.cloud.clock.now();
     let run = RunId { command_id: work.command_id.clone(), delivery, epoch: fence.epoch };
     let ends = |row: &mut Session| row.ended(writer(fence), run.clone(), end.clone(), now);
@@ -72,6 +79,11 @@ pub async fn are_active(store: &dyn Store, key: &ProjectUser, now: Timestamp) ->
         Ok(sessions.iter().any(|session| session.is_active(now)))
     });
     looked.await.unwrap_or(false)
+}
+
+/// Nobody is at a conversation whose preview is taken down.
+fn is_nobodys(work: &Work) -> bool {
+    work.action == WorkAction::TakeDown
 }
 
 fn writer(fence: &Fence) -> Writer {

@@ -13,6 +13,7 @@ use common::domain::job::{Job, MAX_ATTEMPTS, WorkAction};
 use common::domain::names::SiteTarget;
 use common::domain::outcome::{JobOutcome, Retry};
 use common::domain::session::RunEnd;
+use common::domain::timestamp::Timestamp;
 use common::messages::{Work, WorkDraft};
 use futures_util::FutureExt as _;
 use tokio::time::timeout;
@@ -86,6 +87,12 @@ struct Message<'a> {
 
 type Again = Option<Duration>;
 
+/// The thread's preview, and when somebody last wrote on the thread.
+struct Shown {
+    preview: SiteTarget,
+    written_at: Timestamp,
+}
+
 /// What a run means for its session.
 fn run_end(run: &Run) -> RunEnd {
     let (Run::Ended(_, ending) | Run::Cut(_, ending)) = run;
@@ -121,7 +128,7 @@ impl Message<'_> {
             return self.bury(&format!("command {} belongs to other work", row.command_id)).await;
         }
         checkpoint::reach(Point::JobRowReady).await;
-        let preview = SiteTarget::Thread(work.project_id.clone(), thread.preview_key);
+        let preview = SiteTarget::Thread(work.project_id.clone(), thread.preview_key.clone());
         let target = job::live::target(work.action, &preview);
         if let Some(outcome) = row.outcome {
             tracing::info!(command.id = %work.command_id, %outcome, "this work has its outcome already; it is told once more");
@@ -142,7 +149,8 @@ impl Message<'_> {
             let reason = format!("{} attempts were begun and none came to an end", row.attempts);
             return self.end_badly(&mut journal, work, &target, JobOutcome::Failed, text, &reason).await;
         }
-        let run = Box::pin(self.run(intake, interrupted, &row, &mut journal, preview)).await;
+        let shown = Shown { preview, written_at: thread.last_activity };
+        let run = Box::pin(self.run(intake, interrupted, &row, &mut journal, shown)).await;
         self.settle(journal, run, target).await
     }
 
@@ -167,7 +175,7 @@ impl Message<'_> {
         interrupted: Vec<Interrupted>,
         row: &Job,
         journal: &mut Journal,
-        preview: SiteTarget,
+        shown: Shown,
     ) -> (Work, Run) {
         let me = &self.tenure.me;
         let stopper = Stopper::default();
@@ -198,7 +206,8 @@ impl Message<'_> {
             interrupted,
             session,
             meter: Meter::new(Allowance::of(&limits, thread_usd, month_usd)),
-            target: preview,
+            target: shown.preview,
+            written_at: shown.written_at,
             settings: Arc::clone(&me.jobs),
             files: Arc::clone(&me.cloud.files),
             clock: me.cloud.clock.clone(),

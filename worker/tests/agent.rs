@@ -86,6 +86,7 @@ async fn attempt(agent: &str, patience: Patience, max_minutes: Option<u32>) -> (
         epoch: Epoch(1),
         project: Some(project),
         target: SiteTarget::Thread(id, PreviewKey::from_bytes(&[1; 12])),
+        written_at: Timestamp::default(),
         settings: Arc::new(settings),
         files: Arc::clone(&world.cloud.files),
         clock: Clock::System,

@@ -26,6 +26,8 @@ pub enum WorkAction {
     Undo,
     /// The site is built as it is and put up as the project's own preview, to see whether that works; no agent, no push.
     Check,
+    /// The thread's preview is taken down, unless somebody has written or it has changed since this was ordered.
+    TakeDown,
 }
 
 impl WorkAction {
@@ -36,7 +38,13 @@ impl WorkAction {
             Self::Publish => "publish",
             Self::Undo => "undo",
             Self::Check => "check",
+            Self::TakeDown => "take-down",
         }
+    }
+
+    /// Whether nobody waits for it: no other work makes way for it.
+    pub fn is_unhurried(self) -> bool {
+        matches!(self, Self::Check | Self::TakeDown)
     }
 }
 

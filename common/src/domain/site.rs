@@ -77,7 +77,7 @@ pub struct Manifest {
     /// The releases before this one, newest first, at most [`KEPT_RELEASES`]; empty at a thread's preview.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Release>,
-    /// Path (with '/', no leading '/') to content.
+    /// Path (with '/', no leading '/') to content; none when a preview was taken down.
     pub files: BTreeMap<String, SiteFile>,
     /// The etag of each page that is known to be in place.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -88,6 +88,11 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Whether nothing is shown any more: a site that is put up has files.
+    pub fn is_taken_down(&self) -> bool {
+        self.files.is_empty()
+    }
+
     /// Whether a newer owner of the same user's claim has published here.
     pub fn outdates(&self, user: Option<&UserId>, epoch: Epoch) -> bool {
         let known = match user.and_then(|user| self.fences.get(user)) {

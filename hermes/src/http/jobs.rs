@@ -85,7 +85,7 @@ pub(super) struct JobView {
     /// Who gets the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     requested_by: Option<String>,
-    /// `edit`, `publish` or `undo`.
+    /// `edit`, `publish`, `undo`, `check` or `take-down`.
     #[schema(value_type = String)]
     action: WorkAction,
     /// The new words of the mail.

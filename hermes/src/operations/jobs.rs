@@ -2,8 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use common::cloud::Cloud;
 use common::cloud::store::Query;
+use common::cloud::{Cloud, Result as CloudResult};
 use common::domain::ids::{CommandId, MailId, ProjectId, ProjectUser, SessionId, ThreadId, UserId};
 use common::domain::job::{Job, JobState, WorkAction};
 use common::messages::{Work, WorkContext};
@@ -55,9 +55,19 @@ pub(super) async fn order(
     release: Option<u64>,
     (project, user, thread): (&ProjectId, &UserId, &ThreadId),
 ) -> Result<Job> {
-    let now = cloud.clock.now();
-    let command = CommandId::from_uuid(uuid_at(now));
+    let command = CommandId::from_uuid(uuid_at(cloud.clock.now()));
     tracing::info!(command.id = %command, thread.id = %thread, "an operator ordered work for {project}: {action}");
+    Ok(order_as(cloud, command, action, release, (project, user, thread)).await?)
+}
+
+/// Orders work that nobody asked for, under a command that is the same whenever the work is.
+pub async fn order_as(
+    cloud: &Cloud,
+    command: CommandId,
+    action: WorkAction,
+    release: Option<u64>,
+    (project, user, thread): (&ProjectId, &UserId, &ThreadId),
+) -> CloudResult<Job> {
     let work = Work {
         command_id: command,
         session_id: SessionId::of_thread(thread),
@@ -73,9 +83,9 @@ pub(super) async fn order(
         context: WorkContext::default(),
         previous_commit: None,
         task_token: None,
-        timestamp: now,
+        timestamp: cloud.clock.now(),
     };
-    Ok(dispatch::order(cloud, &work).await?)
+    dispatch::order(cloud, &work).await
 }
 
 /// Stops a job, wherever it is: the mark is what counts, the order to its worker makes it quick. A job that has ended stays

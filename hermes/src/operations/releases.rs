@@ -1,8 +1,8 @@
 //! The live site of a project: what it is and was, and ordering that it is switched. A worker does it, in the order of its
 //! owner's other work.
 
-use common::cloud::Cloud;
 use common::cloud::files::At;
+use common::cloud::{Cloud, CloudError, Result as CloudResult};
 use common::domain::ids::{ProjectId, ThreadId};
 use common::domain::job::{Job, WorkAction};
 use common::domain::names::SiteTarget;
@@ -15,15 +15,18 @@ use super::{OperationError, Result, projects};
 /// The releases of the live site that can be put up again, the present one first.
 pub async fn list(cloud: &Cloud, project: &ProjectId) -> Result<Vec<Release>> {
     projects::get(cloud, project).await?;
-    let Some(manifest) = manifest(cloud, project).await? else { return Ok(Vec::new()) };
+    let Some(manifest) = manifest(cloud, &SiteTarget::Live(project.clone())).await? else {
+        return Ok(Vec::new());
+    };
     Ok(std::iter::once(manifest.release).chain(manifest.earlier).collect())
 }
 
-async fn manifest(cloud: &Cloud, project: &ProjectId) -> Result<Option<Manifest>> {
-    let at = At::object(SiteTarget::Live(project.clone()).manifest_key());
+/// What is shown at a target.
+pub(crate) async fn manifest(cloud: &Cloud, target: &SiteTarget) -> CloudResult<Option<Manifest>> {
+    let at = At::object(target.manifest_key());
     let Some(content) = cloud.files.get(&at).await? else { return Ok(None) };
     let read = serde_json::from_slice(&content.bytes);
-    read.map(Some).map_err(|error| common::cloud::CloudError::Invalid(format!("{at}: {error}")).into())
+    read.map(Some).map_err(|error| CloudError::Invalid(format!("{at}: {error}")))
 }
 
 /// Orders that the preview of a conversation becomes the live site.
@@ -40,7 +43,7 @@ pub async fn publish(cloud: &Cloud, project: &ProjectId, thread: &ThreadId) -> R
 pub async fn undo(cloud: &Cloud, project: &ProjectId, release: Option<u64>) -> Result<Job> {
     projects::get(cloud, project).await?;
     let invalid = |reason: String| Err(OperationError::Invalid(reason));
-    let Some(manifest) = manifest(cloud, project).await? else {
+    let Some(manifest) = manifest(cloud, &SiteTarget::Live(project.clone())).await? else {
         return invalid(format!("nothing of project {project} has been published yet"));
     };
     if manifest.earlier.is_empty() {

@@ -190,7 +190,14 @@ fn ended(job: &Job, words: &'static Words) -> View {
         (WorkAction::Undo, Some(JobOutcome::Changed)) => Some(words.undone),
         (WorkAction::Publish | WorkAction::Undo, Some(JobOutcome::Answered)) => Some(words.live_unchanged),
         (WorkAction::Publish | WorkAction::Undo, Some(JobOutcome::PublishFailed)) => Some(words.not_switched),
-        (WorkAction::Publish | WorkAction::Undo | WorkAction::Edit | WorkAction::Check, _) => None,
+        (
+            WorkAction::Publish
+            | WorkAction::Undo
+            | WorkAction::Edit
+            | WorkAction::Check
+            | WorkAction::TakeDown,
+            _,
+        ) => None,
     };
     let summary = job.summary.as_deref().map(str::trim).filter(|text| !text.is_empty());
     let (list, left) = touched::listed(&job.files_changed);

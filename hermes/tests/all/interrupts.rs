@@ -3,8 +3,10 @@
 use common::domain::active_job::ActiveJob;
 use common::domain::claim::Epoch;
 use common::domain::ids::{CommandId, Nonce, Owner, ProjectUser, ThreadId, WorkerId};
+use common::domain::job::WorkAction;
 use common::domain::names::Queue;
 use common::messages::{Interrupt, Order};
+use hermes::operations::jobs::order_as;
 use serde_json::json;
 
 use crate::support::{World, mail, text};
@@ -98,6 +100,21 @@ async fn a_preflight_waits_its_turn() {
     assert_eq!(status, axum::http::StatusCode::ACCEPTED, "{found}");
     assert_eq!(world.drain(&control()).await.len(), 0, "nobody's work is stopped for it");
     assert_eq!(world.works(KEY).await.len(), 1);
+}
+
+#[tokio::test]
+async fn nobodys_work_makes_way_for_taking_a_preview_down() {
+    let world = World::with_scott().await;
+    let answer = world.accepted(mail("1", "open at 9")).await;
+    let thread = ThreadId::parse(text(&answer, "threadId")).unwrap();
+    world.works(KEY).await;
+    world.claimed(KEY).await;
+    world.cloud().store.save(&running()).await.unwrap();
+    let (project, user) = ("amelia".parse().unwrap(), "scott".parse().unwrap());
+    let command = CommandId::parse("c-down").unwrap();
+    let whose = (&project, &user, &thread);
+    order_as(world.cloud(), command, WorkAction::TakeDown, Some(1), whose).await.unwrap();
+    assert_eq!((world.works(KEY).await.len(), world.drain(&control()).await.len()), (1, 0));
 }
 
 #[tokio::test]

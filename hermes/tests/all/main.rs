@@ -17,6 +17,7 @@ mod interrupts;
 mod late;
 mod limits;
 mod mails_of_the_world;
+mod previews;
 mod releases;
 mod results;
 mod returned;

@@ -111,7 +111,7 @@ pub struct Health {
 /// One run of one work.
 #[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
 pub struct Job {
-    /// `edit`, `publish` or `undo`.
+    /// `edit`, `publish`, `undo`, `check` or `take-down`.
     pub action: String,
     /// How often the agent was started for it.
     pub attempts: i32,

@@ -14,6 +14,7 @@ use common::domain::outcome::JobOutcome;
 use common::domain::project::Project;
 use common::domain::repo_url::RepoRules;
 use common::domain::session::Session;
+use common::domain::timestamp::Timestamp;
 use common::messages::Work;
 use tokio_util::sync::CancellationToken;
 
@@ -114,6 +115,8 @@ pub struct JobContext {
     pub meter: Meter,
     /// Where the preview goes.
     pub target: SiteTarget,
+    /// When somebody last wrote on the thread.
+    pub written_at: Timestamp,
     /// The worker's settings.
     pub settings: Arc<JobSettings>,
     /// Objects and sites.

@@ -1,5 +1,7 @@
-//! The live site: a thread's preview put up as it is, or an earlier release of it put up again. No checkout, no agent, no
-//! build: every byte is among the releases already.
+//! The live site: a thread's preview put up as it is, or an earlier release of it put up again; and a preview taken down.
+//! No checkout, no agent, no build: every byte is among the releases already.
+
+use std::collections::BTreeMap;
 
 use common::cloud::{CloudError, Result as CloudResult};
 use common::domain::job::{StepName, WorkAction};
@@ -22,6 +24,9 @@ pub(super) async fn publish(
     let live = Publication::of(context, target(context.work.action, &context.target));
     let put = async {
         let Some((shown, _)) = preview.settled().await? else { return Ok(Came::Nothing) };
+        if shown.is_taken_down() {
+            return Ok(Came::Expired);
+        }
         live.put_up(&Contents::default(), |now| choose_preview(context, &shown, now)).await
     };
     end(context, unless_stopped(context, put).await?, ending)
@@ -37,6 +42,19 @@ pub(super) async fn undo(
     let live = Publication::of(context, target(context.work.action, &context.target));
     let stored = Contents::default();
     let put = live.put_up(&stored, |now| choose_earlier(context, now));
+    end(context, unless_stopped(context, put).await?, ending)
+}
+
+/// Takes the thread's preview down: its pages go, its manifest stays with the fences. The releases of the live site stay.
+pub(super) async fn take_down(
+    context: &JobContext,
+    journal: &mut Journal,
+    ending: &mut Ending,
+) -> Result<JobOutcome, Trouble> {
+    begin(context, journal).await?;
+    let preview = Publication::of(context, target(context.work.action, &context.target));
+    let stored = Contents::default();
+    let put = preview.put_up(&stored, |now| choose_none(context, now));
     end(context, unless_stopped(context, put).await?, ending)
 }
 
@@ -57,6 +75,8 @@ enum Came {
     Same,
     /// There is no preview, or no earlier release.
     Nothing,
+    /// The preview was taken down.
+    Expired,
     /// The release that was named is not kept.
     Unknown(u64),
 }
@@ -102,21 +122,38 @@ fn choose_earlier(context: &JobContext, now: Option<&Manifest>) -> Choice<Came> 
     }
 }
 
+/// A preview that is another by now than the one that was meant stays up, as does one that somebody wrote about since.
+fn choose_none(context: &JobContext, now: Option<&Manifest>) -> Choice<Came> {
+    let is_meant = |now: &Manifest| context.work.release == Some(now.release.number);
+    let is_idle = context.written_at <= context.work.timestamp;
+    if !is_idle || now.is_none_or(|now| !is_meant(now) || now.is_taken_down()) {
+        return Choice::Leave(Came::Same);
+    }
+    Choice::PutUp(Wanted { release: release(context, ""), files: BTreeMap::new() })
+}
+
 fn end(context: &JobContext, came: CloudResult<Came>, ending: &mut Ending) -> Result<JobOutcome, Trouble> {
-    let came = came.map_err(failure)?;
+    let came = came.map_err(|error| failure(context.work.action, error))?;
     ending.summary = said(context.work.action, &came);
     Ok(match came {
+        Came::Up(_) if context.work.action == WorkAction::TakeDown => JobOutcome::Answered,
         Came::Up(release) => {
             ending.commit_id = Some(release.commit_id).filter(|id| !id.is_empty());
             ending.published_at = Some(release.published_at);
             JobOutcome::Changed
         }
-        Came::Same | Came::Nothing | Came::Unknown(_) => JobOutcome::Answered,
+        Came::Same | Came::Nothing | Came::Expired | Came::Unknown(_) => JobOutcome::Answered,
     })
 }
 
 fn said(action: WorkAction, came: &Came) -> String {
     match (came, action) {
+        (Came::Up(_), WorkAction::TakeDown) => {
+            "The preview was taken down: nobody has written for long.".to_owned()
+        }
+        (Came::Same, WorkAction::TakeDown) => {
+            "The preview is in use again, or another by now, and stays up.".to_owned()
+        }
         (Came::Up(release), _) if release.restores.is_some() => {
             format!("Your visitors see version {} again.", release.restores.unwrap_or_default())
         }
@@ -124,15 +161,23 @@ fn said(action: WorkAction, came: &Came) -> String {
         (Came::Same, _) => "Your visitors see this version already.".to_owned(),
         (Came::Nothing, WorkAction::Undo) => "There is no earlier version to go back to.".to_owned(),
         (Came::Nothing, _) => "This conversation has no preview that could be published yet.".to_owned(),
+        (Came::Expired, _) => {
+            "The preview of this conversation was taken down, because nobody had written for long. \
+            Answer \"show the preview again\": it is put up again, and can then be published."
+                .to_owned()
+        }
         (Came::Unknown(number), _) => format!("Version {number} is not kept (any more)."),
     }
 }
 
-fn failure(error: CloudError) -> Trouble {
+fn failure(action: WorkAction, error: CloudError) -> Trouble {
     match error {
         CloudError::FenceLost(_) => Trouble::Cut(Cut::FenceLost),
         error => {
-            let text = "The live site could not be switched. Nothing is lost: the preview is as it was.";
+            let text = match action {
+                WorkAction::TakeDown => "The preview could not be taken down.",
+                _ => "The live site could not be switched. Nothing is lost: the preview is as it was.",
+            };
             Failure::new(JobOutcome::PublishFailed, "publish-failed", text, error).into()
         }
     }
@@ -141,7 +186,7 @@ fn failure(error: CloudError) -> Trouble {
 /// Where the work of a thread is shown at its end: its own preview, or the live site.
 pub fn target(action: WorkAction, preview: &SiteTarget) -> SiteTarget {
     match action {
-        WorkAction::Edit => preview.clone(),
+        WorkAction::Edit | WorkAction::TakeDown => preview.clone(),
         WorkAction::Publish | WorkAction::Undo => SiteTarget::Live(preview.project().clone()),
         WorkAction::Check => SiteTarget::Preview(preview.project().clone()),
     }

@@ -97,6 +97,7 @@ pub async fn run(context: &JobContext, journal: &mut Journal) -> Run {
         WorkAction::Publish => live::publish(context, journal, &mut ending).await,
         WorkAction::Undo => live::undo(context, journal, &mut ending).await,
         WorkAction::Check => check(context, journal, &mut ending).await,
+        WorkAction::TakeDown => live::take_down(context, journal, &mut ending).await,
     };
     ending.usage.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     match result {
@@ -134,7 +135,7 @@ async fn steps(
         None => match edit(context, journal, &checkout, ending).await? {
             Some(commit) => commit,
             None if ending.asks => return Ok(JobOutcome::Question),
-            None => return Ok(JobOutcome::Answered),
+            None => return answered(context, journal, &checkout, ending).await,
         },
     };
     ending.commit_id = Some(commit.id.to_string());
@@ -160,6 +161,22 @@ async fn steps(
         }
         Err(Trouble::Cut(cut)) => Err(Trouble::Cut(cut)),
     }
+}
+
+/// Nothing was changed. A preview that was taken down is put up again, so that it can be looked at and published.
+async fn answered(
+    context: &JobContext,
+    journal: &mut Journal,
+    checkout: &Checkout,
+    ending: &mut Ending,
+) -> Result<JobOutcome, Trouble> {
+    if !publish::is_taken_down(context).await {
+        return Ok(JobOutcome::Answered);
+    }
+    let commit = commit::unchanged(checkout).await?;
+    ending.commit_id = Some(commit.id.to_string());
+    ending.published_at = Some(show(context, journal, checkout, &commit).await?);
+    Ok(JobOutcome::Changed)
 }
 
 /// Everything but the agent and the push, on the branch that conversations start from.

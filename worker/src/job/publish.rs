@@ -39,6 +39,18 @@ pub async fn publish(context: &JobContext, site: &Site, commit_id: &str) -> Resu
     unless_stopped(context, put).await?.map(|release| release.published_at).map_err(failure)
 }
 
+/// Whether the thread had a preview that was taken down; an answer does not wait for whoever cannot say.
+pub(super) async fn is_taken_down(context: &JobContext) -> bool {
+    let preview = Publication::of(context, context.target.clone());
+    match preview.read(&preview.manifest_at()).await {
+        Ok(shown) => shown.is_some_and(|(manifest, _)| manifest.is_taken_down()),
+        Err(error) => {
+            tracing::warn!(%error, "it is not known whether the preview is up");
+            false
+        }
+    }
+}
+
 /// A release that this job's command makes.
 pub(super) fn release(context: &JobContext, commit_id: &str) -> Release {
     Release {

@@ -109,7 +109,8 @@ async fn touched_since(
 async fn manifest(context: &JobContext, target: &SiteTarget) -> Result<Option<Manifest>, Trouble> {
     let stored = context.files.get(&At::object(target.manifest_key())).await?;
     // One that cannot be read is told when it is to be replaced.
-    Ok(stored.and_then(|stored| serde_json::from_slice(&stored.bytes).ok()))
+    let read = stored.and_then(|stored| serde_json::from_slice::<Manifest>(&stored.bytes).ok());
+    Ok(read.filter(|manifest| !manifest.is_taken_down()))
 }
 
 async fn newly_broken(

@@ -1,0 +1,67 @@
+//! Previews of conversations that nobody goes on with: a worker is ordered to take them down, as work of their owner, in
+//! line with their other work. The order names the preview as it was seen, so that a newer one stays. May run at any time
+//! and any number of times: one order a day for each preview that is still up.
+
+use std::time::Duration;
+
+use common::cloud::{Cloud, Result};
+use common::domain::ids::CommandId;
+use common::domain::job::{Job, WorkAction};
+use common::domain::names::SiteTarget;
+use common::domain::thread::Thread;
+use uuid::Uuid;
+
+use crate::operations::jobs::order_as;
+use crate::operations::releases::manifest;
+
+/// How often it is worth a look.
+pub const INTERVAL: Duration = Duration::from_hours(24);
+const PAGE: usize = 100;
+
+/// Orders that the previews of conversations are taken down that were idle for so long. What fails for one stops no other.
+pub async fn expire(cloud: &Cloud, kept: Duration) -> Result<()> {
+    let mut after = None;
+    loop {
+        let (page, next) = cloud.store.list::<Thread>(PAGE, after).await?;
+        for thread in page.iter().filter(|thread| is_idle(cloud, thread, kept)) {
+            if let Err(error) = look_at(cloud, thread, kept).await {
+                tracing::warn!(%error, thread.id = %thread.thread_id, "an old preview could not be taken down yet");
+            }
+        }
+        if next.is_none() {
+            return Ok(());
+        }
+        after = next;
+    }
+}
+
+fn is_idle(cloud: &Cloud, thread: &Thread, kept: Duration) -> bool {
+    cloud.clock.now().since(thread.last_activity) >= kept
+}
+
+async fn look_at(cloud: &Cloud, thread: &Thread, kept: Duration) -> Result<()> {
+    let preview = SiteTarget::Thread(thread.project_id.clone(), thread.preview_key.clone());
+    let Some(shown) = manifest(cloud, &preview).await? else { return Ok(()) };
+    let now = cloud.clock.now();
+    if shown.is_taken_down() || now.since(shown.release.published_at) < kept {
+        return Ok(());
+    }
+    let number = shown.release.number;
+    let id = format!("take-down:{}:{number}:{}", thread.thread_id, now.day());
+    let command = CommandId::from_uuid(Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes()));
+    if cloud.store.load::<Job>(&command).await?.is_some() || !is_still_idle(cloud, thread, kept).await? {
+        return Ok(());
+    }
+    tracing::info!(
+        command.id = %command, thread.id = %thread.thread_id, project.key = %thread.project_key, release = number,
+        "a preview is to be taken down: nobody has gone on with its conversation for {} days", kept.as_secs() / 86_400
+    );
+    let whose = (&thread.project_id, &thread.user_id, &thread.thread_id);
+    order_as(cloud, command, WorkAction::TakeDown, Some(number), whose).await.map(drop)
+}
+
+/// A mail may have come since the page was read.
+async fn is_still_idle(cloud: &Cloud, thread: &Thread, kept: Duration) -> Result<bool> {
+    let now = cloud.store.load::<Thread>(&thread.thread_id).await?;
+    Ok(now.is_some_and(|row| is_idle(cloud, &row.value, kept)))
+}
