@@ -176,6 +176,11 @@ impl World {
         Ok(mails)
     }
 
+    /// How many answers to mails that became work were sent; a letter that the work takes longer is none.
+    pub fn answers(&self) -> anyhow::Result<usize> {
+        Ok(self.sent_mails()?.iter().filter(|(name, _)| name.starts_with("answer-")).count())
+    }
+
     /// Ends everything in order: the workers, then hermes, each by SIGTERM.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         for program in self.workers.iter_mut().chain(self.hermes.as_mut()) {

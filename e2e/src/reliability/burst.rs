@@ -73,7 +73,8 @@ pub async fn burst(workers: usize, users: usize, rounds: usize) -> anyhow::Resul
         let branch = job["branch"].as_str().context("a branch")?;
         ensure!(remote.commits_beyond_main(branch)? == 1, "not one commit: {job}");
     }
-    ensure!(world.sent_mails()?.len() == all.len(), "not one answer for each");
+    let answers = world.answers()?;
+    ensure!(answers == all.len(), "{answers} answers to {} mails", all.len());
     let mut by_worker = BTreeMap::new();
     for job in &all {
         *by_worker.entry(job["workerId"].to_string()).or_default() += 1;
