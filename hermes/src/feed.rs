@@ -23,12 +23,14 @@ pub struct Feed {
     part: &'static str,
     stop: CancellationToken,
     waits: backon::ExponentialBackoff,
+    /// How long a receive waits for a message: not at all after one that failed, so that it is soon known to be well again.
+    patience: Duration,
 }
 
 impl Feed {
     /// Messages of `queue` until `stop`; `part` is how the readiness check calls it.
     pub fn new(app: Arc<App>, queue: Queue, part: &'static str, stop: CancellationToken) -> Self {
-        Self { app, queue, part, stop, waits: backoff() }
+        Self { app, queue, part, stop, waits: backoff(), patience: MAX_WAIT }
     }
 
     /// The next messages, at least one; none when it is time to stop.
@@ -48,7 +50,7 @@ impl Feed {
     }
 
     async fn receive(&self) -> Option<Result<Vec<Delivery>>> {
-        let receive = self.app.cloud.queues.receive(&self.queue, MAX_BATCH, MAX_WAIT);
+        let receive = self.app.cloud.queues.receive(&self.queue, MAX_BATCH, self.patience);
         tokio::pin!(receive);
         tokio::select! {
             received = &mut receive => Some(received),
@@ -59,12 +61,14 @@ impl Feed {
     fn well(&mut self) {
         self.app.health.well(self.part);
         self.waits = backoff();
+        self.patience = MAX_WAIT;
     }
 
     async fn wait(&mut self, error: &str) {
         let wait = self.waits.next().unwrap_or(Duration::from_secs(30));
         tracing::warn!(error, "the {} cannot be read; next try in {} ms", self.part, wait.as_millis());
         self.app.health.ill(self.part, error);
+        self.patience = Duration::ZERO;
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = self.stop.cancelled() => {}

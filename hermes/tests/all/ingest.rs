@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use common::cloud::failing::{Calls, Door, Fate, Operation, When};
-use common::cloud::queue::{Depth, Outgoing};
+use common::cloud::queue::{Depth, MAX_WAIT, Outgoing};
 use common::domain::names::{Prefix, Queue};
 use common::domain::outcome::JobOutcome;
 use hermes::ingest::queue::take;
@@ -261,6 +261,20 @@ async fn s82_a_queue_that_does_not_answer_makes_hermes_unready_and_it_recovers_b
     until("the work", async || !world.works("amelia#scott").await.is_empty()).await;
     stop.cancel();
     tokio::time::timeout(Duration::from_secs(5), running).await.expect("the loop ends when told").unwrap();
+}
+
+#[tokio::test]
+async fn a_queue_that_answers_again_is_known_to_do_so_before_a_long_poll_has_ended() {
+    let world = World::with_scott().await;
+    world.plan.add(Calls::Of(Operation::Receive), When::Always, Fate::FailBefore);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(hermes::ingest::queue::run(world.app.clone(), stop.clone()));
+    until("unready", async || !world.app.health.failing().is_empty()).await;
+    world.plan.heal();
+    let well = until("well", async || world.app.health.failing().is_empty());
+    tokio::time::timeout(MAX_WAIT / 2, well).await.expect("it does not wait for a mail first");
+    stop.cancel();
+    running.await.unwrap();
 }
 
 #[tokio::test]
