@@ -14,6 +14,7 @@ pub mod local;
 pub mod mailer;
 pub mod provision;
 pub mod queue;
+mod steady;
 pub mod store;
 
 use std::sync::Arc;
@@ -47,7 +48,10 @@ impl Cloud {
     #[cfg_attr(not(feature = "aws"), allow(clippy::unused_async, reason = "only AWS is waited for"))]
     pub async fn from_config(settings: &CloudSettings, clock: Clock) -> Result<Self> {
         let cloud = match settings.cloud {
-            CloudKind::Local => local::open(&settings.data_dir, settings.prefix.clone(), clock)?,
+            CloudKind::Local => {
+                let cloud = local::open(&settings.data_dir, settings.prefix.clone(), clock)?;
+                return Ok(steady::steady(for_tests(settings, cloud)));
+            }
             #[cfg(feature = "aws")]
             CloudKind::Aws => aws::open(settings, clock).await?,
             #[cfg(not(feature = "aws"))]
