@@ -21,6 +21,8 @@ const WORKERS: usize = 3;
 const HERMES: [(&str, &str); 1] = [("HERMES_SWEEP_SECS", "1")];
 const WORKER: [(&str, &str); 2] = [("HERMES_LEASE_SECS", "3"), ("SHUTDOWN_GRACE_SECS", "12")];
 const LIMIT: Duration = Duration::from_hours(1);
+/// So many mails are on their way at once, so that whoever is killed is in the middle of something.
+const AHEAD: usize = 100;
 /// Every hundredth mail comes twice.
 const TWICE_PERCENT: u64 = 1;
 
@@ -90,7 +92,8 @@ struct Sea {
     weather: Weather,
     storm: Storm,
     starts: u64,
-    commands: BTreeSet<(String, String)>,
+    commands: Vec<(String, String)>,
+    settled: usize,
 }
 
 /// Lets it come.
@@ -106,19 +109,20 @@ pub async fn storm(weather: Weather) -> anyhow::Result<Storm> {
         world.api()?.put(&format!("/v1/senders/user-{user}@example.org"), &body).await?;
     }
     let dice = Dice::seeded(weather.seed);
-    let (storm, commands) = (Storm::default(), BTreeSet::new());
-    let mut sea = Sea { world, remote, dice, weather, storm, starts: 0, commands };
+    let (storm, commands) = (Storm::default(), Vec::new());
+    let mut sea = Sea { world, remote, dice, weather, storm, starts: 0, commands, settled: 0 };
     for _ in 0..WORKERS {
         sea.start_worker().await?;
     }
     for number in 0..weather.mails {
+        sea.settle_but(AHEAD).await?;
         sea.post(number).await?;
         // As many kills as asked for, spread over the mails.
         if (number + 1) * weather.kills / weather.mails > number * weather.kills / weather.mails {
             sea.kill().await?;
         }
     }
-    sea.settle().await?;
+    sea.settle_but(0).await?;
     sea.judge().await?;
     sea.world.stop().await?;
     sea.storm.took = begun.elapsed();
@@ -184,10 +188,11 @@ impl Sea {
         Ok(())
     }
 
-    /// Waits for the ending of every mail.
-    async fn settle(&self) -> anyhow::Result<()> {
+    /// Waits for the ending of every mail but the last ones.
+    async fn settle_but(&mut self, last: usize) -> anyhow::Result<()> {
         let api = self.world.api()?;
-        for (command, mail) in &self.commands {
+        let due = self.commands.len().saturating_sub(last).max(self.settled);
+        for (command, mail) in &self.commands[self.settled..due] {
             let (job, answer) = (format!("/v1/jobs/{command}"), format!("/v1/mails/{mail}"));
             wait::until(&format!("the ending of {command}"), LIMIT, || async {
                 let ends = |found: anyhow::Result<Value>, field: &str| {
@@ -198,6 +203,7 @@ impl Sea {
             })
             .await?;
         }
+        self.settled = due;
         Ok(())
     }
 
