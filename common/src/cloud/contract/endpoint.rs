@@ -3,10 +3,10 @@
 
 mod corrections;
 pub mod front;
+mod programs;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,26 +17,12 @@ use uuid::Uuid;
 use crate::config::CloudSettings;
 
 pub use corrections::as_aws_does;
+use programs::{LOCALEMU, MINISTACK, MOTO, Program};
 
 /// How long an endpoint may take to start, also on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
+const SET_UP: &str = "run `make test-setup`";
 const LOOK: Duration = Duration::from_millis(10);
-
-/// Runs an endpoint whose clock is moved by the lines of its standard input, and which ends with it.
-const MINISTACK: &str = "
-import os, sys, threading, time
-moved, real = [0.0], time.time
-time.time = lambda: real() + moved[0]
-def listen():
-    for line in sys.stdin:
-        moved[0] += float(line)
-        print('moved', flush=True)
-    os._exit(0)
-threading.Thread(target=listen, daemon=True).start()
-from ministack.app import main
-sys.argv = ['ministack']
-main()
-";
 
 /// A running endpoint.
 pub struct Endpoint {
@@ -48,26 +34,40 @@ pub struct Endpoint {
 impl Endpoint {
     /// One of our own, whose time can be moved.
     pub fn ministack() -> Self {
+        Self::start(&MINISTACK)
+    }
+
+    /// One of our own that is right about Step Functions and signs what SNS says; slow to start.
+    pub fn localemu() -> Self {
+        Self::start(&LOCALEMU)
+    }
+
+    /// One of our own that knows the bounds of SQS.
+    pub fn moto() -> Self {
+        Self::start(&MOTO)
+    }
+
+    fn start(program: &'static Program) -> Self {
         let port = free_port();
         #[allow(
             clippy::disallowed_methods,
             reason = "a test starts its stage; what the worker starts children with is not for this crate"
         )]
-        let mut child = Command::new(python())
-            .args(["-c", MINISTACK])
+        let mut child = Command::new(program.python())
+            .args(["-c", &program.script(), &port.to_string()])
             .env_clear()
-            .env("BIND_HOST", "127.0.0.1")
-            .env("MINISTACK_HOST", "127.0.0.1")
-            .env("GATEWAY_PORT", port.to_string())
-            .env("LOG_LEVEL", "ERROR")
+            .envs(program.environment(port))
             .current_dir(std::env::temp_dir())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|error| panic!("ministack does not start ({error}): run `make test-setup`"));
-        let words = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+            .unwrap_or_else(|error| panic!("{} does not start ({error}): {SET_UP}", program.name));
+        let mut words = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         listens(&mut child, port);
+        if let Some(ready) = program.ready {
+            says(&mut words.1, ready);
+        }
         Self { url: format!("http://127.0.0.1:{port}"), child, words: Mutex::new(words) }
     }
 
@@ -75,6 +75,18 @@ impl Endpoint {
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Endpoint> = OnceLock::new();
         SHARED.get_or_init(Self::ministack)
+    }
+
+    /// The same of localemu.
+    pub fn shared_localemu() -> &'static Self {
+        static SHARED: OnceLock<Endpoint> = OnceLock::new();
+        SHARED.get_or_init(Self::localemu)
+    }
+
+    /// The same of moto.
+    pub fn shared_moto() -> &'static Self {
+        static SHARED: OnceLock<Endpoint> = OnceLock::new();
+        SHARED.get_or_init(Self::moto)
     }
 
     /// Where it is.
@@ -86,11 +98,7 @@ impl Endpoint {
     pub fn advance(&self, by: Duration) {
         let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         writeln!(words.0, "{}", by.as_secs_f64()).unwrap();
-        let mut line = String::new();
-        while line.trim() != "moved" {
-            line.clear();
-            assert!(words.1.read_line(&mut line).unwrap() > 0, "the endpoint has ended");
-        }
+        says(&mut words.1, "moved");
     }
 }
 
@@ -131,16 +139,17 @@ pub fn fresh_prefix() -> String {
     format!("t{}", &Uuid::new_v4().simple().to_string()[..10])
 }
 
-/// The Python of the set-up, which has the endpoints.
-fn python() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let python = root.join(".tools/venv/bin/python");
-    assert!(python.exists(), "{} is not there: run `make test-setup`", python.display());
-    python
-}
-
 fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Reads until a line is this word.
+fn says(words: &mut BufReader<ChildStdout>, word: &str) {
+    let mut line = String::new();
+    while line.trim() != word {
+        line.clear();
+        assert!(words.read_line(&mut line).unwrap() > 0, "the endpoint has ended: {SET_UP}");
+    }
 }
 
 fn listens(child: &mut Child, port: u16) {
@@ -150,7 +159,7 @@ fn listens(child: &mut Child, port: u16) {
             return;
         }
         if let Some(status) = child.try_wait().unwrap() {
-            panic!("the endpoint has ended ({status}): run `make test-setup`");
+            panic!("the endpoint has ended ({status}): {SET_UP}");
         }
         std::thread::park_timeout(LOOK);
     }
