@@ -56,6 +56,46 @@ pub async fn execution(settings: &CloudSettings, command: &str) -> Result<Option
     }
 }
 
+/// Changes the state machine that was provisioned, such as a number in it.
+pub async fn change_machine(settings: &CloudSettings, change: impl Fn(&str) -> String) -> Result<()> {
+    let clients = Clients::connect(&settings.aws).await;
+    let arn = Names::new(settings, &clients).state_machine_arn().await?;
+    let found = clients.sfn.describe_state_machine().state_machine_arn(&arn).send().await;
+    let before = found.map_err(|error| failed("looking at the state machine", &error))?.definition;
+    let request = clients.sfn.update_state_machine().state_machine_arn(arn).definition(change(&before));
+    request.send().await.map(drop).map_err(|error| failed("changing the state machine", &error))
+}
+
+/// The names of the states that the execution of a command has entered, sorted: its branches run at once.
+pub async fn states_entered(settings: &CloudSettings, command: &str) -> Result<Vec<String>> {
+    let clients = Clients::connect(&settings.aws).await;
+    let machine = Names::new(settings, &clients).state_machine_arn().await?;
+    let arn = format!("{}:{command}", machine.replace(":stateMachine:", ":execution:"));
+    let history = clients.sfn.get_execution_history().execution_arn(arn).max_results(1000).send().await;
+    let events = history.map_err(|error| failed("reading a history", &error))?.events;
+    let entered = events.into_iter().filter_map(|event| Some(event.state_entered_event_details?.name));
+    let mut entered: Vec<String> = entered.collect();
+    entered.sort();
+    Ok(entered)
+}
+
+/// Takes the table of claims away.
+pub async fn delete_claims(settings: &CloudSettings) -> Result<()> {
+    let clients = Clients::connect(&settings.aws).await;
+    let table = Names::new(settings, &clients).ownership_table();
+    let answer = clients.dynamodb.delete_table().table_name(table).send().await;
+    answer.map(drop).map_err(|error| failed("deleting a table", &error))
+}
+
+/// Takes a queue away behind the back of who knows it.
+pub async fn delete_queue(settings: &CloudSettings, queue: &Queue) -> Result<()> {
+    let clients = Clients::connect(&settings.aws).await;
+    let url = clients.sqs.get_queue_url().queue_name(queue.name(&settings.prefix)).send().await;
+    let url = url.map_err(|error| failed("looking for a queue", &error))?.queue_url.unwrap_or_default();
+    let answer = clients.sqs.delete_queue().queue_url(url).send().await;
+    answer.map(drop).map_err(|error| failed("deleting a queue", &error))
+}
+
 /// Who may do what with the private bucket.
 pub async fn bucket_policy(settings: &CloudSettings) -> Result<String> {
     let clients = Clients::connect(&settings.aws).await;
