@@ -11,6 +11,7 @@ mod ingest;
 mod results;
 #[path = "../all/returned.rs"]
 mod returned;
+mod sns;
 #[path = "../all/stored.rs"]
 mod stored;
 #[allow(dead_code, reason = "each test binary uses its part")]
