@@ -6,6 +6,7 @@
 
 mod by_ses;
 mod cost;
+mod outage;
 mod stage;
 
 use common::cloud::contract::endpoint::front::{Call, Verdict};

@@ -2,6 +2,7 @@
 //! lies at the endpoint looked at from outside.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,21 +28,24 @@ pub(crate) type Calls = BTreeMap<String, usize>;
 pub(crate) struct Gate {
     front: Front,
     calls: Arc<Mutex<Calls>>,
+    /// While it is set every connection breaks.
+    pub(crate) outage: Arc<AtomicBool>,
 }
 
 impl Gate {
     async fn before(endpoint: &Endpoint, meddle: impl Fn(&Call) -> Verdict + Send + Sync + 'static) -> Self {
         let calls = Arc::<Mutex<Calls>>::default();
-        let counted = Arc::clone(&calls);
+        let outage = Arc::<AtomicBool>::default();
+        let (counted, out) = (Arc::clone(&calls), Arc::clone(&outage));
         let front = Front::before(
             endpoint.url(),
             judge(move |call| {
                 let mut calls = counted.lock().unwrap_or_else(PoisonError::into_inner);
                 *calls.entry(call.name()).or_default() += 1;
-                meddle(call)
+                if out.load(Ordering::SeqCst) { Verdict::Break } else { meddle(call) }
             }),
         );
-        Self { front: front.await, calls }
+        Self { front: front.await, calls, outage }
     }
 
     /// Waits until an operation was called so often since then.

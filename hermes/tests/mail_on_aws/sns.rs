@@ -1,11 +1,12 @@
 //! What an endpoint's SNS signs with a key of its own and posts: our check of its signature is not only right about our own.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::{Router, routing};
+use common::clock::Clock;
 use common::cloud::contract::endpoint::Endpoint;
 use hermes::ingest::sns::{Fetch, Sns};
 use serde_json::{Value, json};
@@ -66,10 +67,9 @@ async fn world(topic: &str, certificate: Url) -> World {
     });
     let mut world = World::verifying(&[], &[]).await;
     Arc::get_mut(&mut world.api).unwrap().sns = Sns::asking(vec![topic.to_owned()], fetch);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let behind =
-        now.saturating_sub(Duration::from_millis(world.cloud().clock.now().millis().try_into().unwrap()));
-    world.clock.advance(behind);
+    let now = Clock::System.now().millis();
+    let behind = u64::try_from(now - world.cloud().clock.now().millis()).unwrap();
+    world.clock.advance(Duration::from_millis(behind));
     world
 }
 
