@@ -2,6 +2,7 @@
 //! machine's users. Everything here blocks; steps call it through [`off_thread`].
 
 mod address;
+mod excluded;
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use git2::{
     RemoteRedirect, Repository, RepositoryInitOptions,
 };
 
+pub use self::excluded::{exclude, folder_rule};
 use crate::secrets::Secret;
 
 /// Work with a remote that does not end is given up after this; its thread keeps the folder's lock.
@@ -23,9 +25,6 @@ const TOKEN_USER: &str = "x-access-token";
 /// Redirects are followed on the same host only: others would lead past the rules for repository URLs.
 const CONFIG: &str = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\tlogallrefupdates = true\n\
     [http]\n\tfollowRedirects = false\n";
-/// What is never committed, whatever `.gitignore` says.
-const EXCLUDE: &str = "node_modules/\n";
-
 /// Bytes are committed and checked out as they are, whatever `.gitattributes` says.
 const ATTRIBUTES: &str = "* -text -eol -ident -filter\n";
 
@@ -218,7 +217,7 @@ pub fn open(path: &Path) -> Result<Repository> {
     }
     replace(&git.join("config"), CONFIG)?;
     std::fs::create_dir_all(git.join("info")).during("restore the folder .git/info")?;
-    replace(&git.join("info").join("exclude"), EXCLUDE)?;
+    replace(&git.join("info").join("exclude"), &excluded::rules(path))?;
     replace(&git.join("info").join("attributes"), ATTRIBUTES)?;
     Repository::open(path)
         .map_err(|error| GitError::new(GitKind::Corrupt, "open the checkout", error.message()))

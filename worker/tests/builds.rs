@@ -35,6 +35,18 @@ console.log(JSON.stringify({ type: 'system', subtype: 'init', session_id: 's' })
 console.log(JSON.stringify({ type: 'result', subtype: 'success', result: 'Done.', num_turns: 1, total_cost_usd: 0.5 }));
 ";
 
+const UNTIDY: &str = r"
+const fs = require('fs');
+fs.cpSync('site', 'dist', { recursive: true });
+fs.appendFileSync('stamp.txt', 'built\n');
+fs.writeFileSync('left-by-the-build.log', 'x');
+for (const cache of ['.astro', '.cache']) {
+  fs.mkdirSync(cache, { recursive: true });
+  fs.writeFileSync(`${cache}/x`, 'x');
+}
+";
+const SOURCE: &[(&str, &str)] = &[("site/index.html", "<p>Open</p>\n"), ("stamp.txt", "")];
+
 struct Stand {
     world: World,
     remote: support::Remote,
@@ -46,6 +58,18 @@ impl Stand {
     async fn new(mends: &[&str]) -> Self {
         let world = World::new();
         let remote = world.bakery().await;
+        Self::over(world, remote, mends)
+    }
+
+    /// One whose source has no `.gitignore`, and whose build also rewrites a file of it and leaves caches.
+    async fn that_ignores_nothing(files: &[(&str, &str)], mends: &[&str]) -> Self {
+        let world = World::new();
+        let remote = world.remote("bakery", files);
+        world.project_built_by("bakery", &remote, &["node", "-e", UNTIDY]).await;
+        Self::over(world, remote, mends)
+    }
+
+    fn over(world: World, remote: support::Remote, mends: &[&str]) -> Self {
         std::fs::create_dir(world.path("mends")).unwrap();
         for (number, mend) in mends.iter().enumerate() {
             std::fs::write(world.path("mends").join(number.to_string()), mend).unwrap();
@@ -60,6 +84,26 @@ impl Stand {
     async fn order(&self, command: &str, instruction: &str) -> JobResult {
         self.world.order(KEY, work(command, "abcdef1", instruction)).await;
         self.world.result().await
+    }
+
+    async fn order_on(&self, thread: &str, command: &str, instruction: &str) -> JobResult {
+        self.world.order(KEY, work(command, thread, instruction)).await;
+        self.world.result().await
+    }
+
+    /// The paths that a branch has.
+    fn source(&self, branch: &str) -> Vec<String> {
+        let repo = self.remote.repo();
+        let tree = repo.find_commit(self.remote.tip(branch).unwrap()).unwrap().tree().unwrap();
+        let mut paths = Vec::new();
+        let note = |folder: &str, entry: &git2::TreeEntry<'_>| {
+            if entry.kind() == Some(git2::ObjectType::Blob) {
+                paths.push(format!("{folder}{}", entry.name().unwrap()));
+            }
+            git2::TreeWalkResult::Ok
+        };
+        tree.walk(git2::TreeWalkMode::PreOrder, note).unwrap();
+        paths
     }
 
     /// How often the agent was started for a command.
@@ -148,5 +192,55 @@ async fn a_new_credential_is_never_committed() {
         "{error}"
     );
     assert_eq!(stand.remote.branches(), ["main"]);
+    stand.worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_a_build_makes_or_rewrites_is_committed_where_no_gitignore_says_so() {
+    let stand = Stand::that_ignores_nothing(SOURCE, &["put site/a.html fine"]).await;
+    let mended = stand.order("c-1", "put site/a.html s3://bucket/x").await;
+    assert_eq!((mended.outcome, stand.runs("c-1").await), (JobOutcome::Changed, 2), "{mended:?}");
+    let other = stand.order_on("abcdef2", "c-2", "put site/b.html fine").await;
+    assert_eq!(other.outcome, JobOutcome::Changed, "{other:?}");
+    let again = stand.order("c-3", "put site/c.html fine").await;
+    assert_eq!(again.outcome, JobOutcome::Changed, "{again:?}");
+
+    let expected = ["site/a.html", "site/c.html", "site/index.html", "stamp.txt"];
+    assert_eq!(stand.source("thread-abcdef1"), expected);
+    assert_eq!(stand.source("thread-abcdef2"), ["site/b.html", "site/index.html", "stamp.txt"]);
+    assert_eq!(stand.remote.file("thread-abcdef1", "stamp.txt").unwrap(), "");
+    let messages = stand.remote.messages("thread-abcdef1");
+    assert_eq!(messages.len(), 2, "nothing was left behind: {messages:?}");
+    let folder = stand.world.path("data/workspaces/bakery-amelia/repo");
+    let repo = git2::Repository::open(&folder).unwrap();
+    let mut options = git2::StatusOptions::new();
+    options.include_untracked(true).include_ignored(false);
+    assert_eq!(repo.statuses(Some(&mut options)).unwrap().len(), 0, "the folder can be evicted");
+    assert!(folder.join(".astro/x").exists(), "caches stay warm");
+    stand.worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_build_that_rewrites_the_source_is_no_mend() {
+    let stand = Stand::that_ignores_nothing(SOURCE, &[]).await;
+    let result = stand.order("c-1", "put site/a.html s3://bucket/x").await;
+    assert_eq!((result.outcome, stand.runs("c-1").await), (JobOutcome::BuildFailed, 2), "{result:?}");
+    assert_eq!(stand.remote.messages("thread-abcdef1").len(), 1);
+    stand.worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_site_that_is_kept_in_the_source_stays_the_owners_and_the_agents() {
+    let kept = [SOURCE, &[("dist/index.html", "old\n")]].concat();
+    let stand = Stand::that_ignores_nothing(&kept, &[]).await;
+    let result = stand.order("c-1", "put dist/extra.html fine").await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    assert_eq!(stand.world.page(&result, "extra.html").unwrap(), "fine\n");
+    assert_eq!(stand.remote.file("thread-abcdef1", "dist/extra.html").unwrap(), "fine\n");
+    assert_eq!(
+        stand.remote.file("thread-abcdef1", "dist/index.html").unwrap(),
+        "old\n",
+        "the build's is not"
+    );
     stand.worker.stop().await;
 }

@@ -16,13 +16,13 @@ use super::message::{self, Identity};
 use super::rebase::{Rebased, rebase_without};
 use super::renew::renew;
 use super::repeated::{find_finished, repeated};
-use super::workspace::Workspace;
+use super::workspace::{Workspace, built_marker};
 use super::{Cut, Failure, JobContext, Trouble, bundle, save, sweep, tree};
 use crate::git::{self, Access, Advertised, During as _, GitError, GitKind, Oid, off_thread};
 use crate::secrets::Secrets;
 
 /// Ignored folders that are kept from job to job.
-const CACHES: [&str; 3] = ["node_modules", ".astro", ".cache"];
+pub(super) const CACHES: [&str; 3] = ["node_modules", ".astro", ".cache"];
 /// Where HEAD is before there is a checkout.
 const NO_BRANCH: &str = "refs/heads/hermes-unborn";
 
@@ -52,6 +52,7 @@ pub async fn prepare(context: &JobContext) -> Result<Checkout, Trouble> {
         access: Access { url, token: context.settings.git_token.clone() },
         branch: work.branch_name(),
         default_branch: context.project.as_ref().and_then(|project| project.default_branch.clone()),
+        output: made_by_build(context),
         command: work.command_id.clone(),
         identity: context.settings.identity.clone(),
         secrets: context.settings.secrets.clone(),
@@ -70,12 +71,20 @@ pub async fn prepare(context: &JobContext) -> Result<Checkout, Trouble> {
     Ok(Checkout { workspace, access, branch, before, finished, taken_over, after_push })
 }
 
+/// A project without a build keeps its site in the source.
+fn made_by_build(context: &JobContext) -> Option<String> {
+    let build = context.project.as_ref().map(|project| project.build.clone()).unwrap_or_default();
+    (!build.command.is_empty()).then_some(build.output)
+}
+
 #[derive(Clone)]
 struct Wanted {
     kept: Vec<(CommandId, Bytes)>,
     access: Access,
     branch: String,
     default_branch: Option<String>,
+    /// The folder that the build makes.
+    output: Option<String>,
     command: CommandId,
     identity: Identity,
     secrets: Secrets,
@@ -104,12 +113,17 @@ impl Wanted {
         let repo = git::open_or_init(path)?;
         git::check_push_rights(&repo, &self.access)?;
         tree::leave_middle_of_anything(&repo)?;
-        self.save_other_branch(&repo)?;
+        let built = built_marker(path);
+        if !built.exists() {
+            self.save_other_branch(&repo)?;
+        }
         let advertised = git::fetch(&repo, &self.access, |advertised| Some(self.source(advertised)?.0))?;
         let taken_over = self.take_over(&repo, &advertised);
         let tip = self.tip(&repo, &advertised)?;
         let finished = find_finished(&repo, tip, &self.command)?;
+        self.leave_built_out(&repo, tip)?;
         self.check_out(&repo, path, tip)?;
+        std::fs::remove_file(built).ok();
         Ok(Prepared { before: tip, finished, taken_over })
     }
 
@@ -207,6 +221,7 @@ impl Wanted {
             return Ok(());
         }
         let what = format!("save what was left on {branch}");
+        self.leave_built_out(repo, tip)?;
         let Some(tree) = tree::stage(repo, tip)? else { return Ok(()) };
         if let Some(found) = tree::secret_in(repo, &tree::diff(repo, Some(tip), tree)?, &self.secrets) {
             tracing::warn!(branch, found, "what was left holds a secret and is thrown away");
@@ -218,6 +233,14 @@ impl Wanted {
             .during(&what)?;
         tracing::info!(branch, "unfinished work of another thread was saved on its branch");
         Ok(())
+    }
+
+    /// What the build makes stays out of commits, unless the owner keeps it in the source.
+    fn leave_built_out(&self, repo: &Repository, tip: Oid) -> git::Result<()> {
+        let source = repo.find_commit(tip).and_then(|commit| commit.tree());
+        let source = source.during("look for what the build makes in the source")?;
+        let made = self.output.as_deref().filter(|output| !tree::has(&source, output));
+        git::exclude(repo, &made.and_then(git::folder_rule).unwrap_or_default())
     }
 
     fn check_out(&self, repo: &Repository, path: &Path, tip: Oid) -> git::Result<()> {

@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod build;
+mod built;
 mod bundle;
 pub mod checkout;
 pub mod commit;
@@ -290,6 +291,7 @@ async fn mend(
     ending: &mut Ending,
 ) -> Result<Option<Commit>, Trouble> {
     tracing::info!(command.id = %context.work.command_id, reason = failure.code, "the change goes back to the agent");
+    built::undo(checkout, commit).await?;
     journal.step_after_failure(StepName::Agent).await?;
     let session = ending.agent_session_id.take();
     let errand = Errand::Repair { log: &failure.detail, session: session.as_deref() };
@@ -316,7 +318,24 @@ async fn show(
     commit: &Commit,
 ) -> Result<Timestamp, Trouble> {
     journal.step(StepName::Build).await?;
+    built::begins(checkout).await?;
     checkpoint::reach(Point::BuildBegun).await;
+    let shown = build_and_publish(context, journal, checkout, commit).await;
+    // Whoever was cut off has no time for it; the next run sees the marker.
+    if !matches!(shown, Err(Trouble::Cut(_)))
+        && let Err(trouble) = built::undo(checkout, commit).await
+    {
+        tracing::warn!(?trouble, "what a build left could not be cleaned away yet");
+    }
+    shown
+}
+
+async fn build_and_publish(
+    context: &JobContext,
+    journal: &mut Journal,
+    checkout: &Checkout,
+    commit: &Commit,
+) -> Result<Timestamp, Trouble> {
     let site = build::build(context, checkout, commit).await?;
     checkpoint::reach(Point::Built).await;
     journal.step(StepName::Publish).await?;

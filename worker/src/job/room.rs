@@ -12,7 +12,7 @@ use git2::{BranchType, Repository, StatusOptions};
 use uuid::Uuid;
 
 use super::bundle::unknown_to_the_remote;
-use super::workspace::{is_sibling, lock_of};
+use super::workspace::{built_marker, is_sibling, lock_of};
 use crate::{git, leftovers};
 
 /// What is being removed is called so first, so that nobody works in half a folder.
@@ -144,7 +144,9 @@ fn holds_unpushed(path: &Path) -> bool {
     if !path.exists() || is_empty() {
         return false;
     }
-    git::open(path).map_or(true, |repo| is_ahead(&repo).unwrap_or(true))
+    git::open(path).map_or(true, |repo| {
+        is_ahead(&repo).unwrap_or(true) || (!built_marker(path).exists() && is_dirty(&repo).unwrap_or(true))
+    })
 }
 
 fn is_ahead(repo: &Repository) -> Result<bool, git2::Error> {
@@ -154,6 +156,10 @@ fn is_ahead(repo: &Repository) -> Result<bool, git2::Error> {
             return Ok(true);
         }
     }
+    Ok(false)
+}
+
+fn is_dirty(repo: &Repository) -> Result<bool, git2::Error> {
     let mut options = StatusOptions::new();
     options.include_untracked(true).include_ignored(false);
     Ok(!repo.statuses(Some(&mut options))?.is_empty())

@@ -1,5 +1,7 @@
 //! The working tree: made equal to a commit, cleaned, and read back as a git tree without what must not be committed.
 
+use std::path::{Component, Path, PathBuf};
+
 use git2::build::CheckoutBuilder;
 use git2::{Diff, Index, IndexAddOption, Repository, RepositoryState};
 
@@ -41,6 +43,12 @@ fn drop_new_gitlinks(index: &mut Index, old: &git2::Tree<'_>) -> git::Result<()>
         }
     }
     Ok(())
+}
+
+/// Whether a tree has something at this path.
+pub(super) fn has(tree: &git2::Tree<'_>, path: &str) -> bool {
+    let plain = Path::new(path).components().filter(|part| !matches!(part, Component::CurDir));
+    tree.get_path(&plain.collect::<PathBuf>()).is_ok()
 }
 
 /// What a tree changes against a commit.

@@ -30,6 +30,11 @@ pub(super) fn lock_of(folder: &Path) -> PathBuf {
     folder.join("lock")
 }
 
+/// What says that a build was at work in this checkout and nobody has cleaned up after it.
+pub(super) fn built_marker(repo: &Path) -> PathBuf {
+    repo.with_file_name("built")
+}
+
 /// Whether this folder stands in for one that was locked.
 pub(super) fn is_sibling(folder: &Path) -> bool {
     folder
@@ -90,6 +95,11 @@ impl Workspace {
     /// Remembers what was installed last.
     pub fn installed_marker(&self) -> PathBuf {
         self.root.join("installed")
+    }
+
+    /// There while the working tree holds what a build made of a commit, and nothing else that is worth keeping.
+    pub fn built_marker(&self) -> PathBuf {
+        built_marker(&self.repo())
     }
 
     /// Held by this process and by every child it is given to.
