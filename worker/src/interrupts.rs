@@ -25,6 +25,7 @@ pub async fn runs(me: &Me, fence: &Fence, work: &Work, row: &Job) {
     let active = ActiveJob {
         project_key: fence.project_key.clone(),
         command_id: work.command_id.clone(),
+        action: work.action,
         thread_id: work.thread_id.clone(),
         container_id: fence.owner.worker.clone(),
         nonce: fence.owner.nonce.clone(),

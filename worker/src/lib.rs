@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod ecs;
 pub mod gateway;
 pub mod git;
+pub mod halfway;
 pub mod inside;
 pub mod intake;
 pub mod interrupts;

@@ -47,6 +47,8 @@ pub struct Me {
     pub busy: watch::Sender<usize>,
     /// Woken when a claim was given back.
     pub gave_up: Notify,
+    /// Woken when a job ended that may have left a site between two versions.
+    pub halfway: Notify,
 }
 
 /// A growing pause with jitter between failures.

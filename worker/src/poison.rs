@@ -52,6 +52,7 @@ async fn end_job(me: &Me, fence: &Fence, delivery: &Delivery, reason: &str) -> R
     let ending =
         Ending { summary: FOR_THE_OWNER.to_owned(), error: Some(reason.to_owned()), ..Ending::default() };
     let row = journal.finish(JobOutcome::Failed, &ending).await?;
+    me.halfway.notify_one();
     let work = draft.complete(row.user_id.clone(), row.thread_id.clone(), String::new());
     let target = SiteTarget::Preview(row.project_id.clone());
     let result = report::result(&work, &row, JobOutcome::Failed, &target, &me.owner.worker);

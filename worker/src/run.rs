@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::breaker::Breaker;
+use crate::halfway;
 use crate::interrupts;
 use crate::job::{Cut, Stopper};
 use crate::me::{Me, Receiving, hasty, last_of};
@@ -46,6 +47,7 @@ pub async fn run(me: Arc<Me>) -> Result<()> {
     presence::say(&me, ContainerStatus::Running).await;
     tokio::spawn(presence::keep(Arc::clone(&me)));
     tokio::spawn(tidy::keep(Arc::clone(&me)));
+    tokio::spawn(halfway::keep(Arc::clone(&me)));
     tracing::info!(worker.id = %me.owner.worker, "worker {} is ready and waiting for work", me.owner.worker);
     let mut orders = desk.receive(me.control_queue());
     let mut offers: Option<Receiving> = None;

@@ -88,6 +88,7 @@ async fn work(
         shutdown,
         changed: Notify::new(),
         gave_up: Notify::new(),
+        halfway: Notify::new(),
     };
     Ok(crate::run::run(Arc::new(me)).await?)
 }

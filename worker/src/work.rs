@@ -366,6 +366,9 @@ impl Message<'_> {
         checkpoint::reach(Point::JobRan).await;
         let row = journal.finish(outcome, ending).await?;
         checkpoint::reach(Point::OutcomeWritten).await;
+        if work.action.switches_a_site() && !matches!(outcome, JobOutcome::Changed | JobOutcome::Answered) {
+            self.tenure.me.halfway.notify_one();
+        }
         tracing::info!(
             session.id = %work.session_id, thread.id = %work.thread_id, command.id = %work.command_id,
             project.key = %self.tenure.fence.project_key, %outcome, commit = ending.commit_id,

@@ -13,13 +13,14 @@ use common::cloud::files::{At, Etag, FileContent, FilePart, Files, IfMatch, Spac
 use common::cloud::queue::Outgoing;
 use common::cloud::{Cloud, Result};
 use common::domain::ids::ProjectUser;
-use common::domain::names::Queue;
+use common::domain::names::{Queue, SiteTarget};
 use common::domain::outcome::JobOutcome;
 use common::domain::timestamp::Timestamp;
 use common::messages::WorkDraft;
 use serde_json::{Value, json};
 use support::{World, work};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 const AMELIA: &str = "bakery#amelia";
 const HOURS: &str = "change \"7 to 18\" to \"8 to 20\"";
@@ -27,7 +28,7 @@ const HOURS: &str = "change \"7 to 18\" to \"8 to 20\"";
 /// What becomes of a call that the test looks out for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mood {
-    /// Pages are never put up.
+    /// Pages are not put up until the test lets them go.
     HangsAtPages,
     /// Looking for kept work of `c-1` breaks the worker.
     BreaksAtKeptWork,
@@ -40,12 +41,17 @@ struct Moody {
     files: Arc<dyn Files>,
     mood: Mutex<Mood>,
     reached: Notify,
+    let_go: CancellationToken,
 }
 
 impl Moody {
     fn over(cloud: &Cloud, mood: Mood) -> (Arc<Self>, Cloud) {
-        let moody =
-            Arc::new(Self { files: cloud.files.clone(), mood: Mutex::new(mood), reached: Notify::new() });
+        let moody = Arc::new(Self {
+            files: cloud.files.clone(),
+            mood: Mutex::new(mood),
+            reached: Notify::new(),
+            let_go: CancellationToken::new(),
+        });
         (moody.clone(), Cloud { files: moody, ..cloud.clone() })
     }
 
@@ -56,7 +62,7 @@ impl Moody {
     async fn page(&self, at: &At) {
         if self.is(Mood::HangsAtPages) && matches!(at.space, Space::Site(_)) {
             self.reached.notify_one();
-            std::future::pending::<()>().await;
+            self.let_go.cancelled().await;
         }
     }
 }
@@ -226,5 +232,91 @@ async fn s43_a_site_that_takes_no_pages_at_all_is_told_and_the_branch_is_whole()
     assert_eq!(next.outcome, JobOutcome::Changed, "{next:?}");
     assert!(world.page(&next, "index.html").unwrap().contains("8 to 20"), "nothing was lost");
     assert!(world.page(&next, "about.html").unwrap().contains("Since 1921"));
+    worker.stop().await;
+}
+
+/// A preview of the conversation `aaaaaa1`, and its publication under way: the first page hangs.
+async fn publishing(world: &World) -> (Arc<Moody>, support::Running) {
+    world.bakery().await;
+    let (moody, cloud) = Moody::over(&world.cloud, Mood::Plain);
+    let worker = world.worker_over(cloud, &[]);
+    queue(world, work("c-1", "aaaaaa1", HOURS)).await;
+    world.announce(AMELIA).await;
+    assert_eq!(world.result().await.outcome, JobOutcome::Changed);
+    *moody.mood.lock().unwrap() = Mood::HangsAtPages;
+    let publish = json!({"type": "work", "version": 1, "commandId": "c-2", "threadId": "aaaaaa1",
+        "projectId": "bakery", "userId": "amelia", "action": "publish"});
+    queue(world, publish).await;
+    world.announce(AMELIA).await;
+    moody.reached.notified().await;
+    (moody, worker)
+}
+
+/// Sends an order to the worker and waits until it has obeyed.
+async fn tell(world: &World, order: Value) {
+    let claim = world.cloud.claims.get(&ProjectUser::parse(AMELIA).unwrap()).await.unwrap().unwrap();
+    let control = Queue::Control(claim.owner.unwrap());
+    world.cloud.queues.send(&control, Outgoing::standard(order.to_string())).await.unwrap();
+    world.until("the order's end", async || (world.depth(control.clone()).await == 0).then_some(())).await;
+}
+
+async fn live_page(world: &World) -> Option<String> {
+    let live = SiteTarget::Live("bakery".parse().unwrap());
+    let page = world.cloud.files.get(&At::page(&live, "index.html")).await.unwrap()?;
+    Some(String::from_utf8(page.bytes.to_vec()).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_site_whose_switch_has_begun_is_switched_whoever_interrupts_or_stops_it() {
+    let world = World::new();
+    let (moody, worker) = publishing(&world).await;
+    queue(&world, work("c-3", "bbbbbb2", "change \"Since 1920\" to \"Since 1921\"")).await;
+    let interrupt = json!({"type": "INTERRUPT", "version": 1, "projectId": "bakery", "userId": "amelia",
+        "commandId": "c-2", "newThreadId": "bbbbbb2", "newMessageId": "c-3", "reason": "newer", "timestamp": 1});
+    tell(&world, interrupt).await;
+    tell(&world, json!({"type": "control", "version": 1, "action": "stop-job", "commandId": "c-2"})).await;
+    moody.let_go.cancel();
+    let published = world.result().await;
+    assert_eq!(
+        (published.command_id.as_str(), published.outcome),
+        ("c-2", JobOutcome::Changed),
+        "{published:?}"
+    );
+    assert!(live_page(&world).await.unwrap().contains("8 to 20"));
+    assert_eq!(world.result().await.outcome, JobOutcome::Changed, "the newer work has its turn then");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_switch_that_hangs_when_it_is_stopped_is_finished_when_the_site_takes_pages_again() {
+    let world = World::new();
+    let (moody, worker) = publishing(&world).await;
+    tell(&world, json!({"type": "control", "version": 1, "action": "stop-job", "commandId": "c-2"})).await;
+    assert_eq!(world.result().await.outcome, JobOutcome::Stopped, "its time is limited");
+    moody.let_go.cancel();
+    world.until("the switch", async || live_page(&world).await.filter(|page| page.contains("8 to 20"))).await;
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_site_that_three_tries_left_half_way_is_finished_without_another_order() {
+    let world = World::new();
+    world.bakery().await;
+    let worker = world.worker(&[]);
+    queue(&world, work("c-1", "aaaaaa1", HOURS)).await;
+    world.announce(AMELIA).await;
+    assert_eq!(world.result().await.outcome, JobOutcome::Changed);
+    worker.stop().await;
+
+    let broken = Plan::passing().with(Calls::Of(Operation::CopyFile), When::Always, Fate::FailBefore);
+    let worker = world.worker_over(Failing::wrap(world.cloud.clone(), broken.clone()), &[]);
+    let publish = json!({"type": "work", "version": 1, "commandId": "c-2", "threadId": "aaaaaa1",
+        "projectId": "bakery", "userId": "amelia", "action": "publish"});
+    queue(&world, publish).await;
+    world.announce(AMELIA).await;
+    assert_eq!(world.result().await.outcome, JobOutcome::PublishFailed);
+    assert_eq!(live_page(&world).await, None);
+    broken.heal();
+    world.until("the switch", async || live_page(&world).await.filter(|page| page.contains("8 to 20"))).await;
     worker.stop().await;
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::claim::Epoch;
 use super::ids::{CommandId, Nonce, ProjectUser, ThreadId, WorkerId};
+use super::job::WorkAction;
 use super::project::Preempt;
 use super::timestamp::Timestamp;
 
@@ -16,6 +17,9 @@ pub struct ActiveJob {
     pub project_key: ProjectUser,
     /// The job.
     pub command_id: CommandId,
+    /// What it does.
+    #[serde(default)]
+    pub action: WorkAction,
     /// Its conversation.
     pub thread_id: ThreadId,
     /// The worker.
@@ -33,14 +37,15 @@ pub struct ActiveJob {
 
 impl ActiveJob {
     /// Whether newer work of the same owner may take its place. A job that took the place of another runs to its end, so
-    /// that a quick series of mails does not keep everything from being done.
+    /// that a quick series of mails does not keep everything from being done; so does one that switches a site.
     pub fn gives_way_to(&self, newer: &CommandId, thread: &ThreadId, policy: Preempt) -> bool {
         let allowed = match policy {
             Preempt::OtherThread => self.thread_id != *thread,
             Preempt::Always => true,
             Preempt::Never => false,
         };
-        allowed && self.preempted.is_none() && self.command_id != *newer
+        let ends_first = self.preempted.is_some() || self.action.switches_a_site();
+        allowed && !ends_first && self.command_id != *newer
     }
 }
 
@@ -52,6 +57,7 @@ mod tests {
         ActiveJob {
             project_key: ProjectUser::parse("bakery#amelia").unwrap(),
             command_id: CommandId::parse("c-1").unwrap(),
+            action: WorkAction::Edit,
             thread_id: ThreadId::parse("aaaaaa1").unwrap(),
             container_id: WorkerId::parse("w-1").unwrap(),
             nonce: Nonce::parse("0a1b2c3d").unwrap(),
@@ -77,5 +83,20 @@ mod tests {
         let (newer, other) = (CommandId::parse("c-3").unwrap(), ThreadId::parse("cccccc3").unwrap());
         assert!(!running(Some("c-0")).gives_way_to(&newer, &other, Preempt::Always));
         assert!(!running(None).gives_way_to(&CommandId::parse("c-1").unwrap(), &other, Preempt::Always));
+    }
+
+    #[test]
+    fn a_job_that_switches_a_site_runs_to_its_end() {
+        let (newer, other) = (CommandId::parse("c-2").unwrap(), ThreadId::parse("bbbbbb2").unwrap());
+        for (action, gives_way) in [
+            (WorkAction::Edit, true),
+            (WorkAction::Check, true),
+            (WorkAction::Publish, false),
+            (WorkAction::Undo, false),
+            (WorkAction::TakeDown, false),
+        ] {
+            let job = ActiveJob { action, ..running(None) };
+            assert_eq!(job.gives_way_to(&newer, &other, Preempt::Always), gives_way, "{action}");
+        }
     }
 }

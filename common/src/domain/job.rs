@@ -42,6 +42,12 @@ impl WorkAction {
         }
     }
 
+    /// Whether it exchanges what visitors or the owner see for something that is there already; that takes a moment, and
+    /// half of it must not be left.
+    pub fn switches_a_site(self) -> bool {
+        matches!(self, Self::Publish | Self::Undo | Self::TakeDown)
+    }
+
     /// Whether nobody waits for it: no other work makes way for it.
     pub fn is_unhurried(self) -> bool {
         matches!(self, Self::Check | Self::TakeDown)

@@ -18,6 +18,7 @@ fn running() -> ActiveJob {
     ActiveJob {
         project_key: ProjectUser::parse(KEY).unwrap(),
         command_id: CommandId::parse("c-running").unwrap(),
+        action: WorkAction::Edit,
         thread_id: ThreadId::parse("othertalk").unwrap(),
         container_id: WorkerId::parse("worker-1").unwrap(),
         nonce: Nonce::parse("0a1b2c3d").unwrap(),
@@ -82,6 +83,12 @@ async fn s46_work_on_the_same_thread_waits_its_turn_unless_the_project_says_alwa
 #[tokio::test]
 async fn s47_a_job_that_took_the_place_of_another_is_left_alone() {
     let world = busy(ActiveJob { preempted: Some("c-earlier".parse().unwrap()), ..running() }).await;
+    assert_eq!(interrupts(&world, "1").await.1, []);
+}
+
+#[tokio::test]
+async fn a_publication_is_not_interrupted() {
+    let world = busy(ActiveJob { action: WorkAction::Publish, ..running() }).await;
     assert_eq!(interrupts(&world, "1").await.1, []);
 }
 

@@ -2,16 +2,24 @@
 //! No checkout, no agent, no build: every byte is among the releases already.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
+use common::cloud::files::Files;
 use common::cloud::{CloudError, Result as CloudResult};
 use common::domain::job::{StepName, WorkAction};
 use common::domain::names::SiteTarget;
 use common::domain::outcome::JobOutcome;
 use common::domain::site::{Manifest, Release};
 
+use tokio::time::timeout;
+
 use super::journal::Journal;
-use super::publish::{Choice, Contents, Publication, Wanted, release, unless_stopped};
+use super::publish::{Choice, Contents, Publication, Wanted, release};
 use super::{Cut, Ending, Failure, JobContext, Trouble};
+
+/// So long a job that was cut off may go on with a switch that it has begun.
+const SWITCH_LIMIT: Duration = Duration::from_secs(10);
 
 /// Puts the thread's preview up as the live site.
 pub(super) async fn publish(
@@ -29,7 +37,13 @@ pub(super) async fn publish(
         }
         live.put_up(&Contents::default(), |now| choose_preview(context, &shown, now)).await
     };
-    end(context, unless_stopped(context, put).await?, ending)
+    end(context, to_its_end(context, &live, put).await?, ending)
+}
+
+/// Finishes what somebody began to put up here and left; nothing where all is in place. Whoever is still at it is not
+/// disturbed: each page is written on condition of what lay there.
+pub async fn settle(files: Arc<dyn Files>, target: SiteTarget) -> CloudResult<()> {
+    Publication::of_others(files, target).settled().await.map(drop)
 }
 
 /// Puts the release before the present one up again, or the one that is named.
@@ -42,7 +56,7 @@ pub(super) async fn undo(
     let live = Publication::of(context, target(context.work.action, &context.target));
     let stored = Contents::default();
     let put = live.put_up(&stored, |now| choose_earlier(context, now));
-    end(context, unless_stopped(context, put).await?, ending)
+    end(context, to_its_end(context, &live, put).await?, ending)
 }
 
 /// Takes the thread's preview down: its pages go, its manifest stays with the fences. The releases of the live site stay.
@@ -55,7 +69,25 @@ pub(super) async fn take_down(
     let preview = Publication::of(context, target(context.work.action, &context.target));
     let stored = Contents::default();
     let put = preview.put_up(&stored, |now| choose_none(context, now));
-    end(context, unless_stopped(context, put).await?, ending)
+    end(context, to_its_end(context, &preview, put).await?, ending)
+}
+
+/// Runs until the job is cut off; from its first page on it comes to its end, within a limit, unless the claim is lost.
+async fn to_its_end<T>(
+    context: &JobContext,
+    switched: &Publication,
+    work: impl Future<Output = T>,
+) -> Result<T, Trouble> {
+    tokio::pin!(work);
+    tokio::select! {
+        done = &mut work => return Ok(done),
+        () = context.stopper.token().cancelled() => {}
+    }
+    let cut = context.stopper.stopped().unwrap_or(Cut::Stopped);
+    if cut == Cut::FenceLost || !switched.has_begun() {
+        return Err(Trouble::Cut(cut));
+    }
+    timeout(SWITCH_LIMIT, work).await.map_err(|_| Trouble::Cut(cut))
 }
 
 async fn begin(context: &JobContext, journal: &mut Journal) -> Result<(), Trouble> {
@@ -176,7 +208,10 @@ fn failure(action: WorkAction, error: CloudError) -> Trouble {
         error => {
             let text = match action {
                 WorkAction::TakeDown => "The preview could not be taken down.",
-                _ => "The live site could not be switched. Nothing is lost: the preview is as it was.",
+                _ => {
+                    "The live site could not be switched. Nothing is lost: the preview is as it was, \
+                    and a switch that had begun is finished as soon as that is possible."
+                }
             };
             Failure::new(JobOutcome::PublishFailed, "publish-failed", text, error).into()
         }

@@ -6,6 +6,7 @@ mod switch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use common::checkpoint::{self, Point};
@@ -66,10 +67,7 @@ pub(super) fn release(context: &JobContext, commit_id: &str) -> Release {
 }
 
 /// Runs to its end unless the job is cut off; what is half done is finished by whoever comes next.
-pub(super) async fn unless_stopped<T>(
-    context: &JobContext,
-    work: impl Future<Output = T>,
-) -> Result<T, Trouble> {
+async fn unless_stopped<T>(context: &JobContext, work: impl Future<Output = T>) -> Result<T, Trouble> {
     tokio::select! {
         done = work => Ok(done),
         () = context.stopper.token().cancelled() => {
@@ -134,8 +132,11 @@ impl Difference {
 pub(super) struct Publication {
     files: Arc<dyn Files>,
     target: SiteTarget,
-    user: UserId,
+    /// Whose claim it is; nobody's for whoever only finishes what others began.
+    user: Option<UserId>,
     epoch: Epoch,
+    /// Set before the first page is written or deleted.
+    begun: Arc<AtomicBool>,
 }
 
 type Stored = (Manifest, Etag);
@@ -145,9 +146,20 @@ impl Publication {
         Self {
             files: context.files.clone(),
             target,
-            user: context.work.user_id.clone(),
+            user: Some(context.work.user_id.clone()),
             epoch: context.epoch,
+            begun: Arc::default(),
         }
+    }
+
+    /// One that puts up nothing of its own.
+    pub(super) fn of_others(files: Arc<dyn Files>, target: SiteTarget) -> Self {
+        Self { files, target, user: None, epoch: Epoch(0), begun: Arc::default() }
+    }
+
+    /// Whether pages may be on their way.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
     }
 
     fn manifest_at(&self) -> At {
@@ -176,7 +188,7 @@ impl Publication {
             };
             if let Some(stored) = &before {
                 self.mend(stored, std::mem::take(&mut begun)).await?;
-                if stored.0.outdates(Some(&self.user), self.epoch) {
+                if stored.0.outdates(self.user.as_ref(), self.epoch) {
                     return Err(CloudError::FenceLost(self.target.local_host()));
                 }
             }
@@ -280,7 +292,7 @@ impl Publication {
                 next.earlier = all.take(KEPT_RELEASES).cloned().collect();
             }
         }
-        next.fences.insert(self.user.clone(), self.epoch);
+        next.fences.extend(self.user.clone().map(|user| (user, self.epoch)));
         next
     }
 

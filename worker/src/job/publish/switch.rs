@@ -3,6 +3,7 @@
 //! store cannot tell bytes from the same bytes written again, it puts right what it changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -86,6 +87,7 @@ impl Publication {
         etag: Etag,
         before: &Before,
     ) -> CloudResult<Stored> {
+        self.begun.store(true, Ordering::Relaxed);
         let ours = std::sync::Arc::new(Watch::new(etag.clone()));
         let open = manifest.files.keys().filter(|path| !manifest.etags.contains_key(*path));
         let (pages, assets): (Vec<_>, Vec<_>) = open.cloned().partition(|path| is_page(path));

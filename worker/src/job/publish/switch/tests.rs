@@ -145,8 +145,9 @@ impl Stand {
         Publication {
             files,
             target: self.target.clone(),
-            user: "amelia".parse().unwrap(),
+            user: Some("amelia".parse().unwrap()),
             epoch: Epoch(epoch),
+            begun: Arc::default(),
         }
     }
 
