@@ -1,16 +1,17 @@
 //! How much is too much: mails taken from one sender and for one project, mails sent to one address, notices a day. Counts
 //! are rows of the limits table, written on condition of what was read, so that several hermes count together.
 
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use common::cloud::store::{Key, Record, Store, Table};
+use common::cloud::store::{Key, Record, Store, Stored, Table};
 use common::cloud::{CloudError, Result};
 use common::domain::ids::{EmailAddress, MailId, ProjectId};
 use common::domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::app::App;
 use crate::config::RateSettings;
@@ -19,24 +20,29 @@ use crate::config::RateSettings;
 const HOUR: Duration = Duration::from_hours(1);
 /// How many keys are counted at the same time.
 const TURNS: usize = 64;
+/// The most counts of a turn that are remembered.
+const MAX_KNOWN: usize = 256;
 
 /// One at a time for each key within this process, so that many mails of one sender do not spoil each other's write. Between
 /// processes the condition of the write decides.
 #[derive(Debug)]
-pub struct Turns(Vec<Semaphore>);
+pub struct Turns(Vec<Mutex<Counts>>);
+
+/// The counts of a turn as this process wrote them last: they are read again only when another process wrote since.
+type Counts = HashMap<(&'static str, String), Stored<Rate>>;
 
 impl Default for Turns {
     fn default() -> Self {
-        Self((0..TURNS).map(|_| Semaphore::new(1)).collect())
+        Self((0..TURNS).map(|_| Mutex::default()).collect())
     }
 }
 
 impl Turns {
-    async fn wait(&self, key: &str) -> Option<SemaphorePermit<'_>> {
+    async fn wait(&self, key: &str) -> Option<MutexGuard<'_, Counts>> {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         let at = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or(0);
-        self.0.get(at)?.acquire().await.ok()
+        Some(self.0.get(at)?.lock().await)
     }
 }
 
@@ -124,7 +130,9 @@ async fn count(app: &App, kind: &'static str, id: &str, limit: u32) -> Result<Ro
         return Ok(Room::Taken);
     }
     let now = app.cloud.clock.now();
-    let _turn = app.turns.wait(id).await;
+    let mut turn = app.turns.wait(id).await;
+    let key = (kind, id.to_owned());
+    let mut known = turn.as_mut().and_then(|counts| counts.remove(&key));
     let mut room = Room::Taken;
     let first = || Rate { kind: kind.to_owned(), id: id.to_owned(), since: now, count: 0 };
     let decide = |rate: &mut Rate| {
@@ -142,7 +150,13 @@ async fn count(app: &App, kind: &'static str, id: &str, limit: u32) -> Result<Ro
         rate.count += 1;
         ControlFlow::Continue(())
     };
-    upsert(&*app.cloud.store, (kind, id.to_owned()), first, decide).await?;
+    upsert(&*app.cloud.store, &key, &mut known, first, decide).await?;
+    if let (Some(counts), Some(known)) = (&mut turn, known) {
+        if counts.len() >= MAX_KNOWN {
+            counts.clear();
+        }
+        counts.insert(key, known);
+    }
     Ok(room)
 }
 
@@ -170,7 +184,7 @@ pub async fn take_automatic(app: &App, to: &EmailAddress, dedup_key: &str) -> Re
         row.sent.push(Counted { key: dedup_key.to_owned(), at: now });
         ControlFlow::Continue(())
     };
-    upsert(&*app.cloud.store, (AUTOMATIC, to.to_string()), first, decide).await?;
+    upsert(&*app.cloud.store, &(AUTOMATIC, to.to_string()), &mut None, first, decide).await?;
     Ok(room)
 }
 
@@ -191,23 +205,27 @@ pub async fn take_notice(app: &App, to: &EmailAddress, what: &str, mail: &MailId
 /// Lets `decide` change a row, which begins as `first` when there is none.
 async fn upsert<T: Record + Clone>(
     store: &dyn Store,
-    id: T::Id,
+    id: &T::Id,
+    known: &mut Option<Stored<T>>,
     first: impl Fn() -> T,
     mut decide: impl FnMut(&mut T) -> ControlFlow<()>,
 ) -> Result<()>
 where
     T::Id: Sized,
 {
-    if store.update::<T>(&id, &mut decide).await?.is_some() {
+    if store.update_known::<T>(id, known, &mut decide).await?.is_some() {
         return Ok(());
     }
-    let mut row = first();
-    if decide(&mut row).is_break() {
+    let mut value = first();
+    if decide(&mut value).is_break() {
         return Ok(());
     }
-    match store.insert(&row).await {
-        Ok(_) => Ok(()),
-        Err(CloudError::Conflict(_)) => store.update::<T>(&id, decide).await.map(drop),
+    match store.insert(&value).await {
+        Ok(version) => {
+            *known = Some(Stored { value, version });
+            Ok(())
+        }
+        Err(CloudError::Conflict(_)) => store.update_known::<T>(id, known, decide).await.map(drop),
         Err(error) => Err(error),
     }
 }

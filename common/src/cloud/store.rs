@@ -354,7 +354,8 @@ impl dyn Store + '_ {
         self.update_known(id, &mut None, decide).await
     }
 
-    /// The same for a row that was written before: it is read only when somebody else wrote it since.
+    /// The same for a row that was written before: it is read only when somebody else wrote it since, and before `Break`
+    /// is believed.
     pub async fn update_known<T: Record + Clone>(
         &self,
         id: &T::Id,
@@ -362,14 +363,18 @@ impl dyn Store + '_ {
         mut decide: impl FnMut(&mut T) -> ControlFlow<()>,
     ) -> Result<Option<T>> {
         for _ in 0..MAX_CONFLICTS {
-            let stored = match known.take() {
+            let remembered = known.take();
+            let is_remembered = remembered.is_some();
+            let stored = match remembered {
                 Some(stored) => Some(stored),
                 None => self.load::<T>(id).await?,
             };
             let Some(mut stored) = stored else { return Ok(None) };
             let before = stored.value.clone();
-            if decide(&mut stored.value).is_break() {
-                return Ok(Some(before));
+            match (decide(&mut stored.value), is_remembered) {
+                (ControlFlow::Break(()), true) => continue,
+                (ControlFlow::Break(()), false) => return Ok(Some(before)),
+                (ControlFlow::Continue(()), _) => {}
             }
             match self.replace(&stored).await {
                 Ok(version) => {

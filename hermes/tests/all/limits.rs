@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use common::cloud::files::{At, IfMatch};
+use common::domain::ids::{EmailAddress, ProjectId};
 use common::domain::names::Queue;
 use common::domain::outcome::MailEnding;
+use hermes::app::App;
 use hermes::ingest::origins::Pointer;
 use hermes::ingest::record::Origin;
 use hermes::ingest::stored;
+use hermes::limits::{Room, take_mail};
 use hermes::mail::MAX_RAW_BYTES;
 use hermes::outbox::{OutboxRecord, OutboxState};
+use hermes::secrets::SecretKey;
 use hermes::sweep::Sweeper;
 
-use crate::support::{World, mail, text};
+use crate::support::{World, mail, serve_settings, text};
 
 #[tokio::test]
 async fn a_mail_in_s3_that_is_too_large_ends_so_and_is_not_read_to_its_end() {
@@ -79,6 +83,25 @@ async fn many_at_once_are_counted_one_by_one() {
     let answers = futures_util::future::join_all(posts).await;
     let routed = answers.iter().filter(|answer| answer["ending"] == "routed").count();
     assert_eq!((routed, answers.len()), (30, 60));
+}
+
+#[tokio::test]
+async fn two_hermes_count_together_although_each_remembers_what_it_wrote() {
+    let limit = ["--trust", "all", "--sender-mails-per-hour", "5"];
+    let world = World::with(&limit).await;
+    let secret = SecretKey::kept_in(world.folder.path()).unwrap();
+    let other = App::new(world.cloud().clone(), &serve_settings(&limit).mail, secret, 8026);
+    let (scott, amelia) =
+        (EmailAddress::parse("scott@example.org").unwrap(), ProjectId::parse("amelia").unwrap());
+    for turn in 0..7 {
+        let app = if turn % 2 == 0 { &*world.app } else { &other };
+        let room = take_mail(app, &scott, &amelia).await.unwrap();
+        assert_eq!(room == Room::Taken, turn < 5, "turn {turn}: {room:?}");
+    }
+    world.pass(Duration::from_hours(1));
+    for app in [&*world.app, &other] {
+        assert_eq!(take_mail(app, &scott, &amelia).await.unwrap(), Room::Taken, "a new hour");
+    }
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ impl LocalClaims {
 impl Claims for LocalClaims {
     async fn get(&self, key: &ProjectUser) -> Result<Option<ClaimRecord>> {
         let key = key.clone();
-        self.db.read("reading a claim", move |rows| find(rows, &key)).await
+        self.db.look("reading a claim", move |rows| find(rows, &key)).await
     }
 
     async fn take(&self, key: &ProjectUser, wanted: &Take) -> Result<TakeAnswer> {

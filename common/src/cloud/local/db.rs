@@ -14,8 +14,8 @@ use super::wake::Wake;
 use super::writer::{self, Answer, Tx, Write};
 use crate::cloud::{CloudError, Result};
 
-/// Threads that read.
-const READERS: usize = 2;
+/// Threads that read what takes long or has to wait.
+const READERS: usize = 1;
 /// Stacks of our threads; SQLite needs little.
 const STACK_BYTES: usize = 512 * 1024;
 
@@ -26,6 +26,8 @@ type Read = Box<dyn FnOnce(std::result::Result<&Connection, &CloudError>) + Send
 pub(super) struct Db {
     writer: mpsc::Sender<Write>,
     readers: mpsc::Sender<Read>,
+    /// For what takes microseconds: read where it is asked for, without a way to another thread and back.
+    here: Arc<Mutex<Option<Connection>>>,
     path: Arc<Path>,
 }
 
@@ -38,7 +40,7 @@ impl Db {
         let turn = layout.locks().join("turn");
         let place = path.clone();
         spawn("hermes-db-write", move || writer::run(connection, &place, &turn, &wake, &waiting))?;
-        Ok(Self { writer, readers: start_readers(&path)?, path: path.into() })
+        Ok(Self { writer, readers: start_readers(&path)?, here: Arc::default(), path: path.into() })
     }
 
     /// Runs a closure inside the next transaction and answers when that is on the disk. An error undoes what this
@@ -83,6 +85,27 @@ impl Db {
         });
         self.readers.send(read).map_err(|_| self.ended(what))?;
         answered.await.map_err(|_| self.ended(what))?
+    }
+
+    /// The same for a few rows: read at once, unless somebody else reads so or the database is busy.
+    pub(super) async fn look<T, F>(&self, what: &'static str, run: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Outcome<T> + Send + 'static,
+    {
+        match self.read_here(&run) {
+            Some(Ok(found)) => Ok(found),
+            Some(Err(fault)) if !fault.is_busy() => Err(fault.told(what, &self.path)),
+            Some(Err(_)) | None => self.read(what, run).await,
+        }
+    }
+
+    fn read_here<T>(&self, run: impl Fn(&Connection) -> Outcome<T>) -> Option<Outcome<T>> {
+        let mut here = self.here.try_lock().ok()?;
+        if here.is_none() {
+            *here = schema::connect_impatient(&self.path).ok();
+        }
+        here.as_ref().map(run)
     }
 
     fn ended(&self, what: &str) -> CloudError {

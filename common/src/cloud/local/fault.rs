@@ -31,6 +31,12 @@ impl From<CloudError> for Fault {
 }
 
 impl Fault {
+    /// Whether somebody else has the database for a moment.
+    pub(super) fn is_busy(&self) -> bool {
+        use ErrorCode::{DatabaseBusy, DatabaseLocked};
+        matches!(self, Self::Sql(error) if matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked)))
+    }
+
     /// The error for the caller who tried `what`.
     pub(super) fn told(self, what: &str, database: &Path) -> CloudError {
         match self {

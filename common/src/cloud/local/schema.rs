@@ -26,6 +26,13 @@ pub(super) fn connect(database: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// The same, that never waits for the database.
+pub(super) fn connect_impatient(database: &Path) -> rusqlite::Result<Connection> {
+    let connection = connect(database)?;
+    connection.busy_timeout(Duration::ZERO)?;
+    Ok(connection)
+}
+
 /// Opens the database for writing, makes it when absent and brings it up to date.
 pub(super) fn open(database: &Path, lock: &Path) -> Result<Connection> {
     const WHAT: &str = "opening the database";

@@ -92,7 +92,15 @@ pub(super) struct Wanted {
     after: Option<Vec<String>>,
 }
 
+/// So many rows are read within a moment.
+const FEW: usize = 100;
+
 impl Wanted {
+    /// Whether it takes no more than a moment.
+    pub(super) fn is_short(&self) -> bool {
+        self.limit <= FEW
+    }
+
     /// The rows of a query.
     pub(super) fn query(table: Table, query: Query) -> Result<Self> {
         let spec = table.spec();
