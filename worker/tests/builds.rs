@@ -5,7 +5,8 @@
 mod support;
 
 use common::cloud::files::At;
-use common::domain::names;
+use common::cloud::queue::Outgoing;
+use common::domain::names::{self, Queue};
 use common::domain::outcome::JobOutcome;
 use common::messages::JobResult;
 use support::{World, work};
@@ -20,6 +21,7 @@ const prompt = fs.readFileSync(0, 'utf8');
 const put = (text) => {
   const [, file, rest] = text.match(/put (\S+) ([^\n]*)/);
   if (rest === 'nothing') return fs.rmSync(file);
+  if (rest === 'half') setInterval(() => {}, 9e9);
   fs.mkdirSync(path.dirname(file), { recursive: true });
   fs.writeFileSync(file, rest + '\n');
 };
@@ -32,6 +34,7 @@ else {
   }
 }
 console.log(JSON.stringify({ type: 'system', subtype: 'init', session_id: 's' }));
+if (fs.existsSync('site/half.html')) return;
 console.log(JSON.stringify({ type: 'result', subtype: 'success', result: 'Done.', num_turns: 1, total_cost_usd: 0.5 }));
 ";
 
@@ -242,5 +245,54 @@ async fn a_site_that_is_kept_in_the_source_stays_the_owners_and_the_agents() {
         "old\n",
         "the build's is not"
     );
+    stand.worker.stop().await;
+}
+
+/// A build that fails while a page says `broken`.
+const STRICT: &str = r"
+const fs = require('fs');
+fs.cpSync('site', 'dist', { recursive: true });
+if (fs.readFileSync('site/a.html', 'utf8').includes('broken')) process.exit(1);
+";
+
+fn finished(command: &str) -> String {
+    format!("Put\n\nPut\n\nThread: abcdef1\nCommand-Id: {command}\nRequested-By: x\n")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_whose_worker_died_before_its_build_is_mended_on_top_of_its_commit() {
+    let stand = Stand::new(&["put site/a.html mended"]).await;
+    stand.world.project_built_by("bakery", &stand.remote, &["node", "-e", STRICT]).await;
+    stand.remote.commit(
+        "thread-abcdef1",
+        &[("site/a.html", "broken\n"), ("site/b.html", "b\n")],
+        &finished("c-1"),
+    );
+    let result = stand.order("c-1", "put site/a.html broken").await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    assert_eq!(stand.world.page(&result, "a.html").unwrap(), "mended\n");
+    assert_eq!(stand.remote.file("thread-abcdef1", "site/a.html").unwrap(), "mended\n");
+    assert_eq!(stand.remote.messages("thread-abcdef1").len(), 2, "what was pushed is not rewritten");
+    assert_eq!(result.files_changed, ["site/a.html", "site/b.html"]);
+    stand.worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_repair_has_done_by_then_is_kept_when_it_is_stopped() {
+    let stand = Stand::new(&["put site/half.html half"]).await;
+    stand.world.project_built_by("bakery", &stand.remote, &["node", "-e", STRICT]).await;
+    stand.world.order(KEY, work("c-1", "abcdef1", "put site/a.html broken")).await;
+    let half = stand.world.path("data/workspaces/bakery-amelia/repo/site/half.html");
+    let written = async || std::fs::read(&half).ok().filter(|text| text == b"half\n");
+    stand.world.until("half of a repair", written).await;
+    let claim = stand.world.cloud.claims.get(&KEY.parse().unwrap()).await.unwrap().unwrap();
+    let stop = serde_json::json!({"type": "control", "version": 1, "action": "stop-job", "commandId": "c-1"});
+    let control = Queue::Control(claim.owner.unwrap());
+    stand.world.cloud.queues.send(&control, Outgoing::standard(stop.to_string())).await.unwrap();
+    assert_eq!(stand.world.result().await.outcome, JobOutcome::Stopped);
+    assert_eq!(stand.remote.file("thread-abcdef1", "site/half.html").unwrap(), "half\n");
+    assert_eq!(stand.remote.file("thread-abcdef1", "site/a.html").unwrap(), "broken\n");
+    let messages = stand.remote.messages("thread-abcdef1");
+    assert!(messages.len() == 1 && messages[0].starts_with("WIP: Auto-save: Stopped"), "{messages:?}");
     stand.worker.stop().await;
 }

@@ -11,6 +11,7 @@ use common::domain::repo_url::RepoUrl;
 use common::domain::session::Left;
 use git2::Repository;
 
+use super::commit::finished_base;
 use super::handover::Checkout;
 use super::message::{self, Identity};
 use super::rebase::{Rebased, rebase_without};
@@ -62,13 +63,13 @@ pub async fn prepare(context: &JobContext) -> Result<Checkout, Trouble> {
         let (workspace, wanted) = (workspace.clone(), wanted.clone());
         off_thread(move || wanted.prepare_or_renew(&workspace.repo()))
     };
-    let Prepared { before, finished, taken_over } = tokio::select! {
+    let Prepared { before, newest, finished, taken_over } = tokio::select! {
         prepared = prepared => prepared?,
         () = context.stopper.token().cancelled() => return Err(Trouble::Cut(Cut::Shutdown)),
     };
     let after_push = if taken_over.len() == wanted.kept.len() { Left::Nothing } else { Left::Unchanged };
     let Wanted { access, branch, .. } = wanted;
-    Ok(Checkout { workspace, access, branch, before, finished, taken_over, after_push })
+    Ok(Checkout { workspace, access, branch, before, newest, finished, taken_over, after_push })
 }
 
 /// A project without a build keeps its site in the source.
@@ -93,6 +94,7 @@ struct Wanted {
 /// The branch as it stands in the folder.
 struct Prepared {
     before: Oid,
+    newest: Oid,
     finished: Option<Oid>,
     taken_over: Vec<CommandId>,
 }
@@ -124,7 +126,8 @@ impl Wanted {
         self.leave_built_out(&repo, tip)?;
         self.check_out(&repo, path, tip)?;
         std::fs::remove_file(built).ok();
-        Ok(Prepared { before: tip, finished, taken_over })
+        let newest = finished_base(&repo, Some(tip))?.unwrap_or(tip);
+        Ok(Prepared { before: tip, newest, finished, taken_over })
     }
 
     /// The remote branch to go on from: the thread's own, else the default branch.

@@ -113,7 +113,7 @@ impl Order {
 }
 
 /// The nearest commit that is not unfinished work of ours.
-fn finished_base(repo: &Repository, from: Option<Oid>) -> git::Result<Option<Oid>> {
+pub(super) fn finished_base(repo: &Repository, from: Option<Oid>) -> git::Result<Option<Oid>> {
     let mut at = from;
     while let Some(id) = at {
         let commit = repo.find_commit(id).during("look at the commit before")?;

@@ -22,6 +22,8 @@ pub struct Checkout {
     pub branch: String,
     /// Its tip before the agent runs.
     pub before: Oid,
+    /// The newest commit up to there that is no unfinished work.
+    pub newest: Oid,
     /// The commit that finished this command in an earlier run.
     pub finished: Option<Oid>,
     /// Commands whose kept work is on the branch now; it is on the remote with the next push.

@@ -11,6 +11,7 @@ mod context;
 pub mod handover;
 pub mod journal;
 pub mod live;
+mod mend;
 pub mod message;
 pub mod output;
 mod prompt;
@@ -86,8 +87,6 @@ const MAX_TEXT_CHARS: usize = 10_000;
 const FOLLOW_EVERY: Duration = Duration::from_secs(2);
 /// Nobody waits longer than this for it; the agent is heard again after it.
 const FOLLOW_LIMIT: Duration = Duration::from_secs(2);
-/// So often a change that does not build goes back to the agent.
-const MAX_REPAIRS: u32 = 2;
 
 /// Runs one attempt from checkout to push.
 pub async fn run(context: &JobContext, journal: &mut Journal) -> Run {
@@ -141,7 +140,7 @@ async fn steps(
     };
     ending.commit_id = Some(commit.id.to_string());
     ending.files_changed.clone_from(&commit.files);
-    let (commit, shown) = show_mended(context, journal, &checkout, commit, ending).await;
+    let (commit, shown) = mend::show_mended(context, journal, &checkout, commit, ending).await;
     ending.commit_id = Some(commit.id.to_string());
     ending.files_changed.clone_from(&commit.files);
     if matches!(shown, Err(Trouble::Cut(_))) {
@@ -254,62 +253,6 @@ fn note_agent(ending: &mut Ending, report: AgentReport) {
     ending.agent_session_id = report.session_id;
 }
 
-/// Build and publish; what does not build, or must not be published, goes back to the agent before it is given up.
-async fn show_mended(
-    context: &JobContext,
-    journal: &mut Journal,
-    checkout: &Checkout,
-    mut commit: Commit,
-    ending: &mut Ending,
-) -> (Commit, Result<Timestamp, Trouble>) {
-    let mut rounds = 0;
-    loop {
-        let failure = match show(context, journal, checkout, &commit).await {
-            Err(Trouble::Failed(failure)) if failure.is_for_the_agent() => failure,
-            shown => return (commit, shown),
-        };
-        if rounds == MAX_REPAIRS || checkout.finished.is_some() {
-            return (commit, Err(failure.into()));
-        }
-        rounds += 1;
-        match mend(context, journal, checkout, &commit, &failure, ending).await {
-            Ok(Some(mended)) => commit = mended,
-            Ok(None) | Err(Trouble::Failed(_)) => return (commit, Err(failure.into())),
-            Err(cut @ Trouble::Cut(_)) => return (commit, Err(cut)),
-        }
-    }
-}
-
-/// One more run of the agent, on what went wrong; its edits take the place of the commit, which nobody has seen yet. None
-/// when it changed nothing.
-async fn mend(
-    context: &JobContext,
-    journal: &mut Journal,
-    checkout: &Checkout,
-    commit: &Commit,
-    failure: &Failure,
-    ending: &mut Ending,
-) -> Result<Option<Commit>, Trouble> {
-    tracing::info!(command.id = %context.work.command_id, reason = failure.code, "the change goes back to the agent");
-    built::undo(checkout, commit).await?;
-    journal.step_after_failure(StepName::Agent).await?;
-    let session = ending.agent_session_id.take();
-    let errand = Errand::Repair { log: &failure.detail, session: session.as_deref() };
-    let (report, trouble) = match followed(context, journal, agent::run(context, checkout, &errand)).await {
-        Ok(report) => (report, None),
-        Err((trouble, report)) => (report, Some(trouble)),
-    };
-    ending.usage.cost_usd += report.usage.cost_usd;
-    ending.usage.turns += report.usage.turns;
-    ending.agent_session_id = report.session_id.or(session);
-    if let Some(trouble) = trouble {
-        return Err(trouble);
-    }
-    journal.step(StepName::Commit).await?;
-    let made = commit::make(context, checkout, Purpose::Done).await?;
-    Ok(made.filter(|made| made.tree != commit.tree))
-}
-
 /// Build and publish; the time the preview was put up.
 async fn show(
     context: &JobContext,
@@ -356,7 +299,7 @@ async fn push_commit(
     }
     checkpoint::reach(Point::ClaimConfirmed).await;
     // Behind a commit that an earlier run finished, the branch may have gone on.
-    let tip = checkout.finished.map_or(commit.id, |_| checkout.before);
+    let tip = if checkout.finished == Some(commit.id) { checkout.before } else { commit.id };
     let pushed = match push_unless_cut(context, checkout, tip).await {
         Ok(pushed) => pushed,
         Err(trouble) => {
@@ -397,15 +340,20 @@ async fn push_unless_cut(context: &JobContext, checkout: &Checkout, tip: Oid) ->
 
 /// Commits and keeps what the agent left when the job was cut off or its budget ended.
 async fn save_unfinished(context: &JobContext, checkout: &Checkout, trouble: &Trouble, ending: &mut Ending) {
-    let purpose = match trouble {
-        Trouble::Cut(Cut::Shutdown) => Purpose::Shutdown,
-        Trouble::Cut(Cut::Stopped) => Purpose::Stopped,
-        Trouble::Cut(Cut::Interrupted(_)) => Purpose::Interrupted,
-        Trouble::Failed(failure) if failure.outcome == JobOutcome::BudgetExhausted => Purpose::Budget,
-        Trouble::Cut(Cut::FenceLost) | Trouble::Failed(_) => return,
-    };
+    let Some(purpose) = purpose_after(trouble) else { return };
     let Some(commit) = save::unfinished(context, checkout, purpose).await else { return };
     ending.left = save::keep(context, checkout, &commit).await;
     ending.commit_id = Some(commit.id.to_string());
     ending.files_changed = commit.files;
+}
+
+/// As what edits are saved that the agent did not bring to an end; not at all where that is not allowed or not wanted.
+fn purpose_after(trouble: &Trouble) -> Option<Purpose> {
+    match trouble {
+        Trouble::Cut(Cut::Shutdown) => Some(Purpose::Shutdown),
+        Trouble::Cut(Cut::Stopped) => Some(Purpose::Stopped),
+        Trouble::Cut(Cut::Interrupted(_)) => Some(Purpose::Interrupted),
+        Trouble::Failed(failure) if failure.outcome == JobOutcome::BudgetExhausted => Some(Purpose::Budget),
+        Trouble::Cut(Cut::FenceLost) | Trouble::Failed(_) => None,
+    }
 }

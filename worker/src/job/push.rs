@@ -58,7 +58,9 @@ impl Order {
             if git::contains(&repo, theirs, ours) {
                 return self.there(&repo, ours);
             }
-            if let Some(done) = find_finished(&repo, theirs, &self.command)? {
+            let done = find_finished(&repo, theirs, &self.command)?;
+            // A repair goes on top of the commit that it repairs.
+            if let Some(done) = done.filter(|done| !git::contains(&repo, ours, *done)) {
                 tracing::warn!(commit = %done, "the remote branch has the commit of this command already; it is adopted instead of ours");
                 self.set_local(&repo, theirs)?;
                 return Ok(Pushed::There(done));
