@@ -154,9 +154,16 @@ impl Record for OutboxRecord {
 
 /// Writes a mail down and sends it. Once it is written down, a carrier that does not answer is no error: the sweep tries
 /// again.
-pub async fn post(app: &App, record: OutboxRecord) -> Result<()> {
+pub async fn post(app: &App, mut record: OutboxRecord) -> Result<()> {
+    if record.state == OutboxState::Pending {
+        record.not_before = Some(in_hand(app));
+    }
     let stored = match app.cloud.store.insert(&record).await {
-        Ok(version) => Stored { value: record, version },
+        // On the heap: every way of mail ends in here, and would carry it along.
+        Ok(version) if record.state == OutboxState::Pending => {
+            return Box::pin(send(app, Stored { value: record, version })).await;
+        }
+        Ok(_) => return Ok(()),
         Err(CloudError::Conflict(_)) => {
             match app.cloud.store.load::<OutboxRecord>(&record.dedup_key).await? {
                 Some(earlier) => earlier,
@@ -170,15 +177,31 @@ pub async fn post(app: &App, record: OutboxRecord) -> Result<()> {
         }
         Err(error) => return Err(error),
     };
-    // On the heap: every way of mail ends in here, and would carry it along.
     Box::pin(deliver(app, stored)).await
 }
 
-/// Sends a mail that is written down, unless it was sent or has to wait.
-pub async fn deliver(app: &App, stored: Stored<OutboxRecord>) -> Result<()> {
+/// Sends a mail that is written down, unless it was sent, has to wait, or somebody else is at it.
+pub async fn deliver(app: &App, mut stored: Stored<OutboxRecord>) -> Result<()> {
     if !stored.value.is_due(app.cloud.clock.now()) {
         return Ok(());
     }
+    stored.value.not_before = Some(in_hand(app));
+    stored.version = match app.cloud.store.replace(&stored).await {
+        Ok(version) => version,
+        Err(CloudError::Conflict(_)) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    send(app, stored).await
+}
+
+/// Until then nobody else tries a mail that is tried now: a carrier without idempotency keys would carry it twice.
+fn in_hand(app: &App) -> Timestamp {
+    app.cloud.clock.now().plus(app.cloud.mailer.longest())
+}
+
+/// Sends a mail that nobody else has in hand.
+async fn send(app: &App, mut stored: Stored<OutboxRecord>) -> Result<()> {
+    stored.value.not_before = None;
     if let Some(entry) = suppressions::find(app, &stored.value.to).await? {
         return leave_unsent(app, stored, &entry).await;
     }

@@ -1,5 +1,7 @@
 //! The door for outgoing mail.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -32,6 +34,9 @@ pub struct Sent {
 pub trait Mailer: Send + Sync {
     /// Sends one mail to one recipient.
     async fn send(&self, mail: &OutgoingMail) -> Result<Sent>;
+
+    /// How long that may take at most; after that nobody is at it any more.
+    fn longest(&self) -> Duration;
 }
 
 /// What can be the key of a mail.

@@ -11,6 +11,7 @@ mod crashes;
 mod dead_letters;
 mod fleet;
 mod http;
+mod in_hand;
 mod ingest;
 mod injections;
 mod interrupts;

@@ -1,10 +1,15 @@
 //! Outgoing mail over SES v2, raw. SES has no idempotency key: after an unknown answer a mail is sent at least once.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use aws_sdk_sesv2::Client;
+use aws_sdk_sesv2::config::Builder;
+use aws_sdk_sesv2::config::retry::RetryConfig;
 use aws_sdk_sesv2::primitives::Blob;
 use aws_sdk_sesv2::types::{Destination, EmailContent, MessageTag, RawMessage};
 
+use super::connect::timeouts;
 use super::error::failed;
 use crate::cloud::mailer::{Mailer, OutgoingMail, Sent, check_key};
 use crate::cloud::{CloudError, Result};
@@ -12,6 +17,9 @@ use crate::config::AwsSettings;
 
 /// The tag by which a bounce finds the mail it is about.
 const KEY_TAG: &str = "hermes-mail";
+
+/// The one try at a mail.
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// The door.
 pub(super) struct AwsMailer {
@@ -35,6 +43,9 @@ impl Mailer for AwsMailer {
         let incomplete = |error| CloudError::Invalid(format!("{what}: {error}"));
         let raw = RawMessage::builder().data(Blob::new(mail.bytes.to_vec())).build().map_err(incomplete)?;
         let tag = MessageTag::builder().name(KEY_TAG).value(&mail.dedup_key).build().map_err(incomplete)?;
+        // A mail whose answer was lost may have gone out: whoever sends it decides whether it goes once more.
+        let once =
+            Builder::new().retry_config(RetryConfig::disabled()).timeout_config(timeouts(LONGEST, LONGEST));
         let answer = self
             .ses
             .send_email()
@@ -42,11 +53,17 @@ impl Mailer for AwsMailer {
             .content(EmailContent::builder().raw(raw).build())
             .email_tags(tag)
             .set_configuration_set_name(self.configuration_set.clone())
+            .customize()
+            .config_override(once)
             .send()
             .await
             .map_err(|error| failed(what, &error))?;
         let id = answer.message_id.ok_or_else(|| CloudError::unavailable(what, "it has got no id"))?;
         Ok(Sent { message_id: Some(message_id(&id, &self.region)), place: format!("SES message {id}") })
+    }
+
+    fn longest(&self) -> Duration {
+        LONGEST
     }
 }
 

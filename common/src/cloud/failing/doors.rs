@@ -167,6 +167,10 @@ impl Mailer for Around<dyn Mailer> {
     async fn send(&self, mail: &OutgoingMail) -> Result<Sent> {
         self.plan.around(Operation::SendMail, self.door.send(mail)).await
     }
+
+    fn longest(&self) -> Duration {
+        self.door.longest()
+    }
 }
 
 #[async_trait]

@@ -174,6 +174,10 @@ impl Mailer for SmtpMailer {
         let _ = timeout(TO_DATA, connection.quit()).await;
         Ok(Sent { place: format!("{}: {said}", self.server.host), message_id: None })
     }
+
+    fn longest(&self) -> Duration {
+        TO_DATA + TO_TAKEN + TO_DATA
+    }
 }
 
 #[cfg(test)]
