@@ -6,6 +6,7 @@ mod support;
 
 use std::path::PathBuf;
 
+use common::cloud::files::{At, IfMatch};
 use common::domain::outcome::JobOutcome;
 use git2::{Oid, Repository, Signature};
 use support::{Remote, World, work};
@@ -80,6 +81,33 @@ async fn an_unpushed_commit_of_the_same_command_is_adopted() {
     let messages = remote.messages(BRANCH);
     assert_eq!(messages.len(), 3, "{messages:?}");
     assert_eq!(remote.file(BRANCH, "site/index.html").unwrap(), "8 to 20\n");
+    worker.stop().await;
+}
+
+/// The newest commit of the folder as a git bundle; the folder goes back to the one before.
+fn bundled(world: &World) -> Vec<u8> {
+    let repo = Repository::open(folder(world)).unwrap();
+    let tip = repo.head().unwrap().peel_to_commit().unwrap();
+    let parent = tip.parent_id(0).unwrap();
+    let mut bytes = format!("# v2 git bundle\n-{parent}\n{} refs/heads/{BRANCH}\n\n", tip.id()).into_bytes();
+    let (mut pack, mut part) = (repo.packbuilder().unwrap(), git2::Buf::new());
+    pack.insert_commit(tip.id()).unwrap();
+    pack.write_buf(&mut part).unwrap();
+    bytes.extend_from_slice(&part);
+    repo.reset(&repo.find_object(parent, None).unwrap(), git2::ResetType::Hard, None).unwrap();
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kept_work_that_conflicts_stays_kept() {
+    let (world, remote, worker) = warm().await;
+    commit_unpushed(&world, "site/index.html", "ours\n", "WIP: Auto-save\n\nCommand-Id: c-2\n");
+    let kept = At::object("wip/c-2");
+    world.cloud.files.put(&kept, bundled(&world).into(), IfMatch::Any).await.unwrap();
+    remote.commit(BRANCH, &[("site/index.html", "theirs\n")], "theirs");
+    changed(&world, "c-2", YEAR).await;
+    assert_eq!(remote.file(BRANCH, "site/index.html").unwrap(), "theirs\n");
+    assert!(world.cloud.files.exists(&kept).await.unwrap(), "it is nowhere else");
     worker.stop().await;
 }
 

@@ -91,6 +91,14 @@ struct Wanted {
     secrets: Secrets,
 }
 
+/// Two lines of commits, and the tip to go on from.
+enum Joined {
+    /// One on top of the other.
+    Together(Oid),
+    /// They conflict; ours are kept aside.
+    Apart(Oid),
+}
+
 /// The branch as it stands in the folder.
 struct Prepared {
     before: Oid,
@@ -120,8 +128,15 @@ impl Wanted {
             self.save_other_branch(&repo)?;
         }
         let advertised = git::fetch(&repo, &self.access, |advertised| Some(self.source(advertised)?.0))?;
-        let taken_over = self.take_over(&repo, &advertised);
-        let tip = self.tip(&repo, &advertised)?;
+        let mut taken_over = self.take_over(&repo, &advertised);
+        let tip = match self.tip(&repo, &advertised)? {
+            Joined::Together(tip) => tip,
+            Joined::Apart(tip) => {
+                // What was kept is on no branch that is pushed: it stays among the objects.
+                taken_over.clear();
+                tip
+            }
+        };
         let finished = find_finished(&repo, tip, &self.command)?;
         self.leave_built_out(&repo, tip)?;
         self.check_out(&repo, path, tip)?;
@@ -139,31 +154,31 @@ impl Wanted {
     }
 
     /// Where the work starts: the remote branch, unless ours has commits that never got there.
-    fn tip(&self, repo: &Repository, advertised: &Advertised) -> git::Result<Oid> {
+    fn tip(&self, repo: &Repository, advertised: &Advertised) -> git::Result<Joined> {
         let ours = git::local_branch(repo, &self.branch);
         let (_, theirs) = self.source(advertised).ok_or_else(|| {
             let what = format!("choose a branch of {}", self.access.url);
             GitError::new(GitKind::NotFound, what, "it has neither the thread's branch nor a default branch")
         })?;
         match ours {
-            None => Ok(theirs),
-            Some(ours) if git::contains(repo, theirs, ours) => Ok(theirs),
-            Some(ours) if git::contains(repo, ours, theirs) => Ok(ours),
-            Some(ours) if advertised.branch(&self.branch).is_none() => Ok(ours),
+            None => Ok(Joined::Together(theirs)),
+            Some(ours) if git::contains(repo, theirs, ours) => Ok(Joined::Together(theirs)),
+            Some(ours) if git::contains(repo, ours, theirs) => Ok(Joined::Together(ours)),
+            Some(ours) if advertised.branch(&self.branch).is_none() => Ok(Joined::Together(ours)),
             Some(ours) => self.join(repo, ours, theirs),
         }
     }
 
     /// Both sides have new commits: ours go on top, but for those of commands that were done over there meanwhile;
     /// when they cannot, they are kept on a branch of their own.
-    fn join(&self, repo: &Repository, ours: Oid, theirs: Oid) -> git::Result<Oid> {
+    fn join(&self, repo: &Repository, ours: Oid, theirs: Oid) -> git::Result<Joined> {
         let repeated = repeated(repo, ours, theirs)?;
         if repeated.differ {
             self.keep_aside(repo, ours)?;
         }
         match rebase_without(repo, ours, theirs, &self.identity.signature()?, &repeated.commits)? {
-            Rebased::Onto(tip) => Ok(tip),
-            Rebased::Conflict => self.keep_aside(repo, ours).map(|()| theirs),
+            Rebased::Onto(tip) => Ok(Joined::Together(tip)),
+            Rebased::Conflict => self.keep_aside(repo, ours).map(|()| Joined::Apart(theirs)),
         }
     }
 
@@ -197,7 +212,17 @@ impl Wanted {
     fn put_on_branch(&self, repo: &Repository, tip: Oid) -> git::Result<()> {
         let onto = match git::local_branch(repo, &self.branch) {
             Some(ours) if git::contains(repo, ours, tip) => return Ok(()),
-            Some(ours) if !git::contains(repo, tip, ours) => self.join(repo, tip, ours)?,
+            Some(ours) if !git::contains(repo, tip, ours) => match self.join(repo, tip, ours)? {
+                Joined::Together(tip) => tip,
+                Joined::Apart(_) => {
+                    let what = format!("take kept work over onto {}", self.branch);
+                    return Err(GitError::new(
+                        GitKind::Other,
+                        what,
+                        "it does not go together with what is there",
+                    ));
+                }
+            },
             Some(_) | None => tip,
         };
         let name = format!("refs/heads/{}", self.branch);
