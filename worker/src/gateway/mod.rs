@@ -22,6 +22,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
@@ -33,6 +34,13 @@ pub use packages::{Hosts, Packages};
 const CONNECT: Duration = Duration::from_secs(10);
 /// A model may think for so long before it says something.
 const SILENCE: Duration = Duration::from_mins(5);
+
+/// So many requests of a run are at the model at once: each may be 32 MB, and is counted only when it is answered.
+const MAX_AT_ONCE: usize = 8;
+/// So many connections a run has at once. Whoever wants more waits.
+const MAX_CONNECTIONS: usize = 128;
+/// After a connection that could not be taken (no file is left).
+const AFTER_TROUBLE: Duration = Duration::from_millis(100);
 
 /// What is let through.
 #[derive(Debug, Clone, Default)]
@@ -62,7 +70,7 @@ pub struct Opened {
 
 #[derive(Clone)]
 enum Passage {
-    Model(Arc<Model>, Arc<str>, Meter),
+    Model(Arc<Model>, Arc<str>, Meter, Arc<Semaphore>),
     Packages(Arc<Packages>),
 }
 
@@ -90,27 +98,25 @@ impl Gateway {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => std::fs::create_dir(folder)?,
         }
-        let listener = listen_in(folder, name)?;
+        let listener = Arc::new(listen_in(folder, name)?);
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))?;
         std::fs::set_permissions(folder.join(name), std::fs::Permissions::from_mode(0o666))?;
-        let listens = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                serve(stream, passage.clone());
-            }
-        });
+        let listens = tokio::spawn(take_all(passage, move || {
+            let listener = Arc::clone(&listener);
+            async move { Ok(listener.accept().await?.0) }
+        }));
         Ok(Some(Opened { door, key, port: None, _listens: AbortOnDropHandle::new(listens) }))
     }
 
     /// Opens a way on a free port of loopback.
     pub async fn open_on_loopback(&self, door: Door) -> io::Result<Option<Opened>> {
         let Some((passage, key)) = self.passage(door) else { return Ok(None) };
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await?);
         let port = Some(listener.local_addr()?.port());
-        let listens = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                serve(stream, passage.clone());
-            }
-        });
+        let listens = tokio::spawn(take_all(passage, move || {
+            let listener = Arc::clone(&listener);
+            async move { Ok(listener.accept().await?.0) }
+        }));
         Ok(Some(Opened { door, key, port, _listens: AbortOnDropHandle::new(listens) }))
     }
 
@@ -118,7 +124,10 @@ impl Gateway {
     fn passage(&self, door: Door) -> Option<(Passage, Arc<str>)> {
         let key: Arc<str> = format!("hermes-{}", Uuid::new_v4().simple()).into();
         let passage = match door {
-            Door::Model => Passage::Model(self.model.clone()?, Arc::clone(&key), self.meter.clone()),
+            Door::Model => {
+                let turns = Arc::new(Semaphore::new(MAX_AT_ONCE));
+                Passage::Model(self.model.clone()?, Arc::clone(&key), self.meter.clone(), turns)
+            }
             Door::Packages => Passage::Packages(self.packages.clone()?),
         };
         Some((passage, key))
@@ -167,7 +176,29 @@ impl Opened {
 }
 
 /// One connection, served until either side ends it.
-fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, passage: Passage) {
+/// Serves whoever connects; one that cannot be taken is no reason to take no more.
+async fn take_all<S, Taken>(passage: Passage, mut next: impl FnMut() -> Taken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    Taken: Future<Output = io::Result<S>>,
+{
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        match next().await {
+            Ok(stream) => serve(stream, passage.clone(), place),
+            Err(error) => {
+                tracing::warn!(%error, "the gateway could not take a connection");
+                tokio::time::sleep(AFTER_TROUBLE).await;
+            }
+        }
+    }
+}
+
+fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    passage: Passage,
+    place: OwnedSemaphorePermit,
+) {
     let answer = service_fn(move |request| {
         let passage = passage.clone();
         async move { Ok::<_, Infallible>(pass(passage, request).await) }
@@ -177,13 +208,14 @@ fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, passage: 
             http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), answer);
         // A child that hangs up in the middle has its reasons.
         connection.with_upgrades().await.ok();
+        drop(place);
     });
 }
 
 async fn pass(passage: Passage, request: Request<Incoming>) -> Response<Body> {
     let (method, target) = (request.method().clone(), request.uri().to_string());
     let passed = match passage {
-        Passage::Model(model, key, meter) => model.pass(&key, &meter, request).await,
+        Passage::Model(model, key, meter, turns) => model.pass(&key, &meter, &turns, request).await,
         Passage::Packages(packages) => packages.pass(request).await,
     };
     passed.unwrap_or_else(|refused| {
@@ -219,4 +251,63 @@ async fn collect(body: Incoming, max_bytes: usize) -> Result<bytes::Bytes, Refus
         status: StatusCode::PAYLOAD_TOO_LARGE,
         reason: format!("the body could not be read: {error}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+
+    /// A model that answers nobody, and how many ask it.
+    async fn silent_model() -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, asking) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&asking);
+        tokio::spawn(async move {
+            let mut held = Vec::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                held.push(stream);
+            }
+        });
+        (format!("http://{address}"), asking)
+    }
+
+    #[tokio::test]
+    async fn no_more_than_a_few_requests_of_a_run_are_at_the_model_at_once() {
+        let (base, asking) = silent_model().await;
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let model = Model::new(Some(&base), None, client.clone()).unwrap();
+        let gateway = Gateway { model: Some(Arc::new(model)), ..Gateway::default() };
+        let opened = gateway.open_on_loopback(Door::Model).await.unwrap().unwrap();
+        let url = format!("http://127.0.0.1:{}/v1/messages", opened.port.unwrap());
+        let mut asked = tokio::task::JoinSet::new();
+        for _ in 0..3 * MAX_AT_ONCE {
+            let request = client.post(&url).header(CONTENT_TYPE, "application/json").body("{}");
+            asked.spawn(request.header(AUTHORIZATION, format!("Bearer {}", opened.key)).send());
+        }
+        let full = async {
+            while asking.load(Ordering::SeqCst) < MAX_AT_ONCE {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), full).await.unwrap();
+        let more = tokio::time::timeout(Duration::from_millis(300), asked.join_next()).await;
+        assert!(more.is_err(), "nobody is answered, and nobody is refused: {more:?}");
+        assert_eq!(asking.load(Ordering::SeqCst), MAX_AT_ONCE);
+        asked.abort_all();
+        let gone = async { while asked.join_next().await.is_some() {} };
+        gone.await;
+        let next = client.post(&url).header(AUTHORIZATION, format!("Bearer {}", opened.key)).body("{}");
+        let asks = tokio::spawn(next.send());
+        let heard = async {
+            while asking.load(Ordering::SeqCst) == MAX_AT_ONCE {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), heard).await.expect("whoever hangs up makes room");
+        asks.abort();
+    }
 }

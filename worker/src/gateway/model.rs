@@ -1,5 +1,7 @@
 //! To the model: two routes of its API and no other. The child's key is only good here; the real one is put in its place.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -8,6 +10,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use super::body::Body;
@@ -88,6 +91,7 @@ impl Model {
         &self,
         given: &str,
         meter: &Meter,
+        turns: &Arc<Semaphore>,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Refused> {
         let path = request.uri().path().to_owned();
@@ -100,6 +104,8 @@ impl Model {
                 reason: "not the key of this run".to_owned(),
             });
         }
+        let turn =
+            Arc::clone(turns).acquire_owned().await.map_err(|_| Refused::forbidden("the run is over"))?;
         if let Some(met) = meter.met() {
             return Err(Refused::forbidden(format!("{met} was met")));
         }
@@ -115,7 +121,7 @@ impl Model {
         }
         let body = if meter.is_nearly_met() { told_to_end(&body).map_or(body, Bytes::from) } else { body };
         let answer = self.client.post(target).headers(headers).body(body).send().await;
-        Ok(hand_back(answer.map_err(|error| Refused::failed(chain(&error)))?, Tap::new(meter.clone())))
+        Ok(hand_back(answer.map_err(|error| Refused::failed(chain(&error)))?, Tap::new(meter.clone()), turn))
     }
 
     fn headers(&self, of_child: &HeaderMap) -> HeaderMap {
@@ -220,9 +226,11 @@ fn told_to_end(body: &[u8]) -> Option<Vec<u8>> {
     serde_json::to_vec(&asked).ok()
 }
 
-fn hand_back(answer: reqwest::Response, mut tap: Tap) -> Response<Body> {
+/// The next request has its turn when all of this one is handed back, or nobody wants it any more.
+fn hand_back(answer: reqwest::Response, mut tap: Tap, turn: OwnedSemaphorePermit) -> Response<Body> {
     let (parts, body) = hyper::http::Response::<reqwest::Body>::from(answer).into_parts();
     let body = body.map_frame(move |frame| {
+        let _until_then = &turn;
         if let Some(bytes) = frame.data_ref() {
             tap.read(bytes);
         }
