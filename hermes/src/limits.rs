@@ -29,7 +29,20 @@ const MAX_KNOWN: usize = 256;
 pub struct Turns(Vec<Mutex<Counts>>);
 
 /// The counts of a turn as this process wrote them last: they are read again only when another process wrote since.
-type Counts = HashMap<(&'static str, String), Stored<Rate>>;
+#[derive(Debug, Default)]
+struct Counts {
+    rates: HashMap<(&'static str, String), Stored<Rate>>,
+    automatic: HashMap<String, Stored<Automatic>>,
+}
+
+/// Remembers a count, and forgets all when there are many.
+fn remember<K: Hash + Eq, T>(counts: &mut HashMap<K, Stored<T>>, key: K, known: Option<Stored<T>>) {
+    let Some(known) = known else { return };
+    if counts.len() >= MAX_KNOWN {
+        counts.clear();
+    }
+    counts.insert(key, known);
+}
 
 impl Default for Turns {
     fn default() -> Self {
@@ -132,7 +145,7 @@ async fn count(app: &App, kind: &'static str, id: &str, limit: u32) -> Result<Ro
     let now = app.cloud.clock.now();
     let mut turn = app.turns.wait(id).await;
     let key = (kind, id.to_owned());
-    let mut known = turn.as_mut().and_then(|counts| counts.remove(&key));
+    let mut known = turn.as_mut().and_then(|counts| counts.rates.remove(&key));
     let mut room = Room::Taken;
     let first = || Rate { kind: kind.to_owned(), id: id.to_owned(), since: now, count: 0 };
     let decide = |rate: &mut Rate| {
@@ -151,11 +164,8 @@ async fn count(app: &App, kind: &'static str, id: &str, limit: u32) -> Result<Ro
         ControlFlow::Continue(())
     };
     upsert(&*app.cloud.store, &key, &mut known, first, decide).await?;
-    if let (Some(counts), Some(known)) = (&mut turn, known) {
-        if counts.len() >= MAX_KNOWN {
-            counts.clear();
-        }
-        counts.insert(key, known);
+    if let Some(counts) = &mut turn {
+        remember(&mut counts.rates, key, known);
     }
     Ok(room)
 }
@@ -167,7 +177,8 @@ pub async fn take_automatic(app: &App, to: &EmailAddress, dedup_key: &str) -> Re
         return Ok(Room::Taken);
     }
     let now = app.cloud.clock.now();
-    let _turn = app.turns.wait(to.as_str()).await;
+    let mut turn = app.turns.wait(to.as_str()).await;
+    let mut known = turn.as_mut().and_then(|counts| counts.automatic.remove(to.as_str()));
     let mut room = Room::Taken;
     let first = || Automatic { kind: AUTOMATIC.to_owned(), id: to.to_string(), sent: Vec::new() };
     let decide = |row: &mut Automatic| {
@@ -184,7 +195,10 @@ pub async fn take_automatic(app: &App, to: &EmailAddress, dedup_key: &str) -> Re
         row.sent.push(Counted { key: dedup_key.to_owned(), at: now });
         ControlFlow::Continue(())
     };
-    upsert(&*app.cloud.store, &(AUTOMATIC, to.to_string()), &mut None, first, decide).await?;
+    upsert(&*app.cloud.store, &(AUTOMATIC, to.to_string()), &mut known, first, decide).await?;
+    if let Some(counts) = &mut turn {
+        remember(&mut counts.automatic, to.to_string(), known);
+    }
     Ok(room)
 }
 
