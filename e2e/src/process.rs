@@ -65,8 +65,10 @@ impl Program {
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let mut command = Command::new(path);
         command.args(args).env_clear();
-        // As the image of the worker has it.
-        command.env("MALLOC_ARENA_MAX", "2");
+        if name == "worker" {
+            // As its image has it.
+            command.env("MALLOC_ARENA_MAX", "2");
+        }
         command.envs(kept());
         command.envs(env.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);

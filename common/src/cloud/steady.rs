@@ -20,7 +20,7 @@ use crate::domain::ids::{ProjectUser, WorkerId};
 use crate::domain::names::Queue;
 use crate::domain::timestamp::Timestamp;
 
-/// How often a call is made at most, as the doors to AWS do.
+/// How often a call is made at most.
 const TRIES: usize = 3;
 /// Before the second one; twice as long before the next.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
