@@ -153,6 +153,7 @@ async fn send(app: &App, plan: Plan<'_>) -> Result<()> {
         note,
         created_at,
         sent_at: None,
+        renamed: false,
     };
     post(app, record).await
 }

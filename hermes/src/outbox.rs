@@ -1,4 +1,4 @@
-//! Mails we mean to send. A row is written before the mail is sent and marked after, so that a crash in between sends it
+//! Mails we mean to send. A row is written before the mail is sent and marked right after, so that a crash in between sends it
 //! again under the same key: once into the local outbox, at least once over carriers that know no key. No address gets more
 //! than a few an hour: what must be said waits, the rest is left unsaid.
 
@@ -29,9 +29,9 @@ const GIVE_UP_AFTER: Duration = Duration::from_hours(72);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OutboxState {
-    /// To be sent.
+    /// To be sent; or sent at `sent_at`, and not everybody knows yet.
     Pending,
-    /// The carrier has it.
+    /// The carrier has it, and all that follows from it is written down.
     Sent,
     /// It cannot be written, or the carrier will never take it.
     Failed,
@@ -125,6 +125,9 @@ pub struct OutboxRecord {
     /// When the carrier took it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Timestamp>,
+    /// Whether the carrier gave it a Message-ID of its own.
+    #[serde(default)]
+    pub renamed: bool,
 }
 
 impl OutboxRecord {
@@ -191,6 +194,9 @@ pub async fn deliver(app: &App, mut stored: Stored<OutboxRecord>) -> Result<()> 
         Err(CloudError::Conflict(_)) => return Ok(()),
         Err(error) => return Err(error),
     };
+    if stored.value.sent_at.is_some() {
+        return tell(app, stored).await;
+    }
     send(app, stored).await
 }
 
@@ -247,32 +253,57 @@ async fn carry(app: &App, stored: Stored<OutboxRecord>) -> Result<()> {
     }
 }
 
+/// A mail that the carrier has is never sent again, whatever fails from here on: that is written down first.
 async fn record_sent(app: &App, mut stored: Stored<OutboxRecord>, sent: Sent) -> Result<()> {
     let row = &mut stored.value;
-    row.state = OutboxState::Sent;
     row.attempts += 1;
     row.sent_at = Some(app.cloud.clock.now());
-    if let Some(used) = sent.message_id {
-        returned::note_carried(app, &used, &row.dedup_key).await?;
-        row.message_id = used;
-    }
     row.note = Some(sent.place);
-    if let Some(conversation) = &row.conversation {
-        let store = &*app.cloud.store;
-        let key = conversation.project_key.clone();
-        remember(store, key, &row.message_id, &conversation.thread_id, Direction::Outbound).await?;
-    }
-    if row.purpose.is_the_answer() {
-        let reply = row.message_id.clone();
-        let answered = |mail: &mut MailRecord| {
-            mail.reply_message_id = Some(reply.clone());
-            mail.unreached = None;
-            std::ops::ControlFlow::Continue(())
-        };
-        app.cloud.store.update::<MailRecord>(&row.mail_id, answered).await?;
-    }
+    row.renamed = sent.message_id.is_some();
+    row.message_id = sent.message_id.unwrap_or(std::mem::take(&mut row.message_id));
+    row.not_before = Some(in_hand(app));
     tracing::info!(mail.id = %row.mail_id, unanswered = row.unanswered, "a mail was sent: {}", row.purpose.as_str());
+    stored.version = match app.cloud.store.replace(&stored).await {
+        Ok(version) => version,
+        Err(CloudError::Conflict(_)) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    tell(app, stored).await
+}
+
+/// Writes down what others look for when a mail was sent: what its carrier calls it, its place in the conversation, and
+/// that its mail has its answer. Whoever is cut short leaves it to the sweep.
+async fn tell(app: &App, mut stored: Stored<OutboxRecord>) -> Result<()> {
+    let row = &stored.value;
+    tokio::try_join!(note_name(app, row), note_place(app, row), note_answer(app, row))?;
+    stored.value.state = OutboxState::Sent;
+    stored.value.not_before = None;
     save(app, &stored).await
+}
+
+async fn note_name(app: &App, row: &OutboxRecord) -> Result<()> {
+    if row.renamed {
+        return returned::note_carried(app, &row.message_id, &row.dedup_key).await;
+    }
+    Ok(())
+}
+
+async fn note_place(app: &App, row: &OutboxRecord) -> Result<()> {
+    let Some(Conversation { project_key, thread_id }) = &row.conversation else { return Ok(()) };
+    let store = &*app.cloud.store;
+    remember(store, project_key.clone(), &row.message_id, thread_id, Direction::Outbound).await
+}
+
+async fn note_answer(app: &App, row: &OutboxRecord) -> Result<()> {
+    if !row.purpose.is_the_answer() {
+        return Ok(());
+    }
+    let answered = |mail: &mut MailRecord| {
+        mail.reply_message_id = Some(row.message_id.clone());
+        mail.unreached = None;
+        std::ops::ControlFlow::Continue(())
+    };
+    app.cloud.store.update::<MailRecord>(&row.mail_id, answered).await.map(drop)
 }
 
 async fn record_failure(app: &App, mut stored: Stored<OutboxRecord>, error: CloudError) -> Result<()> {
