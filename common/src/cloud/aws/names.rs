@@ -88,7 +88,7 @@ impl Names {
 
     /// The first part of the names of everything (`arn:aws:...`).
     pub(super) fn partition(&self) -> &'static str {
-        if self.region.starts_with("cn-") { "aws-cn" } else { "aws" }
+        partition_of(&self.region)
     }
 
     /// The region.
@@ -106,5 +106,33 @@ impl Names {
         let what = "asking for the account's id (AWS_ACCOUNT_ID is not set)";
         let answer = self.sts.get_caller_identity().send().await.map_err(|e| failed(what, &e))?;
         answer.account.ok_or_else(|| CloudError::unavailable(what, "there is none in the answer"))
+    }
+}
+
+/// The partition that a region belongs to: the regions of each start alike
+/// (<https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html>).
+fn partition_of(region: &str) -> &'static str {
+    const STARTS: [(&str, &str); 2] = [("cn-", "aws-cn"), ("us-gov-", "aws-us-gov")];
+    let found = STARTS.iter().find(|(start, _)| region.starts_with(start));
+    found.map_or("aws", |(_, partition)| partition)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_is_in_the_partition_whose_names_it_has() {
+        let regions = [
+            ("eu-central-1", "aws"),
+            ("us-east-1", "aws"),
+            ("us-gov-west-1", "aws-us-gov"),
+            ("us-gov-east-1", "aws-us-gov"),
+            ("cn-north-1", "aws-cn"),
+            ("cn-northwest-1", "aws-cn"),
+        ];
+        for (region, partition) in regions {
+            assert_eq!(partition_of(region), partition, "{region}");
+        }
     }
 }

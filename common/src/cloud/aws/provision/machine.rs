@@ -9,8 +9,8 @@ use crate::cloud::aws::error::{failed, says};
 use crate::cloud::provision::{Item, Kind, Standing};
 use crate::domain::names;
 
-/// The machine, built in.
-const DEFINITION: &str = include_str!("../../../../../deploy/email-processor.asl.json");
+/// The machine, built in, as the partition `aws` has it.
+const IN_AWS: &str = include_str!("../../../../../deploy/email-processor.asl.json");
 const NO_MACHINE: &[&str] = &["StateMachineDoesNotExist"];
 
 /// How it stands; none when there is no role for it.
@@ -27,15 +27,16 @@ pub(super) async fn make(ground: &Ground, items: &[Item]) -> Result<()> {
     let name = names::state_machine(&ground.names.prefix);
     let Some(role) = ground.role.as_ref().filter(|_| is_due(items, &name)) else { return Ok(()) };
     let (sfn, what) = (&ground.clients.sfn, format!("making the state machine {name}"));
+    let definition = definition(ground.names.partition());
     if items.iter().any(|item| item.name == name && item.standing == Standing::Missing) {
         let owner = Tag::builder().key(OWNER_TAG).value(ground.names.prefix.as_str()).build();
         let request =
-            sfn.create_state_machine().name(&name).role_arn(role).definition(DEFINITION).tags(owner);
+            sfn.create_state_machine().name(&name).role_arn(role).definition(definition).tags(owner);
         let made = request.r#type(StateMachineType::Standard).send().await;
         return made.map(|_| ()).map_err(|error| failed(&what, &error));
     }
     let arn = ground.names.state_machine_arn().await?;
-    let request = sfn.update_state_machine().state_machine_arn(arn).role_arn(role).definition(DEFINITION);
+    let request = sfn.update_state_machine().state_machine_arn(arn).role_arn(role).definition(definition);
     request.send().await.map(|_| ()).map_err(|error| failed(&what, &error))
 }
 
@@ -52,11 +53,34 @@ async fn standing(ground: &Ground, name: &str) -> Result<Standing> {
     if let Some(standing) = foreign(&ground.names.prefix, tag.as_ref().and_then(|tag| tag.value())) {
         return Ok(standing);
     }
-    let same =
-        as_json(&found.definition) == as_json(DEFINITION) && Some(&found.role_arn) == ground.role.as_ref();
+    let wanted = as_json(&definition(ground.names.partition()));
+    let same = as_json(&found.definition) == wanted && Some(&found.role_arn) == ground.role.as_ref();
     Ok(if same { Standing::Ready } else { Standing::Differs("its definition or role is another".to_owned()) })
+}
+
+/// Its tasks are named after the partition they run in.
+fn definition(partition: &str) -> String {
+    IN_AWS.replace("\"arn:aws:states:::", &format!("\"arn:{partition}:states:::"))
 }
 
 fn as_json(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_are_named_after_the_partition_that_they_run_in() {
+        assert_eq!(definition("aws"), IN_AWS);
+        for partition in ["aws-us-gov", "aws-cn"] {
+            let text = definition(partition);
+            assert!(
+                !text.contains("arn:aws:")
+                    && text.contains(&format!("\"arn:{partition}:states:::sqs:sendMessage\""))
+            );
+            assert!(as_json(&text).is_some());
+        }
+    }
 }
