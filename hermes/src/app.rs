@@ -79,8 +79,15 @@ impl App {
         }
     }
 
-    /// What stands in the way of working, asked of the doors themselves; empty when all is well.
+    /// What stands in the way of working; empty when all is well.
     pub async fn obstacles(&self) -> Vec<String> {
+        let mut obstacles = self.silent_doors().await;
+        obstacles.extend(self.health.failing());
+        obstacles
+    }
+
+    /// The doors that do not answer, asked themselves.
+    pub async fn silent_doors(&self) -> Vec<String> {
         let probe = Key::of("readyz");
         let (store, queues, files) = tokio::join!(
             self.cloud.store.get(Table::Projects, &probe),
@@ -89,7 +96,7 @@ impl App {
         );
         let store = store.err().map(|error| format!("tables: {error}"));
         let queues = queues.err().map(|error| format!("queues: {error}"));
-        store.into_iter().chain(queues).chain(files).chain(self.health.failing()).collect()
+        store.into_iter().chain(queues).chain(files).collect()
     }
 
     /// Why nothing can be written at present: a disk that is full can still be read. Tried once a second at most, however

@@ -1,12 +1,13 @@
 //! Receiving from a queue for as long as the program runs: long polling, backing off while the queue does not answer (and
-//! saying so to the readiness check), ending on the shutdown token.
+//! saying so to the readiness check), ending on the shutdown token. While what the work itself needs does not answer,
+//! nothing is received: a queue counts receives, and would give up on messages that nobody could work off.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use common::cloud::Result;
 use common::cloud::queue::{Delivery, MAX_BATCH, MAX_WAIT, Outgoing};
+use common::cloud::{CloudError, Result};
 use common::domain::names::Queue;
 use common::domain::text;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,18 @@ use crate::app::App;
 
 /// A receive under way is given so long to end at shutdown.
 const LAST_RECEIVE: Duration = Duration::from_millis(200);
+
+/// A message that fails for a reason of its own, and not only once, is left alone for so long.
+const PUT_OFF: Duration = Duration::from_hours(1);
+
+/// What to do after a message could not be worked off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// The same one again: what was in the way is over.
+    TryAgain,
+    /// The next one; this one comes again, or is set aside.
+    GoOn,
+}
 
 /// The messages of one queue.
 pub struct Feed {
@@ -49,6 +62,46 @@ impl Feed {
         None
     }
 
+    /// What to do about a message that could not be worked off. While doors do not answer it is kept in hand, however long
+    /// that takes; when they all do, the trouble is its own, and it has as many tries as its queue gives.
+    pub async fn failed(&mut self, delivery: &Delivery, error: &CloudError) -> Then {
+        tracing::warn!(%error, message.id = delivery.message_id, "a message of the {} could not be handled", self.part);
+        if !error.is_retryable() {
+            return Then::GoOn;
+        }
+        let mut then = Then::GoOn;
+        loop {
+            let silent = self.app.silent_doors().await;
+            if silent.is_empty() {
+                break;
+            }
+            then = Then::TryAgain;
+            self.wait(&silent.join("; ")).await;
+            if self.stop.is_cancelled() {
+                return Then::GoOn;
+            }
+        }
+        self.well();
+        if then == Then::GoOn
+            && let Err(error) = self.put_off(delivery, error).await
+        {
+            tracing::warn!(%error, message.id = delivery.message_id, "a message comes again sooner than it should");
+        }
+        then
+    }
+
+    /// The first time it comes again by itself; the last time people have to look at it.
+    async fn put_off(&self, delivery: &Delivery, error: &CloudError) -> Result<()> {
+        match self.queue.redrive() {
+            Some((dead, most)) if delivery.receive_count >= most => {
+                set_aside(&self.app, delivery, dead, &format!("tried {most} times, the last time: {error}"))
+                    .await
+            }
+            _ if delivery.receive_count > 1 => self.app.cloud.queues.extend(&delivery.receipt, PUT_OFF).await,
+            _ => Ok(()),
+        }
+    }
+
     async fn receive(&self) -> Option<Result<Vec<Delivery>>> {
         let receive = self.app.cloud.queues.receive(&self.queue, MAX_BATCH, self.patience);
         tokio::pin!(receive);
@@ -66,7 +119,7 @@ impl Feed {
 
     async fn wait(&mut self, error: &str) {
         let wait = self.waits.next().unwrap_or(Duration::from_secs(30));
-        tracing::warn!(error, "the {} cannot be read; next try in {} ms", self.part, wait.as_millis());
+        tracing::warn!(error, "the {} cannot be worked off; next try in {} ms", self.part, wait.as_millis());
         self.app.health.ill(self.part, error);
         self.patience = Duration::ZERO;
         tokio::select! {

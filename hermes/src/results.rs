@@ -20,7 +20,7 @@ use crate::answers;
 use crate::app::App;
 use crate::commands;
 use crate::config::PublicUrl;
-use crate::feed::{Feed, set_aside};
+use crate::feed::{Feed, Then, set_aside};
 use crate::ingest::record::MailRecord;
 use crate::untold;
 
@@ -28,9 +28,11 @@ use crate::untold;
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
     let mut feed = Feed::new(app.clone(), Queue::Output, "output queue", stop);
     while let Some(batch) = feed.next().await {
-        for delivery in batch {
-            if let Err(error) = take(&app, &delivery).await {
-                tracing::warn!(%error, "a result could not be recorded; it stays in the queue and comes again");
+        for delivery in &batch {
+            while let Err(error) = take(&app, delivery).await {
+                if feed.failed(delivery, &error).await == Then::GoOn {
+                    break;
+                }
             }
         }
     }

@@ -11,16 +11,18 @@ use super::envelope::Opened;
 use super::record::Origin;
 use super::{Arrival, accept, envelope, stored};
 use crate::app::App;
-use crate::feed::{Feed, set_aside};
+use crate::feed::{Feed, Then, set_aside};
 use crate::returned;
 
 /// Works the queue off until it is told to stop.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
     let mut feed = Feed::new(app.clone(), Queue::Email, "email queue", stop);
     while let Some(batch) = feed.next().await {
-        for delivery in batch {
-            if let Err(error) = take(&app, &delivery).await {
-                tracing::warn!(%error, "a mail of the email queue could not be handled; it stays there and comes again");
+        for delivery in &batch {
+            while let Err(error) = take(&app, delivery).await {
+                if feed.failed(delivery, &error).await == Then::GoOn {
+                    break;
+                }
             }
         }
     }
