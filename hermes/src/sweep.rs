@@ -1,19 +1,20 @@
 //! What nobody else would notice: mails without an ending, work whose owner fell silent or that nobody heard of, answers
 //! that were not sent. Every function may run at any time and any number of times, and what fails for one key stops no other.
-//! It reads sparse indexes, page by page; a queue is asked for its depth only before work that it has lost is given up.
+//! It reads sparse indexes, page by page; a queue is asked for its depth only when its work waits for very long.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::cloud::queue::{Depth, RETENTION};
+use common::cloud::queue::Depth;
 use common::cloud::store::{Query, Record};
 use common::cloud::{CloudError, Result};
 use common::domain::claim::{ClaimRecord, ClaimStatus, ClaimVersion};
 use common::domain::ids::{CommandId, MailId, ProjectUser};
 use common::domain::job::{Job, PENDING};
 use common::domain::names::Queue;
+use common::domain::timestamp::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -33,8 +34,13 @@ const QUIET_INTERVALS: u32 = 4;
 const GRACE: Duration = Duration::from_secs(10);
 /// Work that takes longer is acknowledged.
 pub const LATE: Duration = Duration::from_mins(3);
-/// Why work is given up that no queue holds any more.
-const LOST: &str = "it waited for longer than any queue keeps a message, and no queue holds it any more";
+/// Work without an owner that waits for so long may never have reached its queue, or be lost there: it is asked.
+pub const DOUBTED_AFTER: Duration = Duration::from_mins(30);
+/// So long lies between the two looks at a queue after which it counts as empty: what SQS says of a queue is right within a
+/// minute (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html>).
+pub const LOOK_AGAIN_AFTER: Duration = Duration::from_mins(5);
+/// Why work is given up that no queue holds.
+pub const LOST: &str = "its order was lost: no queue holds it. Send it again, please";
 
 /// What is remembered from one run to the next; losing it costs time, never correctness.
 pub struct Sweeper {
@@ -46,6 +52,24 @@ pub struct Sweeper {
     previews_seen: Option<Instant>,
     rows_seen: AtomicUsize,
     watched: HashMap<ProjectUser, Watched>,
+    looks: HashMap<ProjectUser, Look>,
+}
+
+/// What a queue was seen to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Something, at that time.
+    Full(Timestamp),
+    /// Nothing, at that time.
+    Empty(Timestamp),
+}
+
+impl Look {
+    fn at(self) -> Timestamp {
+        match self {
+            Self::Full(at) | Self::Empty(at) => at,
+        }
+    }
 }
 
 /// A claim's sign of life, and since when it has been the same on our own monotonic clock.
@@ -64,8 +88,8 @@ struct Queued {
     waited: Duration,
     /// What waits for longer than anybody shall.
     overdue: Vec<CommandId>,
-    /// What is older than any message can be.
-    lost: Vec<CommandId>,
+    /// What waits for so long that it may have no message.
+    doubted: Vec<CommandId>,
     /// What takes longer than [`LATE`] and was not acknowledged.
     late: Vec<CommandId>,
 }
@@ -78,8 +102,8 @@ impl Queued {
         if (LATE..GIVE_UP_AFTER).contains(&age) && !heard && job.mail_id.is_some() {
             self.late.push(command.clone());
         }
-        if age > RETENTION {
-            self.lost.push(command.clone());
+        if age >= DOUBTED_AFTER {
+            self.doubted.push(command.clone());
         }
         if age > GIVE_UP_AFTER {
             self.overdue.push(command);
@@ -127,6 +151,7 @@ impl Sweeper {
             previews_seen: None,
             rows_seen: AtomicUsize::new(0),
             watched: HashMap::new(),
+            looks: HashMap::new(),
         }
     }
 
@@ -218,6 +243,7 @@ impl Sweeper {
     pub async fn rescue_waiting_work(&mut self) -> Result<()> {
         let waiting = self.waiting().await?;
         self.watched.retain(|key, _| waiting.contains_key(key));
+        self.looks.retain(|key, _| waiting.contains_key(key));
         self.app.announced.keep(|key| waiting.contains_key(key));
         self.alarms.keep(|key| waiting.contains_key(key));
         for (key, queued) in waiting {
@@ -254,25 +280,34 @@ impl Sweeper {
 
     async fn rescue(&mut self, key: &ProjectUser, queued: &Queued) -> Result<()> {
         if !self.is_ownerless(key).await? {
+            self.looks.remove(key);
             return Ok(());
         }
         self.alarms.raise(key, queued.waited);
         if !queued.overdue.is_empty() {
             unclaimed::give_up(&self.app, key, &queued.overdue).await?;
         }
-        if queued.lost.is_empty() || !self.has_empty_queue(key).await? {
+        if queued.doubted.is_empty() || !self.has_lost_its_work(key).await? {
             return self.announce(key).await;
         }
-        for command in &queued.lost {
-            tracing::warn!(command.id = %command, project.key = %key, "work that no queue holds any more is closed");
+        for command in &queued.doubted {
+            tracing::error!(command.id = %command, project.key = %key, "work that no queue holds is closed");
             results::give_up(&self.app, command, LOST).await?;
         }
         Ok(())
     }
 
-    async fn has_empty_queue(&self, key: &ProjectUser) -> Result<bool> {
+    /// Whether the queue of a key, which nobody takes from, was empty at two looks.
+    async fn has_lost_its_work(&mut self, key: &ProjectUser) -> Result<bool> {
+        let now = self.app.cloud.clock.now();
+        let before = self.looks.get(key).copied();
+        if before.is_some_and(|look| now.since(look.at()) < LOOK_AGAIN_AFTER) {
+            return Ok(false);
+        }
         let depth = self.app.cloud.queues.depth(&Queue::Input(key.clone())).await?;
-        Ok(depth == Depth::default())
+        let look = if depth == Depth::default() { Look::Empty(now) } else { Look::Full(now) };
+        self.looks.insert(key.clone(), look);
+        Ok(matches!((before, look), (Some(Look::Empty(_)), Look::Empty(_))))
     }
 
     /// Answers that are written down and were not sent.

@@ -10,6 +10,7 @@ use common::cloud::queue::{Delivery, Outgoing};
 use common::cloud::{CloudError, Result};
 use common::domain::claim::{ClaimVersion, Fence, Take};
 use common::domain::ids::{CommandId, Nonce, Owner, ProjectUser, WorkerId};
+use common::domain::job::Job;
 use common::domain::names::Queue;
 use common::messages::WorkDraft;
 use uuid::Uuid;
@@ -84,20 +85,49 @@ async fn put_aside(app: &App, key: &ProjectUser, overdue: &[CommandId]) -> Resul
         let queue = Queue::Input(key.clone());
         let Some(delivery) = queues.receive(&queue, 1, Duration::ZERO).await?.pop() else { return Ok(()) };
         let draft = WorkDraft::parse(&delivery.body, &delivery.message_id, app.cloud.clock.now());
-        let Some(command) = draft.ok().map(|draft| draft.command_id).filter(|id| overdue.contains(id)) else {
-            return queues.extend(&delivery.receipt, Duration::ZERO).await;
-        };
-        bury(app, key, &delivery).await?;
-        tracing::error!(command.id = %command, project.key = %key, "work is given up: {NOBODY}");
-        results::give_up(app, &command, NOBODY).await?;
+        match fate(app, draft.ok().map(|draft| draft.command_id), overdue).await? {
+            Head::Waits => return queues.extend(&delivery.receipt, Duration::ZERO).await,
+            Head::InTheWay(why) => {
+                tracing::warn!(message.id = delivery.message_id, project.key = %key, "a message is moved to the dead letters: {why}");
+                bury(app, key, &delivery, why).await?;
+            }
+            Head::Overdue(command) => {
+                bury(app, key, &delivery, NOBODY).await?;
+                tracing::error!(command.id = %command, project.key = %key, "work is given up: {NOBODY}");
+                results::give_up(app, &command, NOBODY).await?;
+            }
+        }
         queues.delete(&delivery.receipt).await?;
     }
     Ok(())
 }
 
-async fn bury(app: &App, key: &ProjectUser, delivery: &Delivery) -> Result<()> {
+/// What lies at the head of a queue that nobody works off.
+enum Head {
+    /// Work whose time is over.
+    Overdue(CommandId),
+    /// What no worker would run; what lies behind it may be overdue.
+    InTheWay(&'static str),
+    /// Work whose time is not over.
+    Waits,
+}
+
+/// An earlier run may have closed the work and ended before its message was deleted.
+async fn fate(app: &App, command: Option<CommandId>, overdue: &[CommandId]) -> Result<Head> {
+    let Some(command) = command else { return Ok(Head::InTheWay("it is no work")) };
+    if overdue.contains(&command) {
+        return Ok(Head::Overdue(command));
+    }
+    let row = app.cloud.store.load::<Job>(&command).await?;
+    Ok(match row {
+        Some(row) if !row.value.is_open() => Head::InTheWay("its work has ended"),
+        Some(_) | None => Head::Waits,
+    })
+}
+
+async fn bury(app: &App, key: &ProjectUser, delivery: &Delivery, why: &str) -> Result<()> {
     let copy = Outgoing::fifo(delivery.body.clone(), key.to_string(), delivery.message_id.clone());
-    app.cloud.queues.send(&Queue::Dead, copy.attribute("reason", NOBODY)).await.map(drop)
+    app.cloud.queues.send(&Queue::Dead, copy.attribute("reason", why)).await.map(drop)
 }
 
 async fn release(app: &App, fence: &Fence) -> Result<()> {

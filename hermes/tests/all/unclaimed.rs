@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use common::cloud::queue::Outgoing;
 use common::domain::container::{Container, ContainerStatus};
 use common::domain::ids::{Nonce, Owner, ProjectUser, WorkerId};
 use common::domain::job::JobState;
 use common::domain::names::Queue;
 use common::domain::outcome::JobOutcome;
-use hermes::sweep::Sweeper;
+use hermes::sweep::{DOUBTED_AFTER, LOOK_AGAIN_AFTER, LOST, Sweeper};
 use hermes::tidy;
 use hermes::unclaimed::{GIVE_UP_AFTER, NOBODY};
 
@@ -55,6 +56,68 @@ async fn s64_work_whose_owner_lives_is_never_given_up() {
     assert!(world.job(text(&accepted, "commandId")).await.is_open());
     assert!(world.drain(&Queue::Dead).await.is_empty());
     assert_eq!(world.works("amelia#scott").await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_lies_before_overdue_work_and_no_worker_would_run_is_not_in_its_way() {
+    let world = World::with_scott().await;
+    let old = world.accepted(mail("1", "change 7 to 8")).await;
+    let ended = world.accepted(mail("2", "change 8 to 9")).await;
+    let queue = Queue::Input(ProjectUser::parse("amelia#scott").unwrap());
+    let [first, second] = world.drain(&queue).await.try_into().unwrap();
+    // An earlier hermes closed the second, and was killed before it deleted its message.
+    world.report(world.result(text(&ended, "commandId")).await.to_json()).await;
+    for (nth, body) in ["no work", second.body.as_str(), first.body.as_str()].into_iter().enumerate() {
+        let message = Outgoing::fifo(body.to_owned(), "amelia#scott", format!("again-{nth}"));
+        world.cloud().queues.send(&queue, message).await.unwrap();
+    }
+    world.clock.advance(GIVE_UP_AFTER + A_MINUTE);
+    Sweeper::new(world.app.clone()).rescue_waiting_work().await.unwrap();
+    let job = world.job(text(&old, "commandId")).await;
+    assert_eq!((job.is_open(), job.error.as_deref()), (false, Some(NOBODY)));
+    let dead = world.drain(&Queue::Dead).await;
+    let reasons: Vec<&str> = dead.iter().map(|letter| letter.attributes["reason"].as_str()).collect();
+    assert_eq!(reasons, ["it is no work", "its work has ended", NOBODY]);
+    assert_eq!(world.outbox().len(), 2, "the answer of the one, and that of the other");
+}
+
+#[tokio::test]
+async fn work_whose_order_is_on_no_queue_is_closed_and_answered_and_other_work_is_not() {
+    let world = World::with_scott().await;
+    world.sender("amy@example.org", "amelia", "amy").await;
+    let lost = world.accepted(mail("1", "change 7 to 8")).await;
+    world.drain(&Queue::Input(ProjectUser::parse("amelia#scott").unwrap())).await;
+    let waits = world.accepted(mail("2", "change 8 to 9").replace("scott@", "amy@")).await;
+    let mut sweeper = Sweeper::new(world.app.clone());
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        world.clock.advance(DOUBTED_AFTER.max(LOOK_AGAIN_AFTER));
+        sweeper.rescue_waiting_work().await.unwrap();
+        open.push(world.job(text(&lost, "commandId")).await.is_open());
+    }
+    assert_eq!(open, [true, false, false], "after a second look");
+    let job = world.job(text(&lost, "commandId")).await;
+    assert_eq!((job.outcome, job.error.as_deref()), (Some(JobOutcome::Failed), Some(LOST)));
+    let answers: Vec<String> =
+        world.outbox().into_iter().filter(|mail| mail.contains("Something went wrong on our side")).collect();
+    let [answer] = answers.as_slice() else { panic!("{answers:?}") };
+    assert!(answer.contains("To: scott@example.org"), "{answer}");
+    assert!(world.job(text(&waits, "commandId")).await.is_open());
+    assert_eq!(world.works("amelia#amy").await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_owner_who_comes_between_two_looks_may_have_the_work_in_hand() {
+    let world = World::with_scott().await;
+    let accepted = world.accepted(mail("1", "change 7 to 8")).await;
+    world.drain(&Queue::Input(ProjectUser::parse("amelia#scott").unwrap())).await;
+    let mut sweeper = Sweeper::new(world.app.clone());
+    world.clock.advance(DOUBTED_AFTER);
+    sweeper.rescue_waiting_work().await.unwrap();
+    world.claimed("amelia#scott").await;
+    world.clock.advance(LOOK_AGAIN_AFTER);
+    sweeper.rescue_waiting_work().await.unwrap();
+    assert!(world.job(text(&accepted, "commandId")).await.is_open());
 }
 
 fn container(nonce: &str, world: &World) -> Container {
