@@ -250,3 +250,78 @@ async fn a_failing_cloud_fails_before_or_loses_the_answer() {
     assert!(failing.store.get(Table::Jobs, &Key::of("c")).await.is_ok());
     assert_eq!(plan.count(Operation::Send, Fate::LoseAnswer), 1);
 }
+
+/// So many writes are enough for a table to be looked through.
+const A_FEW_WRITES: u32 = 128;
+
+#[tokio::test]
+async fn rows_that_have_expired_go_when_their_table_is_written_and_others_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SteppedClock::starting_at(Timestamp::from_millis(1_767_225_600_000));
+    let cloud = open_with(dir.path(), Clock::Stepped(clock.clone())).unwrap();
+    let now = cloud.clock.now();
+    let row = |id: String, kept: Duration| json!({"kind": "k", "id": id, "ttl": now.ttl(kept)});
+    for n in 0..300 {
+        let one = row(format!("short-{n}"), Duration::from_hours(1));
+        cloud.store.put(Table::Limits, one, Expect::Absent).await.unwrap();
+    }
+    cloud
+        .store
+        .put(Table::Limits, row("long".into(), Duration::from_hours(9)), Expect::Absent)
+        .await
+        .unwrap();
+    cloud.store.put(Table::Limits, json!({"kind": "k", "id": "endless"}), Expect::Absent).await.unwrap();
+    cloud
+        .store
+        .put(Table::Access, row("elsewhere".into(), Duration::from_hours(1)), Expect::Absent)
+        .await
+        .unwrap();
+    clock.advance(Duration::from_hours(2));
+    for n in 0..A_FEW_WRITES {
+        cloud
+            .store
+            .put(Table::Limits, json!({"kind": "new", "id": n.to_string()}), Expect::Absent)
+            .await
+            .unwrap();
+    }
+    let left = cloud.store.scan(Table::Limits, 1000, None).await.unwrap().rows;
+    let left: Vec<&str> = left
+        .iter()
+        .filter(|row| row.body["kind"] == "k")
+        .map(|row| row.body["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(left, ["endless", "long"]);
+    assert_eq!(cloud.store.scan(Table::Access, 9, None).await.unwrap().rows.len(), 1, "nobody wrote there");
+}
+
+#[tokio::test]
+async fn objects_go_when_they_were_kept_for_as_long_as_their_kind_is() {
+    let (dir, cloud) = open();
+    let kept = ["mail/attachments/a", "releases/amelia/a", "wip/young", "mail/raw/young"];
+    let gone = ["mail/raw/old", "mail/inbound/rule/old", "messages/old", "wip/old"];
+    for key in kept.iter().chain(&gone) {
+        cloud.files.put(&At::object(*key), (*key).into(), IfMatch::Absent).await.unwrap();
+    }
+    let written = |key: &str, days: u64| {
+        let file = fs::File::options().write(true).open(dir.path().join("objects").join(key)).unwrap();
+        let now = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(now - Duration::from_hours(days * 24)).unwrap();
+    };
+    for (key, days) in [(kept[0], 999), (kept[1], 999), (kept[2], 89), (kept[3], 29)] {
+        written(key, days);
+    }
+    for (key, days) in gone.into_iter().zip([31, 31, 16, 91]) {
+        written(key, days);
+    }
+    drop(cloud);
+    let cloud = open_with(dir.path(), Clock::System).unwrap();
+    cloud.files.put(&At::object("mail/raw/new"), "x".into(), IfMatch::Absent).await.unwrap();
+    for key in gone {
+        while cloud.files.exists(&At::object(key)).await.unwrap() {
+            tokio::task::yield_now().await;
+        }
+    }
+    for key in kept {
+        assert!(cloud.files.exists(&At::object(key)).await.unwrap(), "{key}");
+    }
+}

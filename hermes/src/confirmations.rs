@@ -23,6 +23,8 @@ use crate::{answers, ingest, mail};
 
 /// A link is good for so long.
 const GOOD_FOR: Duration = Duration::from_hours(72);
+/// Its row is kept for so long: whoever comes late hears that the link is no longer good, by whatever it held.
+const KEPT: Duration = Duration::from_hours(30 * 24);
 const KIND: &str = "confirmation";
 
 /// A row of the access table. Only the hash of what the link holds is kept.
@@ -35,6 +37,9 @@ struct Confirmation {
     expires_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     used_at: Option<Timestamp>,
+    /// Unix seconds; garbage collection only.
+    #[serde(default)]
+    ttl: i64,
 }
 
 impl Record for Confirmation {
@@ -52,12 +57,14 @@ fn hash(token: &str) -> String {
 /// Asks the author of a mail whether they wrote it. Done again it makes the same link and no second mail.
 pub async fn ask(app: &App, mail: &MailRecord) -> Result<()> {
     let token = app.secret.confirmation(&mail.mail_id);
+    let now = app.cloud.clock.now();
     let row = Confirmation {
         kind: KIND.to_owned(),
         id: hash(&token),
         mail_id: mail.mail_id.clone(),
-        expires_at: app.cloud.clock.now().plus(GOOD_FOR),
+        expires_at: now.plus(GOOD_FOR),
         used_at: None,
+        ttl: now.ttl(KEPT),
     };
     match app.cloud.store.insert(&row).await {
         Ok(_) | Err(CloudError::Conflict(_)) => {}

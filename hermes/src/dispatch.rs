@@ -110,10 +110,10 @@ async fn write_mappings(
 ) -> Result<()> {
     let (key, thread) = (work.project_user(), &work.thread_id);
     if let Some(own) = own {
-        remember(store, key.clone(), own, thread, Direction::Inbound).await?;
+        remember(store, key.clone(), own, thread, Direction::Inbound, work.timestamp).await?;
     }
     for id in landmarks.iter().filter(|id| Some(id.as_str()) != own) {
-        remember(store, key.clone(), id, thread, Direction::Mentioned).await?;
+        remember(store, key.clone(), id, thread, Direction::Mentioned, work.timestamp).await?;
     }
     Ok(())
 }
@@ -125,12 +125,14 @@ pub async fn remember(
     message_id: &str,
     thread_id: &ThreadId,
     direction: Direction,
+    at: Timestamp,
 ) -> Result<()> {
     let mapping = ThreadMapping {
         project_key,
         message_id: message_id.to_owned(),
         thread_id: thread_id.clone(),
         direction,
+        ttl: at.ttl(ThreadMapping::KEPT),
     };
     insert(store, &mapping).await.map(drop)
 }

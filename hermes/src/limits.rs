@@ -18,6 +18,8 @@ use crate::config::RateSettings;
 
 /// Both windows.
 const HOUR: Duration = Duration::from_hours(1);
+/// No window and no day is longer.
+const KEPT: Duration = Duration::from_hours(48);
 /// How many keys are counted at the same time.
 const TURNS: usize = 64;
 /// The most counts of a turn that are remembered.
@@ -67,6 +69,9 @@ struct Rate {
     id: String,
     since: Timestamp,
     count: u32,
+    /// Unix seconds; garbage collection only.
+    #[serde(default)]
+    ttl: i64,
 }
 
 /// Mails that went to one address lately.
@@ -76,6 +81,9 @@ struct Automatic {
     kind: String,
     id: String,
     sent: Vec<Counted>,
+    /// Unix seconds; garbage collection only.
+    #[serde(default)]
+    ttl: i64,
 }
 
 /// One of them.
@@ -93,6 +101,9 @@ struct Notice {
     kind: String,
     id: String,
     mail_id: MailId,
+    /// Unix seconds; garbage collection only.
+    #[serde(default)]
+    ttl: i64,
 }
 
 macro_rules! counted {
@@ -147,7 +158,8 @@ async fn count(app: &App, kind: &'static str, id: &str, limit: u32) -> Result<Ro
     let key = (kind, id.to_owned());
     let mut known = turn.as_mut().and_then(|counts| counts.rates.remove(&key));
     let mut room = Room::Taken;
-    let first = || Rate { kind: kind.to_owned(), id: id.to_owned(), since: now, count: 0 };
+    let first =
+        || Rate { kind: kind.to_owned(), id: id.to_owned(), since: now, count: 0, ttl: now.ttl(KEPT) };
     let decide = |rate: &mut Rate| {
         if now.since(rate.since) >= HOUR {
             *rate = first();
@@ -180,7 +192,8 @@ pub async fn take_automatic(app: &App, to: &EmailAddress, dedup_key: &str) -> Re
     let mut turn = app.turns.wait(to.as_str()).await;
     let mut known = turn.as_mut().and_then(|counts| counts.automatic.remove(to.as_str()));
     let mut room = Room::Taken;
-    let first = || Automatic { kind: AUTOMATIC.to_owned(), id: to.to_string(), sent: Vec::new() };
+    let first =
+        || Automatic { kind: AUTOMATIC.to_owned(), id: to.to_string(), sent: Vec::new(), ttl: now.ttl(KEPT) };
     let decide = |row: &mut Automatic| {
         row.sent.retain(|mail| now.since(mail.at) < HOUR);
         room = Room::Taken;
@@ -193,6 +206,7 @@ pub async fn take_automatic(app: &App, to: &EmailAddress, dedup_key: &str) -> Re
             return ControlFlow::Break(());
         }
         row.sent.push(Counted { key: dedup_key.to_owned(), at: now });
+        row.ttl = now.ttl(KEPT);
         ControlFlow::Continue(())
     };
     upsert(&*app.cloud.store, &(AUTOMATIC, to.to_string()), &mut known, first, decide).await?;
@@ -204,8 +218,9 @@ pub async fn take_automatic(app: &App, to: &EmailAddress, dedup_key: &str) -> Re
 
 /// Whether this mail is the one that may bring about a notice of this kind to its author today.
 pub async fn take_notice(app: &App, to: &EmailAddress, what: &str, mail: &MailId) -> Result<bool> {
-    let day = app.cloud.clock.now().day();
-    let notice = Notice { kind: NOTICES.to_owned(), id: format!("{to} {what} {day}"), mail_id: mail.clone() };
+    let now = app.cloud.clock.now();
+    let id = format!("{to} {what} {}", now.day());
+    let notice = Notice { kind: NOTICES.to_owned(), id, mail_id: mail.clone(), ttl: now.ttl(KEPT) };
     match app.cloud.store.insert(&notice).await {
         Ok(_) => Ok(true),
         Err(CloudError::Conflict(_)) => {

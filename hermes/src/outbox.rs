@@ -291,7 +291,8 @@ async fn note_name(app: &App, row: &OutboxRecord) -> Result<()> {
 async fn note_place(app: &App, row: &OutboxRecord) -> Result<()> {
     let Some(Conversation { project_key, thread_id }) = &row.conversation else { return Ok(()) };
     let store = &*app.cloud.store;
-    remember(store, project_key.clone(), &row.message_id, thread_id, Direction::Outbound).await
+    let key = project_key.clone();
+    remember(store, key, &row.message_id, thread_id, Direction::Outbound, row.created_at).await
 }
 
 async fn note_answer(app: &App, row: &OutboxRecord) -> Result<()> {

@@ -2,6 +2,7 @@
 //! and an address that takes no mail, or whose reader does not want any, is put on the list of those we do not write to.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use common::cloud::store::{Key, Record, Table};
 use common::cloud::{CloudError, Result};
@@ -17,7 +18,7 @@ use crate::suppressions::{self, Reason};
 /// The kind of the rows that say what a carrier calls a mail of ours.
 const CARRIED: &str = "carried-mail";
 /// Nothing is heard of a mail after so long.
-const KEPT_SECS: i64 = 30 * 24 * 60 * 60;
+const KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// What a carrier calls a mail of ours.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,7 +42,7 @@ impl Record for Carried {
 /// Notes under which Message-ID a carrier sent a mail: what it says of it later names nothing else.
 pub async fn note_carried(app: &App, message_id: &str, dedup_key: &str) -> Result<()> {
     let id = carrier_id(message_id).to_owned();
-    let ttl = app.cloud.clock.now().millis() / 1000 + KEPT_SECS;
+    let ttl = app.cloud.clock.now().ttl(KEPT);
     app.cloud
         .store
         .save(&Carried { kind: CARRIED.into(), id, dedup_key: dedup_key.into(), ttl })

@@ -93,7 +93,7 @@ impl Month {
             cost_usd: 0.0,
             turns: 0,
             counted: Vec::new(),
-            ttl: now.plus(KEEP_FOR).millis() / 1000,
+            ttl: now.ttl(KEEP_FOR),
         }
     }
 

@@ -335,6 +335,12 @@ pub fn raw_mail_key(hash: &ContentHash) -> String {
 /// What the keys of mails start with that a mail service puts among the objects itself (kept for 30 days).
 pub const INBOUND_MAIL_PREFIX: &str = "mail/inbound/";
 
+/// What keys of objects start with, and for how many days they are kept: raw mails and what a mail service put there for 30,
+/// bodies of large messages for a day longer than any queue keeps a message, unfinished work that nobody went on with for as
+/// long as its session.
+pub const OBJECTS_KEPT_FOR_DAYS: [(&str, u16); 4] =
+    [("mail/raw/", 30), (INBOUND_MAIL_PREFIX, 30), ("messages/", 15), ("wip/", 90)];
+
 /// An attachment by its content.
 pub fn attachment_key(hash: &ContentHash) -> String {
     format!("mail/attachments/{hash}")

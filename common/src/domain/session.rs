@@ -155,7 +155,7 @@ impl Session {
             cost_usd: 0.0,
             counted: None,
             kept: Vec::new(),
-            ttl: expiry(now),
+            ttl: now.ttl(KEEP_FOR),
         }
     }
 
@@ -223,12 +223,8 @@ impl Session {
 
     fn touch(&mut self, now: Timestamp) {
         self.last_activity = self.last_activity.max(now);
-        self.ttl = expiry(self.last_activity);
+        self.ttl = self.last_activity.ttl(KEEP_FOR);
     }
-}
-
-fn expiry(last_activity: Timestamp) -> i64 {
-    last_activity.plus(KEEP_FOR).millis() / 1000
 }
 
 #[cfg(test)]

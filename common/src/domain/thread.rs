@@ -1,5 +1,7 @@
 //! One conversation: one branch, one preview, and the message ids by which its mails are recognised.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -66,4 +68,12 @@ pub struct ThreadMapping {
     pub thread_id: ThreadId,
     /// In or out.
     pub direction: Direction,
+    /// Unix seconds; garbage collection only.
+    #[serde(default)]
+    pub ttl: i64,
+}
+
+impl ThreadMapping {
+    /// Nobody replies to a message after so long; a reply that comes even later is known by its address and by our own ids.
+    pub const KEPT: Duration = Duration::from_hours(400 * 24);
 }

@@ -37,6 +37,12 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// So long after it in Unix seconds: how rows say from when on they may be deleted. Garbage collection only.
+    #[must_use]
+    pub fn ttl(self, kept: Duration) -> i64 {
+        self.plus(kept).millis() / 1000
+    }
+
     /// The day as `YYYY-MM-DD`, UTC.
     pub fn day(self) -> String {
         self.to_string()[..10].to_owned()

@@ -1,6 +1,8 @@
 //! What may be taken once only: the message of SNS, the token of Mailgun. A row of the access table for each, written after
 //! its mail has its ending, so that what was cut short may come again.
 
+use std::time::Duration;
+
 use common::cloud::Result;
 use common::cloud::store::{Key, Record, Table};
 use common::domain::ids::MailId;
@@ -10,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::App;
 
 /// Such requests are refused by their age long before.
-const KEPT_SECS: i64 = 24 * 60 * 60;
+const KEPT: Duration = Duration::from_hours(24);
 
 /// One that was taken.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -42,8 +44,7 @@ pub async fn find(app: &App, kind: &'static str, id: &str) -> Result<Option<Seen
 /// Notes that it was taken.
 pub async fn mark(app: &App, kind: &'static str, id: &str, mail_id: Option<MailId>) -> Result<()> {
     let now = app.cloud.clock.now();
-    let ttl = now.millis() / 1000 + KEPT_SECS;
-    let seen = Seen { kind: kind.into(), id: id.into(), at: now, mail_id, ttl };
+    let seen = Seen { kind: kind.into(), id: id.into(), at: now, mail_id, ttl: now.ttl(KEPT) };
     app.cloud.store.save(&seen).await?;
     Ok(())
 }

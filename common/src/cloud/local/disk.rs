@@ -7,11 +7,12 @@ use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
 use super::durable::{self, Unfinished};
+use super::expiry;
 use super::layout::Layout;
 use super::part;
 use super::paths::{self, Found};
@@ -211,6 +212,18 @@ impl Disk {
         std::fs::remove_file(&path)
             .and_then(|()| path.parent().map_or(Ok(()), durable::sync_folder))
             .map_err(|e| failed("deleting", at, &e))
+    }
+
+    /// Deletes a file that was last written before then; whether it was.
+    pub(super) fn forget(&self, at: &At, last_written: SystemTime) -> Result<bool> {
+        let _guard = self.lock(at)?;
+        let path = self.path(at);
+        if self.look("deleting", at)? != Found::File || !expiry::is_older(&path, last_written) {
+            return Ok(false);
+        }
+        // Not synced: what comes back after a crash is removed again.
+        std::fs::remove_file(&path).map_err(|e| failed("deleting", at, &e))?;
+        Ok(true)
     }
 
     /// The keys below a prefix, in order.

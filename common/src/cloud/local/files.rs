@@ -1,14 +1,17 @@
 //! Objects and sites as files below the data directory: this file checks keys and leaves the runtime's threads alone;
 //! [`super::disk`] does the work.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::disk::Disk;
+use super::expiry::{self, Looks};
 use super::layout::Layout;
 use super::paths::Found;
+use crate::clock::Clock;
 use crate::cloud::files::{At, Etag, FileContent, FilePart, Files, IfMatch, Space, keys};
 use crate::cloud::{CloudError, Result};
 
@@ -18,12 +21,24 @@ const OBJECTS: &str = "objects";
 /// The door.
 pub(super) struct LocalFiles {
     disk: Arc<Disk>,
+    objects: PathBuf,
+    clock: Clock,
+    looks: Looks,
 }
 
 impl LocalFiles {
-    /// Below this directory.
-    pub(super) fn new(layout: Layout) -> Self {
-        Self { disk: Arc::new(Disk::new(layout)) }
+    /// Below this directory; the clock says which objects were kept for long enough.
+    pub(super) fn new(layout: Layout, clock: Clock) -> Self {
+        let objects = layout.objects();
+        Self { disk: Arc::new(Disk::new(layout)), objects, clock, looks: Looks::default() }
+    }
+
+    /// Nobody waits for it.
+    fn expire(&self) {
+        if self.looks.is_due() {
+            let (disk, objects, now) = (Arc::clone(&self.disk), self.objects.clone(), self.clock.now());
+            tokio::task::spawn_blocking(move || expiry::expire(&disk, &objects, now));
+        }
     }
 
     async fn blocking<T: Send + 'static>(
@@ -40,6 +55,7 @@ impl LocalFiles {
 impl Files for LocalFiles {
     async fn put(&self, at: &At, bytes: Bytes, condition: IfMatch) -> Result<Etag> {
         keys::check_key(at)?;
+        self.expire();
         let at = at.clone();
         self.blocking("writing a file", move |disk| disk.put(&at, &bytes, &condition)).await
     }

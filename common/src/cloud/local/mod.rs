@@ -8,6 +8,7 @@ mod claims;
 mod db;
 mod disk;
 mod durable;
+mod expiry;
 mod fault;
 mod files;
 mod layout;
@@ -43,8 +44,8 @@ pub fn open(data_dir: &Path, prefix: Prefix, clock: Clock) -> Result<Cloud> {
     Ok(Cloud {
         queues: Arc::new(queue::LocalQueues::new(db.clone(), wake, prefix, clock.clone())),
         claims: Arc::new(claims::LocalClaims::new(db.clone())),
-        store: Arc::new(store::LocalStore::new(db.clone())),
-        files: Arc::new(files::LocalFiles::new(layout.clone())),
+        store: Arc::new(store::LocalStore::new(db.clone(), clock.clone())),
+        files: Arc::new(files::LocalFiles::new(layout.clone(), clock.clone())),
         mailer: Arc::new(mailer::LocalMailer::new(layout)),
         callback: Arc::new(callback::LocalCallback::new(db, clock.clone())),
         clock,

@@ -9,7 +9,8 @@ use super::{durable, fault};
 use crate::cloud::{CloudError, Result};
 
 /// Every migration, in order. Those that were released are never changed.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_expiry.sql")];
 
 /// How long a reader waits for the database.
 const BUSY: Duration = Duration::from_secs(15);

@@ -1,10 +1,13 @@
-//! The tables over SQLite: one SQL table each, the body as JSON, the indexes as generated columns (see the migration).
+//! The tables over SQLite: one SQL table each, the body as JSON, the indexes as generated columns (see the
+//! migrations). Rows that have expired (`ttl`) are deleted now and then, as DynamoDB does.
 
 use async_trait::async_trait;
 use serde_json::Value;
 
 use super::db::Db;
 use super::store_rows;
+use super::writer::Tx;
+use crate::clock::Clock;
 use crate::cloud::Result;
 use crate::cloud::store::shape::{self, Place};
 use crate::cloud::store::{Cursor, Expect, Key, Page, Query, Row, Store, Table, Version};
@@ -12,12 +15,13 @@ use crate::cloud::store::{Cursor, Expect, Key, Page, Query, Row, Store, Table, V
 /// The door.
 pub(super) struct LocalStore {
     db: Db,
+    clock: Clock,
 }
 
 impl LocalStore {
-    /// Over this database.
-    pub(super) fn new(db: Db) -> Self {
-        Self { db }
+    /// Over this database; the clock says which rows have expired.
+    pub(super) fn new(db: Db, clock: Clock) -> Self {
+        Self { db, clock }
     }
 }
 
@@ -33,7 +37,13 @@ impl Store for LocalStore {
         shape::check_indexes(table, &body)?;
         let text = body.to_string();
         shape::check_size(&place, text.len())?;
-        self.db.write("writing a row", move |tx| store_rows::put(tx, &place, &text, expect)).await
+        let now = self.clock.now();
+        let put = move |tx: &mut Tx<'_>| {
+            let version = store_rows::put(tx, &place, &text, expect)?;
+            store_rows::expire(tx, &place, version, now)?;
+            Ok(version)
+        };
+        self.db.write("writing a row", put).await
     }
 
     async fn delete(&self, table: Table, key: &Key, expect: Expect) -> Result<()> {

@@ -10,6 +10,7 @@ use super::writer::Tx;
 use crate::cloud::store::shape::{Place, columns};
 use crate::cloud::store::{Cursor, Expect, Page, Query, Row, Table, TableSpec, Version};
 use crate::cloud::{CloudError, Result};
+use crate::domain::timestamp::Timestamp;
 
 /// The SQL name of a table.
 pub(super) fn sql_name(spec: &TableSpec) -> String {
@@ -72,6 +73,32 @@ pub(super) fn put(tx: &mut Tx<'_>, place: &Place, body: &str, expect: Expect) ->
     values.extend([&body as &dyn ToSql, &version]);
     tx.prepare_cached(&sql)?.execute(values.as_slice())?;
     Ok(Version(version))
+}
+
+/// Every so many writes a table is rid of rows that have expired, so many at a time: more than are written meanwhile.
+const EXPIRY_EVERY: i64 = 64;
+const EXPIRED_AT_ONCE: i64 = 256;
+/// The tables with rows that expire, each with an index of them.
+const EXPIRING: [&str; 6] =
+    ["access", "active-jobs", "containers", "edit-sessions", "limits", "thread-mappings"];
+
+/// Now and then deletes rows of this table that have expired; `version` is the last one given.
+pub(super) fn expire(
+    tx: &mut Tx<'_>,
+    place: &Place,
+    Version(version): Version,
+    now: Timestamp,
+) -> Outcome<()> {
+    if version % EXPIRY_EVERY != 0 || !EXPIRING.contains(&place.spec.name) {
+        return Ok(());
+    }
+    let table = sql_name(&place.spec);
+    let sql = format!(
+        "DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table}
+         WHERE json_extract(body, '$.ttl') IS NOT NULL AND json_extract(body, '$.ttl') < ?1 LIMIT ?2)"
+    );
+    tx.prepare_cached(&sql)?.execute([now.millis() / 1000, EXPIRED_AT_ONCE])?;
+    Ok(())
 }
 
 /// Deletes a row if the condition holds.

@@ -11,13 +11,7 @@ use crate::cloud::aws::error::{failed, says};
 use crate::cloud::aws::files::NOTHING;
 use crate::cloud::provision::{Item, Kind, Standing};
 use crate::cloud::{CloudError, Result};
-use crate::domain::names::INBOUND_MAIL_PREFIX;
-
-/// What keys start with, and for how many days they are kept: raw mails and what SES put there for 30, bodies of large
-/// messages for a day longer than any queue keeps a message, unfinished work that nobody went on with for as long as its
-/// session.
-const KEPT_FOR_DAYS: [(&str, i32); 4] =
-    [("mail/raw/", 30), (INBOUND_MAIL_PREFIX, 30), ("messages/", 15), ("wip/", 90)];
+use crate::domain::names::{INBOUND_MAIL_PREFIX, OBJECTS_KEPT_FOR_DAYS};
 
 /// How it stands.
 pub(super) async fn look(ground: &Ground) -> Result<Item> {
@@ -66,12 +60,12 @@ fn owner(ground: &Ground) -> Result<Tagging> {
 }
 
 fn lifecycle() -> Result<BucketLifecycleConfiguration> {
-    let rules = KEPT_FOR_DAYS.map(|(prefix, days)| {
+    let rules = OBJECTS_KEPT_FOR_DAYS.map(|(prefix, days)| {
         LifecycleRule::builder()
             .id(format!("hermes {prefix}"))
             .status(ExpirationStatus::Enabled)
             .filter(LifecycleRuleFilter::builder().prefix(prefix).build())
-            .expiration(LifecycleExpiration::builder().days(days).build())
+            .expiration(LifecycleExpiration::builder().days(days.into()).build())
             .build()
     });
     let rules = rules.into_iter().collect::<std::result::Result<Vec<_>, _>>().map_err(wrong)?;
@@ -103,13 +97,14 @@ async fn standing(ground: &Ground, name: &str) -> Result<Standing> {
         Err(error) if says(&error, &["NoSuchLifecycleConfiguration"]) => Vec::new(),
         Err(error) => return Err(failed(&format!("looking at the bucket {name}"), &error)),
     };
-    let kept = |(prefix, days): (&str, i32)| {
+    let kept = |(prefix, days): (&str, u16)| {
         found.iter().any(|rule| {
             let expiry = rule.expiration.as_ref().and_then(|expiry| expiry.days);
-            rule.filter.as_ref().and_then(|filter| filter.prefix()) == Some(prefix) && expiry == Some(days)
+            rule.filter.as_ref().and_then(|filter| filter.prefix()) == Some(prefix)
+                && expiry == Some(days.into())
         })
     };
-    let forgotten = KEPT_FOR_DAYS.into_iter().all(kept);
+    let forgotten = OBJECTS_KEPT_FOR_DAYS.into_iter().all(kept);
     let ours = policy::of_bucket(ground, name).await?;
     let open = policy::says(policy_of(ground, name).await?.as_deref(), &ours);
     Ok(match (tag, forgotten, open) {
