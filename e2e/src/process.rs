@@ -67,7 +67,7 @@ impl Program {
         command.args(args).env_clear();
         if name == "worker" {
             // As its image has it.
-            command.env("MALLOC_ARENA_MAX", "2");
+            command.env("MALLOC_ARENA_MAX", "1");
         }
         command.envs(kept());
         command.envs(env.iter().copied());

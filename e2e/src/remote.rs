@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use git2::{DiffFormat, IndexAddOption, Repository, RepositoryInitOptions, Signature};
+use tokio::process::Command;
 
 /// A bare repository.
 pub struct Remote {
@@ -40,6 +41,15 @@ impl Remote {
     /// The URL a project is given.
     pub fn url(&self) -> String {
         format!("file://{}", self.path.display())
+    }
+
+    /// Packs what was pushed, as hosts do from time to time: whoever pushes over `file://` opens every pack there is.
+    #[allow(clippy::disallowed_methods, reason = "the host's side of a repository, with git as hosts run it")]
+    pub async fn pack(&self) -> anyhow::Result<()> {
+        let mut git = Command::new("git");
+        let status = git.arg("-C").arg(&self.path).args(["gc", "--quiet"]).status().await.context("start git gc")?;
+        ensure!(status.success(), "git gc: {status}");
+        Ok(())
     }
 
     /// The repository, to look into.

@@ -65,6 +65,7 @@ pub async fn burst(workers: usize, users: usize, rounds: usize) -> anyhow::Resul
     for round in 0..rounds {
         jobs.push(one_round(&api, users, round).await?);
         sizes.push(sizes_of(&mut world)?);
+        remote.pack().await?;
     }
     let took = begun.elapsed();
     let all: Vec<&Value> = jobs.iter().flatten().collect();
