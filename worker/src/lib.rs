@@ -6,6 +6,7 @@ pub mod budgets;
 pub mod config;
 pub mod doctor;
 pub mod ecs;
+pub mod folders;
 pub mod gateway;
 pub mod git;
 pub mod halfway;

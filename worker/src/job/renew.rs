@@ -1,53 +1,80 @@
-//! A damaged checkout put aside and made anew. What never got to the remote comes along; the damaged folder itself is
-//! kept until the next one.
+//! A damaged checkout put aside and made anew. What never got to the remote comes along, and the damaged folder itself is
+//! kept until the next one; where something could not come along it is kept for good.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use git2::{BranchType, Repository};
 
+use crate::folders;
 use crate::git::{self, During as _, GitError, GitKind};
+
+/// A damaged checkout that has commits which are nowhere else is called so, with a number behind it.
+pub(super) const KEPT: &str = "repo.kept-";
 
 /// Makes the checkout anew; when that fails, the damaged one is back in its place.
 pub(super) fn renew<T>(path: &Path, make: impl Fn(&Path) -> git::Result<T>) -> git::Result<T> {
     let aside = path.with_extension("damaged");
     remove(&aside)?;
     fs::rename(path, &aside).during("put a damaged checkout aside")?;
+    let mut left_behind = false;
     let result = fs::create_dir(path)
         .during("make a folder for the checkout")
         .and_then(|()| make(path))
-        .and_then(|made| if carry_over(&aside, path) { make(path) } else { Ok(made) });
+        .and_then(|made| {
+            let carried = carry_over(&aside, path);
+            left_behind = carried.left > 0;
+            if carried.taken > 0 { make(path) } else { Ok(made) }
+        });
     if result.is_err() {
         remove(path)?;
         fs::rename(&aside, path).during("put a damaged checkout back")?;
+    } else if left_behind {
+        keep(&aside)?;
     }
     result
 }
 
 fn remove(folder: &Path) -> git::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).during(format!("remove {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
+    folders::remove(folder).during(format!("remove {}", folder.display()))
 }
 
-/// Takes over the branches with commits that the new copy has not; whether there were any.
-fn carry_over(from: &Path, to: &Path) -> bool {
+/// Under a name that nobody removes.
+fn keep(aside: &Path) -> git::Result<()> {
+    let named = |number: u32| aside.with_file_name(format!("{KEPT}{number}"));
+    let mut number = 1;
+    while named(number).exists() {
+        number += 1;
+    }
+    let free = named(number);
+    tracing::warn!(folder = %free.display(), "a damaged checkout with work that is nowhere else is kept");
+    fs::rename(aside, free).during("keep a damaged checkout")
+}
+
+/// How many branches came along, and how many did not.
+#[derive(Default)]
+struct Carried {
+    taken: usize,
+    left: usize,
+}
+
+/// Takes over the branches with commits that the new copy has not.
+fn carry_over(from: &Path, to: &Path) -> Carried {
     let carried = open_damaged(from).and_then(|old| {
         let new = git::open(to)?;
         join_shallow(&old, &new)?;
-        let mut carried = false;
+        let mut carried = Carried::default();
         for (name, tip) in local_branches(&old)? {
-            carried |= new.find_commit(tip).is_err() && take(&new, from, &name);
+            if new.find_commit(tip).is_err() {
+                let counter = if take(&new, from, &name) { &mut carried.taken } else { &mut carried.left };
+                *counter += 1;
+            }
         }
         Ok(carried)
     });
     carried.unwrap_or_else(|error| {
-        tracing::warn!(%error, folder = %from.display(), "nothing could be taken over from a damaged checkout; it is kept");
-        false
+        tracing::warn!(%error, folder = %from.display(), "nothing could be taken over from a damaged checkout");
+        Carried { taken: 0, left: 1 }
     })
 }
 
@@ -94,4 +121,41 @@ fn join_shallow(old: &Repository, new: &Repository) -> git::Result<()> {
     }
     text.extend(missing.iter().flat_map(|line| [line, "\n"]));
     fs::write(new.path().join("shallow"), text).during("note where the history is cut off")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit_on(path: &Path, branch: &str) -> git::Oid {
+        let repo = git::open_or_init(path).unwrap();
+        let who = git2::Signature::now("a", "a@example.org").unwrap();
+        let blob = repo.blob(branch.as_bytes()).unwrap();
+        let mut tree = repo.treebuilder(None).unwrap();
+        tree.insert("page", blob, 0o100_644).unwrap();
+        let tree = repo.find_tree(tree.write().unwrap()).unwrap();
+        repo.commit(Some(&format!("refs/heads/{branch}")), &who, &who, branch, &tree, &[]).unwrap()
+    }
+
+    fn renewed(path: &Path) {
+        renew(path, |path| git::open_or_init(path).map(drop)).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_checkout_whose_commits_cannot_come_along_is_never_removed() {
+        let stand = tempfile::tempdir().unwrap();
+        let path = stand.path().join("repo");
+        fs::create_dir(&path).unwrap();
+        let lost = commit_on(&path, "thread-x").to_string();
+        let object = Path::new(".git/objects").join(&lost[..2]).join(&lost[2..]);
+        fs::remove_file(path.join(&object)).unwrap();
+        renewed(&path);
+        let kept = stand.path().join("repo.kept-1");
+        assert!(kept.join(".git").exists());
+        commit_on(&path, "thread-y");
+        renewed(&path);
+        renewed(&path);
+        assert!(git::local_branch(&git::open(&path).unwrap(), "thread-y").is_some(), "whole ones come along");
+        assert!(kept.join(".git/refs/heads/thread-x").exists());
+    }
 }

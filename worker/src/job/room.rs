@@ -12,8 +12,9 @@ use git2::{BranchType, Repository, StatusOptions};
 use uuid::Uuid;
 
 use super::bundle::unknown_to_the_remote;
+use super::renew::KEPT;
 use super::workspace::{built_marker, is_sibling, lock_of};
-use crate::{git, leftovers};
+use crate::{folders, git, leftovers};
 
 /// What is being removed is called so first, so that nobody works in half a folder.
 const REMOVED: &str = ".removed-";
@@ -76,7 +77,9 @@ pub fn tidy(workspaces: &Path, budget_bytes: u64, sizes: &mut Sizes) -> io::Resu
         Tidied { left_bytes: folders.iter().map(|folder| folder.bytes).sum(), ..Tidied::default() };
     for folder in folders {
         let fits = tidied.left_bytes <= budget_bytes;
-        if fits && !is_sibling(&folder.path) || !remove(workspaces, &folder.path)? {
+        let is_wanted = fits && !is_sibling(&folder.path);
+        if is_wanted || !remove(workspaces, &folder.path).unwrap_or_else(|error| stays(&folder.path, &error))
+        {
             continue;
         }
         tidied.left_bytes -= folder.bytes;
@@ -90,10 +93,17 @@ fn finish_removals(workspaces: &Path) -> io::Result<()> {
     for entry in fs::read_dir(workspaces)? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with(REMOVED) {
-            fs::remove_dir_all(entry.path())?;
+            removed(&entry.path());
         }
     }
     Ok(())
+}
+
+/// What cannot be removed now is removed later: no folder of one user is in the way of the others.
+fn removed(aside: &Path) {
+    if let Err(error) = folders::remove(aside) {
+        tracing::warn!(%error, folder = %aside.display(), "a working folder could not be removed yet");
+    }
 }
 
 /// The working folders, each with the time of its last use.
@@ -110,15 +120,23 @@ fn used(workspaces: &Path) -> io::Result<Vec<(PathBuf, SystemTime)>> {
     Ok(used)
 }
 
-/// What it takes on the disk. No link is followed; what vanishes meanwhile counts nothing.
+fn stays(folder: &Path, error: &io::Error) -> bool {
+    tracing::warn!(%error, folder = %folder.display(), "a working folder could not be removed to make room");
+    false
+}
+
+/// What it takes on the disk. No link is followed; what vanishes meanwhile, or lies deeper than paths go, counts nothing.
 fn size(path: &Path) -> u64 {
-    let Ok(meta) = path.symlink_metadata() else { return 0 };
-    let own = meta.blocks() * BLOCK_BYTES;
-    if !meta.is_dir() {
-        return own;
+    let mut bytes = 0;
+    let mut left = vec![path.to_owned()];
+    while let Some(path) = left.pop() {
+        let Ok(meta) = path.symlink_metadata() else { continue };
+        bytes += meta.blocks() * BLOCK_BYTES;
+        if meta.is_dir() {
+            left.extend(fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()));
+        }
     }
-    let below = fs::read_dir(path).into_iter().flatten().flatten();
-    own + below.map(|entry| size(&entry.path())).sum::<u64>()
+    bytes
 }
 
 /// Whether it could be removed.
@@ -127,15 +145,21 @@ fn remove(workspaces: &Path, folder: &Path) -> io::Result<bool> {
     if lock.try_lock().is_err() {
         return Ok(false);
     }
-    if holds_unpushed(&folder.join("repo")) {
+    if holds_unpushed(&folder.join("repo")) || holds_kept(folder) {
         tracing::warn!(folder = %folder.display(), "a working folder is kept although there is little room: it holds work that the remote has not got");
         return Ok(false);
     }
     let aside = workspaces.join(format!("{REMOVED}{}", Uuid::new_v4().simple()));
     fs::rename(folder, &aside)?;
-    fs::remove_dir_all(&aside)?;
+    removed(&aside);
     tracing::info!(folder = %folder.display(), "a working folder that was not used for long was removed to make room");
     Ok(true)
+}
+
+/// Whether a damaged checkout is kept here whose commits could not be carried over.
+fn holds_kept(folder: &Path) -> bool {
+    let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.into_iter().any(|name| name.to_string_lossy().starts_with(KEPT))
 }
 
 /// Whether it has commits or files that were never seen on the remote. When in doubt it has.
@@ -234,6 +258,7 @@ mod tests {
         unpushed_commit(&shelf.folder("ahead", 8));
         fs::write(shelf.folder("dirty", 7).join("repo/new.html"), "half").unwrap();
         fs::write(shelf.folder("broken", 6).join("repo/.git/HEAD"), "?").unwrap();
+        fs::create_dir(shelf.folder("kept", 5).join("repo.kept-1")).unwrap();
         shelf.folder("plain", 1);
         assert_eq!(shelf.tidy(0), ["plain"]);
         drop(lock);

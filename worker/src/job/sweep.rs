@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use git2::Repository;
 
+use crate::folders;
 use crate::git::{self, During as _};
 
 /// Never committed, so never looked into before staging.
@@ -83,20 +84,17 @@ enum Then {
     Remove,
 }
 
-fn each_below(
-    folder: &Path,
-    decide: &mut impl FnMut(&Path, FileType) -> git::Result<Then>,
-) -> git::Result<()> {
-    let what = || format!("look through {}", folder.display());
-    for entry in std::fs::read_dir(folder).during(what())? {
-        let entry = entry.during(what())?;
-        let (path, kind) = (entry.path(), entry.file_type().during(what())?);
-        match decide(&path, kind)? {
-            Then::Leave => {}
-            Then::Enter => each_below(&path, decide)?,
-            Then::Remove => {
-                if kind.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) }
-                    .during(format!("remove {}", path.display()))?;
+fn each_below(root: &Path, decide: &mut impl FnMut(&Path, FileType) -> git::Result<Then>) -> git::Result<()> {
+    let mut open = vec![root.to_owned()];
+    while let Some(folder) = open.pop() {
+        let what = || format!("look through {}", folder.display());
+        for entry in std::fs::read_dir(&folder).during(what())? {
+            let entry = entry.during(what())?;
+            let (path, kind) = (entry.path(), entry.file_type().during(what())?);
+            match decide(&path, kind)? {
+                Then::Leave => {}
+                Then::Enter => open.push(path),
+                Then::Remove => folders::remove(&path).during(format!("remove {}", path.display()))?,
             }
         }
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::folders;
 use crate::leftovers::{is_orphaned, kill_holders};
 
 /// How long the folder's lock is waited for before a sibling folder is used.
@@ -33,6 +34,11 @@ pub(super) fn lock_of(folder: &Path) -> PathBuf {
 /// What says that a build was at work in this checkout and nobody has cleaned up after it.
 pub(super) fn built_marker(repo: &Path) -> PathBuf {
     repo.with_file_name("built")
+}
+
+/// What says that edits of this checkout could not be committed in time when their job was cut off.
+pub(super) fn left_marker(repo: &Path) -> PathBuf {
+    repo.with_file_name("left")
 }
 
 /// Whether this folder stands in for one that was locked.
@@ -160,8 +166,6 @@ async fn lock_within(folder: &Path, wait: Duration) -> io::Result<Option<Workspa
 }
 
 fn empty(folder: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => std::fs::create_dir_all(folder),
-    }
+    folders::remove(folder)?;
+    std::fs::create_dir_all(folder)
 }

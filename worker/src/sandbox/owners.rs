@@ -42,11 +42,19 @@ pub(super) fn let_through(folder: &Path) -> io::Result<()> {
 fn give_below(folder: &Path, to: Account) -> io::Result<()> {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder)? {
-            folders.extend(give_entry(entry?.path(), to)?);
+        for entry in shallow(std::fs::read_dir(folder))?.into_iter().flatten() {
+            folders.extend(shallow(give_entry(entry?.path(), to))?.flatten());
         }
     }
     Ok(())
+}
+
+/// What lies deeper than paths go was made by the user itself, step by step.
+fn shallow<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::InvalidFilename => Ok(None),
+        result => result.map(Some),
+    }
 }
 
 /// Gives one thing; a folder whose content is still to be given comes back.
