@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -54,13 +54,22 @@ pub struct Seen {
 pub struct ScriptedApi {
     address: SocketAddr,
     seen: Arc<Mutex<Seen>>,
+    busy: Arc<Mutex<Busy>>,
     stop: CancellationToken,
+}
+
+/// How often nobody is answered, and with which status.
+#[derive(Debug, Clone, Copy, Default)]
+struct Busy {
+    status: u16,
+    times: usize,
 }
 
 #[derive(Clone)]
 struct Script {
     turns: Arc<Vec<Turn>>,
     seen: Arc<Mutex<Seen>>,
+    busy: Arc<Mutex<Busy>>,
 }
 
 impl ScriptedApi {
@@ -69,17 +78,23 @@ impl ScriptedApi {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let script = Script { turns: Arc::new(turns), seen: Arc::clone(&seen) };
+        let busy = Arc::new(Mutex::new(Busy::default()));
+        let script = Script { turns: Arc::new(turns), seen: Arc::clone(&seen), busy: Arc::clone(&busy) };
         let routes = Router::new().route("/v1/messages", post(answer)).with_state(script);
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         tokio::spawn(async move { axum::serve(listener, routes).with_graceful_shutdown(stopped).await });
-        Ok(Self { address, seen, stop })
+        Ok(Self { address, seen, busy, stop })
     }
 
     /// What `ANTHROPIC_BASE_URL` is set to.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Has no room for so many requests from now on, and says that there is no point in trying at once again.
+    pub fn turn_away(&self, status: u16, times: usize) {
+        *self.busy.lock().unwrap_or_else(PoisonError::into_inner) = Busy { status, times };
     }
 
     /// What was asked so far.
@@ -94,25 +109,49 @@ impl Drop for ScriptedApi {
     }
 }
 
-/// The turn is the number of answers in the conversation so far, so that repeated requests get the same one.
 async fn answer(State(script): State<Script>, headers: HeaderMap, body: String) -> Response {
     let Ok(body) = serde_json::from_str::<Value>(&body) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    let turn = count_answers(&body);
-    let cwd = working_directory(&body);
+    if let Some(status) = script.turned_away() {
+        let error = json!({"type": "overloaded_error", "message": "Too many requests."});
+        let answer = (status, [("x-should-retry", "false")], Json(json!({"type": "error", "error": error})));
+        return answer.into_response();
+    }
     let key = headers.get("x-api-key").and_then(|key| key.to_str().ok()).unwrap_or_default().to_owned();
+    let events = next(&script.turns, &body);
     {
         let mut seen = script.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.bodies.push(body);
         seen.keys.push(key);
     }
+    match events {
+        Ok(events) => ([(header::CONTENT_TYPE, "text/event-stream")], as_lines(&events)).into_response(),
+        Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+    }
+}
+
+impl Script {
+    fn turned_away(&self) -> Option<StatusCode> {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.times = busy.times.checked_sub(1)?;
+        StatusCode::from_u16(busy.status).ok()
+    }
+}
+
+/// The next answer of a script to this request, as the events of the Messages API. The turn is the number of answers in the
+/// conversation so far, so that repeated requests get the same one.
+pub fn next(script: &[Turn], body: &Value) -> anyhow::Result<Vec<Value>> {
+    let turn = count_answers(body);
     let say = Turn::Say("There is nothing more to do.".to_owned());
-    let events = match cwd.map(|cwd| events(turn, script.turns.get(turn).unwrap_or(&say), &cwd)) {
-        Ok(events) => events,
-        Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
-    };
-    ([(header::CONTENT_TYPE, "text/event-stream")], events).into_response()
+    Ok(events(turn, script.get(turn).unwrap_or(&say), &working_directory(body)?))
+}
+
+fn as_lines(events: &[Value]) -> String {
+    events
+        .iter()
+        .map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or_default()))
+        .fold(String::new(), |all, event| all + &event)
 }
 
 fn count_answers(body: &Value) -> usize {
@@ -129,8 +168,7 @@ fn working_directory(body: &Value) -> anyhow::Result<String> {
     Ok(rest[..end].trim().to_owned())
 }
 
-/// The answer as server-sent events of the Messages API.
-fn events(number: usize, turn: &Turn, cwd: &str) -> String {
+fn events(number: usize, turn: &Turn, cwd: &str) -> Vec<Value> {
     let at = |path: &String| format!("{cwd}/{path}");
     let tool = |name: &str, input: Value| {
         let block = json!({"type": "tool_use", "id": format!("toolu_{number}"), "name": name, "input": {}});
@@ -152,7 +190,7 @@ fn events(number: usize, turn: &Turn, cwd: &str) -> String {
         "stop_reason": null, "stop_sequence": null, "usage": usage,
     });
     let stop = json!({"stop_reason": stop_reason, "stop_sequence": null});
-    [
+    vec![
         json!({"type": "message_start", "message": message}),
         json!({"type": "content_block_start", "index": 0, "content_block": block}),
         json!({"type": "content_block_delta", "index": 0, "delta": delta}),
@@ -160,7 +198,4 @@ fn events(number: usize, turn: &Turn, cwd: &str) -> String {
         json!({"type": "message_delta", "delta": stop, "usage": {"output_tokens": 20}}),
         json!({"type": "message_stop"}),
     ]
-    .iter()
-    .map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or_default()))
-    .fold(String::new(), |all, event| all + &event)
 }

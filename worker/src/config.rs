@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use common::config::{CloudSettings, LogSettings, RepoSettings};
 use common::domain::ids::WorkerId;
@@ -154,13 +155,18 @@ pub struct ChildSettings {
     #[arg(long, env = "ANTHROPIC_BASE_URL", value_name = "URL")]
     pub anthropic_base_url: Option<String>,
 
-    /// `1` lets the agent use Amazon Bedrock.
-    #[arg(long, env = "CLAUDE_CODE_USE_BEDROCK", value_name = "FLAG")]
-    pub claude_code_use_bedrock: Option<String>,
+    /// `1` has the models of Amazon Bedrock instead. The agent has no credentials of AWS: the worker's gateway signs the
+    /// agent's requests with those of AWS_PROFILE, else of the environment, task or machine, as every AWS program finds them.
+    #[arg(long, env = "CLAUDE_CODE_USE_BEDROCK", value_name = "FLAG", value_parser = BoolishValueParser::new(), num_args = 0..=1, default_value_t = false, default_missing_value = "true")]
+    pub claude_code_use_bedrock: bool,
 
-    /// The region of Amazon Bedrock.
+    /// The region of Amazon Bedrock. Default: AWS_REGION, else the profile's or machine's.
     #[arg(long, env = "AWS_BEDROCK_REGION", value_name = "REGION")]
     pub aws_bedrock_region: Option<String>,
+
+    /// Another address of Amazon Bedrock, such as that of an endpoint of your own network.
+    #[arg(long, env = "ANTHROPIC_BEDROCK_BASE_URL", value_name = "URL")]
+    pub anthropic_bedrock_base_url: Option<String>,
 
     /// The name on commits.
     #[arg(long, env = "COMMIT_NAME", value_name = "NAME", default_value = "WebOrdinary Container")]

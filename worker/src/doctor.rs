@@ -66,8 +66,9 @@ pub struct Report {
 /// Looks at everything that a worker with these settings needs.
 pub async fn examine(settings: &RunSettings) -> Report {
     let workspaces = settings.workspaces().unwrap_or_else(|_| settings.chosen_workspaces());
-    let environment = ChildEnvironment::from_settings(&settings.children, &workspaces);
-    let mut findings = vec![user(), folder(&workspaces), agent(settings, &environment), model(settings)];
+    let environment = ChildEnvironment::of_machine(&workspaces);
+    let mut findings =
+        vec![user(), folder(&workspaces), agent(settings, &environment), model(settings).await];
     findings.extend(["node", "npm"].map(|name| program(&environment, name)));
     findings.push(walls(settings, &environment, &workspaces, settings.children.sandbox.mode).await);
     if settings.children.sandbox.mode.unwrap_or(Mode::Namespaces) != Mode::Namespaces {
@@ -125,12 +126,12 @@ fn agent(settings: &RunSettings, environment: &ChildEnvironment) -> Finding {
     }
 }
 
-fn model(settings: &RunSettings) -> Finding {
+async fn model(settings: &RunSettings) -> Finding {
     let children = &settings.children;
-    if children.anthropic_api_key.is_some() {
+    if children.claude_code_use_bedrock {
+        bedrock(settings).await
+    } else if children.anthropic_api_key.is_some() {
         Finding::good("model", "ANTHROPIC_API_KEY is set; it stays in the worker")
-    } else if children.claude_code_use_bedrock.is_some() {
-        Finding::weak("model", "Amazon Bedrock", "Bedrock is reached only with SANDBOX=off in this version")
     } else {
         Finding::weak(
             "model",
@@ -138,6 +139,31 @@ fn model(settings: &RunSettings) -> Finding {
             "set ANTHROPIC_API_KEY; only agents without a model (demo-agent) need none",
         )
     }
+}
+
+/// That the credentials may invoke a model shows only when it is asked.
+#[cfg(feature = "aws")]
+async fn bedrock(settings: &RunSettings) -> Finding {
+    let signer = match crate::start::signer(settings).await {
+        Ok(signer) => signer,
+        Err(error) => return Finding::missing("model", error.to_string(), "set AWS_BEDROCK_REGION"),
+    };
+    match signer.ready().await {
+        Ok(()) => Finding::good(
+            "model",
+            format!("Amazon Bedrock in {}; its credentials stay in the worker", signer.region()),
+        ),
+        Err(error) => Finding::missing(
+            "model",
+            format!("Amazon Bedrock in {}: {error}", signer.region()),
+            "give the task or machine a role that may bedrock:InvokeModelWithResponseStream, or set AWS_PROFILE",
+        ),
+    }
+}
+
+#[cfg(not(feature = "aws"))]
+async fn bedrock(_settings: &RunSettings) -> Finding {
+    Finding::missing("model", "Amazon Bedrock", "build this program with --features aws")
 }
 
 fn program(environment: &ChildEnvironment, name: &'static str) -> Finding {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use common::domain::budget::{Limits, Usage};
 use serde::Deserialize;
+use uuid::Uuid;
 
 /// US dollars for a million tokens, in and out, by a part of the model's name; the first that fits counts. A model that is
 /// not known is taken for the dearest, so that a bound is met too early rather than never.
@@ -25,6 +26,9 @@ const READ_FROM_CACHE: f64 = 0.1;
 const USUAL_MAX_COST_USD: f64 = 10.0;
 /// From this part of what it may use on, the agent is told to come to an end.
 const NEARLY: f64 = 0.8;
+
+/// Too many requests of ours, or of everybody's.
+const NO_ROOM: [u16; 3] = [429, 503, 529];
 
 /// One message of the model.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -47,6 +51,16 @@ pub struct Tokens {
     written: u32,
     #[serde(rename = "cache_read_input_tokens")]
     read: u32,
+}
+
+/// A token is seldom less.
+const BYTES_OF_TOKEN: usize = 3;
+
+impl Tokens {
+    /// At most so many are in a text that came out, where nobody has counted them.
+    pub fn of_text(bytes: usize) -> Self {
+        Self { output: u32::try_from(bytes / BYTES_OF_TOKEN).unwrap_or(u32::MAX), ..Self::default() }
+    }
 }
 
 /// What may be used, and what of it was used before.
@@ -88,6 +102,8 @@ pub struct Meter {
 struct Counted {
     costs: BTreeMap<String, f64>,
     turns: BTreeSet<String>,
+    /// The status of the model's last answer, when it had no room for us.
+    turned_away: Option<u16>,
 }
 
 impl Allowance {
@@ -127,6 +143,16 @@ impl Meter {
         self.counted().turns.insert(message.id.clone());
     }
 
+    /// Notes with which HTTP status the model answers.
+    pub fn answered(&self, status: u16) {
+        self.counted().turned_away = NO_ROOM.contains(&status).then_some(status);
+    }
+
+    /// The status with which the model had no room for us, when that was its last answer.
+    pub fn turned_away(&self) -> Option<u16> {
+        self.counted().turned_away
+    }
+
     /// What was used.
     pub fn usage(&self) -> Usage {
         let counted = self.counted();
@@ -162,6 +188,16 @@ impl Default for Meter {
 }
 
 impl Message {
+    /// One of which nothing is known, by a name of ours.
+    pub fn unknown() -> Self {
+        Self { id: Uuid::new_v4().to_string(), ..Self::default() }
+    }
+
+    /// Whether it has begun.
+    pub fn is_known(&self) -> bool {
+        !self.id.is_empty()
+    }
+
     /// Takes over what a later event says of the same message; zero means that it says nothing.
     pub fn goes_on(&mut self, tokens: Tokens) {
         let Tokens { input, output, written, read } = tokens;

@@ -4,13 +4,15 @@ use std::io;
 use std::sync::Arc;
 
 use common::clock::Clock;
+#[cfg(feature = "aws")]
+use common::cloud::aws::bedrock::Signer;
 use common::cloud::{Cloud, CloudError};
 use common::domain::ids::{Nonce, Owner, WorkerId};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::config::{ChildEnvironment, ChildSettings, RunSettings, old_bindings};
+use crate::config::{ChildEnvironment, RunSettings, old_bindings};
 use crate::ecs;
 use crate::gateway::{Gateway, Model, NoModel, Packages, client};
 use crate::job::JobSettings;
@@ -112,7 +114,7 @@ async fn job_settings(settings: &RunSettings) -> Result<JobSettings, StartError>
         workspaces.and_then(|path| std::fs::create_dir_all(&path).map(|()| path)).map_err(|error| {
             StartError::Workspaces { path: settings.chosen_workspaces().display().to_string(), error }
         })?;
-    let environment = ChildEnvironment::from_settings(children, &workspaces);
+    let environment = ChildEnvironment::of_machine(&workspaces);
     let agent = children.agent_command.resolve(environment.programs())?;
     let ground = Ground {
         settings: &children.sandbox,
@@ -122,7 +124,7 @@ async fn job_settings(settings: &RunSettings) -> Result<JobSettings, StartError>
         agent: agent.program().unwrap_or(&workspaces),
         capacity: settings.claims.capacity,
     };
-    let sandbox = Sandbox::build(&ground, gateway(children, &environment)?).await?;
+    let sandbox = Sandbox::build(&ground, gateway(settings, &environment).await?).await?;
     Ok(JobSettings {
         agent,
         patience: Patience::default(),
@@ -136,12 +138,38 @@ async fn job_settings(settings: &RunSettings) -> Result<JobSettings, StartError>
     })
 }
 
-/// Without a key and an address there is no model to be let through to.
-fn gateway(children: &ChildSettings, environment: &ChildEnvironment) -> Result<Gateway, NoModel> {
+async fn gateway(settings: &RunSettings, environment: &ChildEnvironment) -> Result<Gateway, NoModel> {
     let client = client()?;
-    let (key, base) = (children.anthropic_api_key.as_ref(), children.anthropic_base_url.as_deref());
-    let model =
-        (key.is_some() || base.is_some()).then(|| Model::new(base, key, client.clone())).transpose()?;
+    let children = &settings.children;
+    let model = model(settings, client.clone()).await?;
     let hosts = children.sandbox.registry_hosts.clone().and(environment.registry());
     Ok(Gateway::new(model, Packages::new(hosts, environment.proxy(), client)))
+}
+
+/// Without a key and an address there is no model to be let through to.
+async fn model(settings: &RunSettings, client: reqwest::Client) -> Result<Option<Model>, NoModel> {
+    let children = &settings.children;
+    if children.claude_code_use_bedrock {
+        return bedrock(settings, client).await.map(Some);
+    }
+    let (key, base) = (children.anthropic_api_key.as_ref(), children.anthropic_base_url.as_deref());
+    (key.is_some() || base.is_some()).then(|| Model::new(base, key, client)).transpose()
+}
+
+#[cfg(feature = "aws")]
+async fn bedrock(settings: &RunSettings, client: reqwest::Client) -> Result<Model, NoModel> {
+    let base = settings.children.anthropic_bedrock_base_url.as_deref();
+    Model::bedrock(base, signer(settings).await.map_err(NoModel::Bedrock)?, client)
+}
+
+#[cfg(not(feature = "aws"))]
+async fn bedrock(_settings: &RunSettings, _client: reqwest::Client) -> Result<Model, NoModel> {
+    Err(NoModel::NoAws)
+}
+
+/// Signs for Amazon Bedrock as these settings say.
+#[cfg(feature = "aws")]
+pub(crate) async fn signer(settings: &RunSettings) -> Result<Signer, CloudError> {
+    let region = settings.children.aws_bedrock_region.as_deref();
+    Signer::connect(&settings.cloud.aws, region, Clock::System).await
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{ChildSettings, Programs};
+use super::Programs;
 use crate::job::workspace::Places;
 
 /// What agent and build see of the environment; it starts empty.
@@ -46,20 +46,14 @@ const FOR_BUILD: [&str; 8] = [
 ];
 
 impl ChildEnvironment {
-    /// Takes what may be handed on from the settings and this process's environment.
-    pub fn from_settings(children: &ChildSettings, workspaces: &Path) -> Self {
-        let agent = [
-            ("CLAUDE_CODE_USE_BEDROCK", children.claude_code_use_bedrock.clone()),
-            ("AWS_BEDROCK_REGION", children.aws_bedrock_region.clone()),
-            ("AWS_REGION", children.aws_bedrock_region.clone()),
-            ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", Some("1".to_owned())),
-            ("DISABLE_AUTOUPDATER", Some("1".to_owned())),
-        ];
+    /// Takes what may be handed on from this process's environment. No setting is.
+    pub fn of_machine(workspaces: &Path) -> Self {
+        let agent = [("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"), ("DISABLE_AUTOUPDATER", "1")];
         let path = present(&["PATH"]).remove("PATH");
         Self {
             programs: path.as_deref().map(Programs::of_path).unwrap_or_default(),
             both: present(&FOR_BOTH),
-            agent: agent.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
+            agent: agent.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             build: present(&FOR_BUILD),
             npm_cache: workspaces.join(".cache").join("npm"),
         }
@@ -138,26 +132,4 @@ pub fn old_bindings() -> Vec<(&'static str, &'static str)> {
     let names = OLD_BINDINGS.map(|(name, _)| name);
     let set = present(&names);
     OLD_BINDINGS.into_iter().filter(|(name, _)| set.contains_key(*name)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-
-    use super::*;
-
-    #[test]
-    fn neither_agent_nor_build_sees_a_key() {
-        let settings =
-            ["worker", "run", "--anthropic-api-key", "k-123456789", "--github-token", "t-123456789"];
-        let crate::config::Action::Run(settings) = crate::config::Cli::parse_from(settings).command else {
-            unreachable!()
-        };
-        let environment = ChildEnvironment::from_settings(&settings.children, Path::new("/w"));
-        let places = Places { home: "/h".into(), tmp: "/t".into() };
-        for seen in [environment.for_agent(&places), environment.for_build(&places)] {
-            assert!(seen.values().all(|value| !value.contains("123456789")), "{seen:?}");
-            assert_eq!(seen["HOME"], "/h");
-        }
-    }
 }

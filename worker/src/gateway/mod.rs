@@ -1,9 +1,13 @@
 //! The way out of the sandbox. A child reaches the model or the registries of packages through this and nothing else; the
-//! keys are added here, outside. It is open while a child runs, on a socket in the child's folder or on a port of loopback.
+//! keys are added, or requests signed, here, outside. It is open while a child runs, on a socket in the child's folder or on a port of loopback.
 
+mod asked;
+#[cfg(feature = "aws")]
+mod bedrock;
 mod body;
 mod model;
 mod packages;
+mod provider;
 mod tap;
 
 use std::collections::BTreeMap;
@@ -23,6 +27,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
@@ -62,7 +67,8 @@ pub enum Door {
 /// A way that is open until this is dropped.
 #[derive(Debug)]
 pub struct Opened {
-    door: Door,
+    /// What is behind it, when it is the model.
+    model: Option<Arc<Model>>,
     key: Arc<str>,
     port: Option<u16>,
     _listens: AbortOnDropHandle<()>,
@@ -94,10 +100,8 @@ impl Gateway {
     /// Opens a way on a socket in a folder that is made for it. None when there is nothing to be let through.
     pub fn open_on_socket(&self, door: Door, folder: &Path, name: &str) -> io::Result<Option<Opened>> {
         let Some((passage, key)) = self.passage(door) else { return Ok(None) };
-        match std::fs::remove_dir_all(folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => std::fs::create_dir(folder)?,
-        }
+        crate::folders::remove(folder)?;
+        std::fs::create_dir(folder)?;
         let listener = Arc::new(listen_in(folder, name)?);
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))?;
         std::fs::set_permissions(folder.join(name), std::fs::Permissions::from_mode(0o666))?;
@@ -105,7 +109,7 @@ impl Gateway {
             let listener = Arc::clone(&listener);
             async move { Ok(listener.accept().await?.0) }
         }));
-        Ok(Some(Opened { door, key, port: None, _listens: AbortOnDropHandle::new(listens) }))
+        Ok(Some(self.opened(door, key, None, listens)))
     }
 
     /// Opens a way on a free port of loopback.
@@ -117,7 +121,12 @@ impl Gateway {
             let listener = Arc::clone(&listener);
             async move { Ok(listener.accept().await?.0) }
         }));
-        Ok(Some(Opened { door, key, port, _listens: AbortOnDropHandle::new(listens) }))
+        Ok(Some(self.opened(door, key, port, listens)))
+    }
+
+    fn opened(&self, door: Door, key: Arc<str>, port: Option<u16>, listens: JoinHandle<()>) -> Opened {
+        let model = self.model.clone().filter(|_| door == Door::Model);
+        Opened { model, key, port, _listens: AbortOnDropHandle::new(listens) }
     }
 
     /// Each opening has a key of its own: on loopback others could call.
@@ -156,18 +165,14 @@ impl Opened {
     /// What a child that hears it on this port is told.
     pub fn environment(&self, port: u16, no_proxy: Option<&str>) -> BTreeMap<String, String> {
         let address = format!("http://127.0.0.1:{port}");
-        let all: Vec<(&str, String)> = match self.door {
-            Door::Model => {
+        let all: Vec<(&str, String)> = match &self.model {
+            Some(model) => {
                 let direct =
                     ["127.0.0.1", "localhost"].into_iter().chain(no_proxy).collect::<Vec<_>>().join(",");
-                vec![
-                    ("ANTHROPIC_BASE_URL", address),
-                    ("ANTHROPIC_API_KEY", self.key.to_string()),
-                    ("NO_PROXY", direct.clone()),
-                    ("no_proxy", direct),
-                ]
+                let direct = [("NO_PROXY", direct.clone()), ("no_proxy", direct)];
+                model.environment(address, &self.key).into_iter().chain(direct).collect()
             }
-            Door::Packages => ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"]
+            None => ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"]
                 .map(|name| (name, address.clone()))
                 .to_vec(),
         };
@@ -175,7 +180,6 @@ impl Opened {
     }
 }
 
-/// One connection, served until either side ends it.
 /// Serves whoever connects; one that cannot be taken is no reason to take no more.
 async fn take_all<S, Taken>(passage: Passage, mut next: impl FnMut() -> Taken)
 where
@@ -194,6 +198,7 @@ where
     }
 }
 
+/// One connection, served until either side ends it.
 fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     passage: Passage,

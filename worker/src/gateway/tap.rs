@@ -1,7 +1,10 @@
-//! Reads what the model answers while it passes by, for the meter: server-sent events, or one JSON text. It holds nothing
-//! up and changes nothing.
+//! Reads what the model answers while it passes by, for the meter: server-sent events, one JSON text, or an event stream of
+//! AWS. It holds nothing up and changes nothing.
 
 use bytes::Bytes;
+#[cfg(feature = "aws")]
+use common::cloud::aws::bedrock::EventStream;
+use hyper::header::HeaderValue;
 use serde::Deserialize;
 
 use crate::meter::{Message, Meter, Tokens};
@@ -9,12 +12,33 @@ use crate::meter::{Message, Meter, Tokens};
 /// A longer line, or a longer text, is not read; those that tell of tokens are short.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 const DATA: &[u8] = b"data:";
+#[cfg(feature = "aws")]
+const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 
-/// One answer.
+/// One answer. What it used is counted at the latest when it is dropped.
 pub(super) struct Tap {
+    form: Form,
+    said: Said,
+}
+
+/// How the answer is written.
+enum Form {
+    /// Lines, the last of them not whole yet; or one text.
+    Lines(Vec<u8>),
+    /// Events of AWS, each with a text.
+    #[cfg(feature = "aws")]
+    Events(EventStream),
+    /// Nothing that can be read.
+    #[cfg(feature = "aws")]
+    Unknown,
+}
+
+/// What was told by now.
+struct Said {
     meter: Meter,
-    partial: Vec<u8>,
     message: Message,
+    /// Bytes of text for which nobody has told the tokens yet.
+    uncounted: usize,
 }
 
 #[derive(Deserialize)]
@@ -22,6 +46,9 @@ pub(super) struct Tap {
 enum Told {
     MessageStart {
         message: Message,
+    },
+    ContentBlockDelta {
+        delta: Delta,
     },
     MessageDelta {
         #[serde(default)]
@@ -33,38 +60,115 @@ enum Told {
     Other,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Delta {
+    text: String,
+    partial_json: String,
+    thinking: String,
+}
+
 impl Tap {
-    pub(super) fn new(meter: Meter) -> Self {
-        Self { meter, partial: Vec::new(), message: Message::default() }
+    /// Of an answer of this type.
+    pub(super) fn of(meter: Meter, content_type: Option<&HeaderValue>) -> Self {
+        let said = Said { meter, message: Message::default(), uncounted: 0 };
+        Self { form: Form::of(content_type), said }
     }
 
     pub(super) fn read(&mut self, bytes: &Bytes) {
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            if self.partial.len() + part.len() <= MAX_BYTES {
-                self.partial.extend_from_slice(part);
-            }
-            if self.partial.ends_with(b"\n") || self.partial.starts_with(b"{") && self.partial.ends_with(b"}")
-            {
-                let line = std::mem::take(&mut self.partial);
-                if !self.line(line.trim_ascii()) && line.starts_with(b"{") {
-                    // A text of several lines, or not all of one yet.
-                    self.partial = line;
+        match &mut self.form {
+            Form::Lines(partial) => lines(partial, bytes, &mut self.said),
+            #[cfg(feature = "aws")]
+            Form::Events(events) => match events.read(bytes) {
+                Ok(parts) => {
+                    for part in parts {
+                        self.said.line(&part);
+                    }
                 }
-            }
+                Err(error) => {
+                    tracing::warn!(%error, "what the model answered could not be read, so what it used is guessed");
+                    self.form = Form::Unknown;
+                    self.said.guess(bytes.len());
+                }
+            },
+            #[cfg(feature = "aws")]
+            Form::Unknown => self.said.guess(bytes.len()),
+        }
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        self.said.end();
+    }
+}
+
+impl Form {
+    #[cfg(feature = "aws")]
+    fn of(content_type: Option<&HeaderValue>) -> Self {
+        if content_type.is_some_and(|kind| kind.as_bytes().starts_with(EVENT_STREAM.as_bytes())) {
+            Self::Events(EventStream::default())
+        } else {
+            Self::Lines(Vec::new())
         }
     }
 
+    #[cfg(not(feature = "aws"))]
+    fn of(_content_type: Option<&HeaderValue>) -> Self {
+        Self::Lines(Vec::new())
+    }
+}
+
+fn lines(partial: &mut Vec<u8>, bytes: &Bytes, said: &mut Said) {
+    for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+        if partial.len() + part.len() <= MAX_BYTES {
+            partial.extend_from_slice(part);
+        }
+        if partial.ends_with(b"\n") || partial.starts_with(b"{") && partial.ends_with(b"}") {
+            let line = std::mem::take(partial);
+            if !said.line(line.trim_ascii()) && line.starts_with(b"{") {
+                // A text of several lines, or not all of one yet.
+                *partial = line;
+            }
+        }
+    }
+}
+
+impl Said {
     /// Whether it was one.
     fn line(&mut self, line: &[u8]) -> bool {
         let json = line.strip_prefix(DATA).unwrap_or(line);
         match serde_json::from_slice(json) {
             Ok(Told::MessageStart { message } | Told::Message(message)) => self.message = message,
-            Ok(Told::MessageDelta { usage }) => self.message.goes_on(usage),
+            Ok(Told::ContentBlockDelta { delta: Delta { text, partial_json, thinking } }) => {
+                self.uncounted += text.len() + partial_json.len() + thinking.len();
+                return true;
+            }
+            Ok(Told::MessageDelta { usage }) => {
+                self.message.goes_on(usage);
+                self.uncounted = 0;
+            }
             Ok(Told::Other) => return true,
             Err(_) => return false,
         }
         self.meter.count(&self.message);
         true
+    }
+
+    #[cfg(feature = "aws")]
+    fn guess(&mut self, bytes: usize) {
+        if !self.message.is_known() {
+            self.message = Message::unknown();
+        }
+        self.uncounted += bytes;
+    }
+
+    /// Whoever hangs up before the tokens are told has had the text all the same.
+    fn end(&mut self) {
+        if self.uncounted > 0 {
+            self.message.goes_on(Tokens::of_text(self.uncounted));
+            self.meter.count(&self.message);
+        }
     }
 }
 
@@ -72,20 +176,28 @@ impl Tap {
 mod tests {
     use super::*;
 
-    fn cost(pieces: &[&str]) -> f64 {
+    fn read(kind: &'static str, pieces: &[&[u8]]) -> f64 {
         let meter = Meter::default();
-        let mut tap = Tap::new(meter.clone());
+        let mut tap = Tap::of(meter.clone(), Some(&HeaderValue::from_static(kind)));
         for piece in pieces {
-            tap.read(&Bytes::copy_from_slice(piece.as_bytes()));
+            tap.read(&Bytes::copy_from_slice(piece));
         }
+        drop(tap);
         meter.usage().cost_usd
     }
 
+    fn cost(pieces: &[&str]) -> f64 {
+        read("text/event-stream", &pieces.iter().map(|piece| piece.as_bytes()).collect::<Vec<_>>())
+    }
+
+    const START: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"haiku\",\"usage\":{\"input_tokens\":1000000,\"output_tokens\":1}}}\n\n";
+
     #[test]
     fn a_stream_is_read_wherever_it_is_cut() {
-        let text = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"haiku\",\"usage\":{\"input_tokens\":1000000,\"output_tokens\":1}}}\n\n\
-            event: ping\ndata: {\"type\":\"ping\"}\n\n\
-            event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{},\"usage\":{\"output_tokens\":200000}}\n\n";
+        let text = format!(
+            "{START}event: ping\ndata: {{\"type\":\"ping\"}}\n\n\
+            event: message_delta\ndata: {{\"type\":\"message_delta\",\"delta\":{{}},\"usage\":{{\"output_tokens\":200000}}}}\n\n"
+        );
         for at in 0..text.len() {
             let (before, after) = text.split_at(at);
             assert!((cost(&[before, after]) - 2.0).abs() < 1e-9, "cut at {at}");
@@ -100,5 +212,24 @@ mod tests {
             assert!((cost(&[before, after]) - 1.0).abs() < 1e-9, "cut at {at}");
         }
         assert!(cost(&["{\"input_tokens\": 5}"]).abs() < 1e-9);
+    }
+
+    #[test]
+    fn whoever_hangs_up_has_had_what_was_said() {
+        let said = format!(
+            "data: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\"text_delta\",\"text\":\"{}\"}}}}\n\n",
+            "word ".repeat(60_000)
+        );
+        let told = "data: {\"type\":\"message_delta\",\"delta\":{},\"usage\":{\"output_tokens\":60000}}\n\n";
+        let (cut, whole) = (cost(&[START, &said]), cost(&[START, &said, told]));
+        assert!((whole - 1.3).abs() < 1e-9, "{whole}");
+        assert!((1.3..1.6).contains(&cut), "not much more than it was: {cut}");
+    }
+
+    #[cfg(feature = "aws")]
+    #[test]
+    fn what_cannot_be_read_of_bedrock_costs_as_much_as_it_may_have() {
+        let cost = read(EVENT_STREAM, &[b"this is no event stream at all", &vec![b'x'; 300_000]]);
+        assert!((7.5..7.6).contains(&cost), "by the price of the dearest: {cost}");
     }
 }

@@ -59,7 +59,8 @@ impl Clients {
     }
 }
 
-async fn load(settings: &AwsSettings) -> SdkConfig {
+/// Region and credentials as every AWS program finds them.
+pub(super) async fn load(settings: &AwsSettings) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .retry_config(RetryConfig::adaptive().with_max_attempts(MAX_ATTEMPTS))
         .timeout_config(timeouts(ATTEMPT, OPERATION));

@@ -4,6 +4,7 @@
 //! Queues and buckets are made on first use; tables are made by [`provision`].
 
 mod attempts;
+pub mod bedrock;
 mod buckets;
 mod callback;
 mod claim_row;
