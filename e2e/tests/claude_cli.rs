@@ -233,6 +233,41 @@ async fn an_agent_whose_memory_is_lost_is_told_what_was_asked_before() {
     stage.world.stop().await.unwrap();
 }
 
+/// The CLI gives up, the job does not at once.
+#[tokio::test]
+async fn s44_a_model_that_has_no_room_is_asked_again_later_and_then_its_owner_is_told_so() {
+    let mut stage = Stage::new(vec![write("site/a.txt", "a"), Turn::Say("Written.".into())]).await;
+    stage.project("bakery", json!({}), &[]).await;
+    stage.worker("claude", &[]).await;
+    stage.api.turn_away(429, 1);
+    let (_, job) = stage.order("bakery", Letter::new(OWNER, "A", "Make a page about rye.")).await;
+    assert_eq!(
+        (&job["outcome"], &job["attempts"]),
+        (&"changed".into(), &2.into()),
+        "{job}\n{}",
+        stage.logs()
+    );
+
+    stage.api.turn_away(529, usize::MAX);
+    let (accepted, job) = stage.order("bakery", Letter::new(OWNER, "B", "Make a page about wheat.")).await;
+    assert_eq!(
+        (&job["outcome"], &job["attempts"]),
+        (&"agent-failed".into(), &3.into()),
+        "{job}\n{}",
+        stage.logs()
+    );
+    assert!(text(&job, "error").contains("HTTP 529"), "{job}");
+    stage.hermes.answered(text(&accepted, "mailId"), LIMIT).await.unwrap();
+    let mails = stage.world.sent_mails().unwrap();
+    let told = |mail: &(String, String)| mail.1.replace("=\r\n", "").contains("in too much demand");
+    assert_eq!(mails.iter().filter(|mail| told(mail)).count(), 1, "{mails:?}");
+
+    stage.api.turn_away(529, 0);
+    let (_, job) = stage.order("bakery", Letter::new(OWNER, "C", "Make a page about oats.")).await;
+    assert_eq!(job["outcome"], "changed", "the next request has its turn: {job}");
+    stage.world.stop().await.unwrap();
+}
+
 /// Five messages of the scripted model cost more than this; four of them more than four fifths of it.
 const BUDGET_USD: f64 = 0.008;
 const NOTE: &str = "The budget of this request is nearly used up.";

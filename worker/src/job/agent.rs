@@ -82,7 +82,7 @@ pub async fn run(
             report.summary = context.settings.secrets.redact(&plain(&finish.summary, usize::MAX));
             if finish.is_error {
                 let detail = format!("the agent reported an error: {}", report.summary);
-                return Err((failed("agent-error", detail).into(), report));
+                return Err((gave_up(context, "agent-error", detail).into(), report));
             }
             if let Some(asked) = question(&report.summary) {
                 report.summary = asked;
@@ -181,7 +181,7 @@ async fn run_watched(
                 let detail = format!("the agent was stopped after {minutes} minutes");
                 return Err(Failure::new(JobOutcome::BudgetExhausted, "max-minutes", text, detail).into());
             }
-            Seen::Gone(detail) => return Err(failed("agent-exit", detail).into()),
+            Seen::Gone(detail) => return Err(gave_up(context, "agent-exit", detail).into()),
         }
     }
     Err(failed("agent-silent", "the agent showed no sign of life, twice".to_owned()).into())
@@ -195,6 +195,15 @@ fn exhausted(met: Met) -> Failure {
 fn failed(code: &'static str, detail: String) -> Failure {
     let text = "The assistant that edits your site failed. Nothing was changed on your site.";
     Failure::new(JobOutcome::AgentFailed, code, text, detail)
+}
+
+/// An agent that ended without success: by itself, or because its model had no room for it.
+fn gave_up(context: &JobContext, code: &'static str, detail: String) -> Failure {
+    let Some(status) = context.meter.turned_away() else { return failed(code, detail) };
+    let text = "The assistant that edits your site is in too much demand at the moment. Nothing was changed on your site; \
+        please send your request again later.";
+    let detail = format!("the model had no room for us (HTTP {status}): {detail}");
+    Failure::new(JobOutcome::AgentFailed, "model-busy", text, detail)
 }
 
 /// What was said so far.
