@@ -41,6 +41,7 @@ impl Effects {
         ensure!(self.mails == 1, "{} mails instead of one", self.mails);
         ensure!(self.manifests.len() == 1, "{} publications instead of one", self.manifests.len());
         let manifest: Value = serde_json::from_str(&self.manifests[0])?;
+        ensure!(manifest["number"] == 1, "it was put up more than once: {manifest}");
         ensure!(manifest["state"] == "published", "a publication is half done: {manifest}");
         ensure!(manifest["commitId"] == job["commitId"], "another commit is shown: {manifest}, {job}");
         Ok(())

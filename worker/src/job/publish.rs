@@ -36,8 +36,21 @@ pub async fn publish(context: &JobContext, site: &Site, commit_id: &str) -> Resu
     let publication = Publication::of(context, target(context.work.action, &context.target));
     let contents = Contents::of(site);
     let wanted = Wanted { release: release(context, commit_id), files: contents.files.clone() };
-    let put = publication.put_up(&contents, |_| Choice::PutUp::<Release>(wanted.clone()));
+    let put = publication.put_up(&contents, |shown| choose(&wanted, shown));
     unless_stopped(context, put).await?.map(|release| release.published_at).map_err(failure)
+}
+
+/// What this very command put up in an earlier run stays as it is.
+fn choose(wanted: &Wanted, shown: Option<&Manifest>) -> Choice<Release> {
+    let is_it = |shown: &&Manifest| {
+        let (there, ours) = (&shown.release, &wanted.release);
+        (&there.command_id, &there.commit_id, &shown.files)
+            == (&ours.command_id, &ours.commit_id, &wanted.files)
+    };
+    match shown.filter(is_it) {
+        Some(shown) => Choice::Leave(shown.release.clone()),
+        None => Choice::PutUp(wanted.clone()),
+    }
 }
 
 /// Whether the thread had a preview that was taken down; an answer does not wait for whoever cannot say.
