@@ -5,7 +5,7 @@
 #![allow(clippy::print_stdout, reason = "the figures are part of the answer")]
 
 use common::checkpoint::Point;
-use e2e::reliability::{Disaster, Weather, burst, meet_all, storm};
+use e2e::reliability::{Disaster, Switch, Weather, burst, meet_all, meet_in_switch, storm};
 
 #[tokio::test]
 async fn s35_a_worker_killed_at_any_point_is_followed_within_two_leases_and_every_effect_is_made_once() {
@@ -40,6 +40,24 @@ async fn s36_a_worker_that_slept_through_a_take_over_at_any_point_changes_nothin
 #[tokio::test]
 async fn s37_a_worker_told_to_end_at_any_point_ends_in_time_and_every_effect_is_made_once() {
     meet_all(Point::ALL.to_vec(), Disaster::Ended).await.unwrap();
+}
+
+#[tokio::test]
+async fn s77_a_publication_or_an_undo_whose_worker_dies_at_any_point_happens_once_and_entirely() {
+    let killed = [Point::ContentsStored, Point::ManifestWritten, Point::PagesWritten, Point::OutcomeWritten];
+    let deaths = killed.map(|point| (point, Disaster::Killed));
+    let sleeps = [(Point::ManifestWritten, Disaster::Frozen)];
+    let all: Vec<_> = deaths.into_iter().chain(sleeps).collect();
+    for switch in [Switch::Publish, Switch::Undo] {
+        let mut running = tokio::task::JoinSet::new();
+        for (point, disaster) in all.clone() {
+            running.spawn(meet_in_switch(point, disaster, switch));
+        }
+        let met = running.join_all().await;
+        let wrong: Vec<_> =
+            met.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
 }
 
 #[tokio::test]

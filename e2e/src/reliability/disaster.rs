@@ -23,7 +23,7 @@ use crate::world::{World, demo_agent, plain_site};
 const LEASE: Duration = Duration::from_secs(5);
 const WORKER: [(&str, &str); 2] = [("HERMES_LEASE_SECS", "5"), ("SHUTDOWN_GRACE_SECS", "12")];
 const HERMES: [(&str, &str); 1] = [("HERMES_SWEEP_SECS", "1")];
-const LIMIT: Duration = Duration::from_mins(3);
+pub(super) const LIMIT: Duration = Duration::from_mins(3);
 /// So many worlds at once: most of them wait for a lease most of the time.
 const AT_ONCE: usize = 5;
 /// A write takes no longer, unless somebody else is in the middle of one.
@@ -101,43 +101,61 @@ pub async fn meet(point: Point, disaster: Disaster) -> anyhow::Result<Met> {
 }
 
 /// A world whose only worker is held at a point of its job.
-struct Scene {
-    world: World,
-    api: Api,
+pub(super) struct Scene {
+    pub(super) world: World,
+    pub(super) api: Api,
     remote: Remote,
-    accepted: Value,
+    /// What hermes said of the order.
+    pub(super) accepted: Value,
     hold: PathBuf,
-    _folders: [tempfile::TempDir; 2],
+    points: tempfile::TempDir,
+    _site: tempfile::TempDir,
 }
 
 impl Scene {
-    async fn held_at(point: Point) -> anyhow::Result<Self> {
+    /// With hermes and a project, but no worker yet.
+    pub(super) async fn new() -> anyhow::Result<Self> {
         let mut world = World::temporary()?;
         let api = world.start_hermes_with(&binary("hermes")?, "127.0.0.1:0", &HERMES).await?;
-        let points = tempfile::tempdir()?;
-        let hold = points.path().join(format!("hold-{point}"));
-        std::fs::write(&hold, "")?;
-        let folder = points.path().to_str().context("a folder in UTF-8")?.to_owned();
-        world.further = vec!["--checkpoints".to_owned(), folder];
-        world.start_worker(&demo_agent("")?, &WORKER).await?;
-        world.further.clear();
         let (site, build) = plain_site()?;
         let remote =
             world.add_project("bakery", site.path(), Some(build), ("amelia@example.org", "amelia")).await?;
-        let letter = Letter::new("amelia@example.org", "Hours", "change \"7 to 18\" to \"8 to 20\"");
-        let accepted = api.order(letter.to_bytes()).await?;
-        let reached = points.path().join(format!("at-{point}"));
-        let there = || async { Ok(reached.exists().then_some(())) };
-        wait::until(&format!("the point {point}"), LIMIT, there).await?;
-        Ok(Self { world, api, remote, accepted, hold, _folders: [points, site] })
+        let (hold, points) = (PathBuf::new(), tempfile::tempdir()?);
+        Ok(Self { world, api, remote, accepted: Value::Null, hold, points, _site: site })
     }
 
-    async fn another_worker(&mut self) -> anyhow::Result<()> {
+    async fn held_at(point: Point) -> anyhow::Result<Self> {
+        let mut scene = Self::new().await?;
+        scene.hold(point).await?;
+        let letter = Letter::new("amelia@example.org", "Hours", "change \"7 to 18\" to \"8 to 20\"");
+        scene.accepted = scene.api.order(letter.to_bytes()).await?;
+        scene.reached(point).await?;
+        Ok(scene)
+    }
+
+    /// A worker that will be held at this point.
+    pub(super) async fn hold(&mut self, point: Point) -> anyhow::Result<()> {
+        self.hold = self.points.path().join(format!("hold-{point}"));
+        std::fs::write(&self.hold, "")?;
+        let folder = self.points.path().to_str().context("a folder in UTF-8")?.to_owned();
+        self.world.further = vec!["--checkpoints".to_owned(), folder];
+        self.another_worker().await?;
+        self.world.further.clear();
+        Ok(())
+    }
+
+    pub(super) async fn reached(&self, point: Point) -> anyhow::Result<()> {
+        let reached = self.points.path().join(format!("at-{point}"));
+        let there = || async { Ok(reached.exists().then_some(())) };
+        wait::until(&format!("the point {point}"), LIMIT, there).await
+    }
+
+    pub(super) async fn another_worker(&mut self) -> anyhow::Result<()> {
         self.world.start_worker(&demo_agent("")?, &WORKER).await
     }
 
     /// How long after its end the other one had the claim, where work was left.
-    async fn kill(&mut self, point: Point) -> anyhow::Result<Option<Duration>> {
+    pub(super) async fn kill(&mut self, point: Point) -> anyhow::Result<Option<Duration>> {
         self.world.workers[0].kill().await?;
         let killed = Instant::now();
         self.another_worker().await?;
@@ -150,7 +168,7 @@ impl Scene {
 
     /// The worker stands still until another one has done the job. While it stands still in the middle of a write, nobody
     /// else can write to the local cloud: that is a disaster of the whole machine, and another moment is taken.
-    async fn freeze(&mut self) -> anyhow::Result<Option<Duration>> {
+    pub(super) async fn freeze(&mut self) -> anyhow::Result<Option<Duration>> {
         self.world.workers[0].signal(Signal::SIGSTOP)?;
         while !self.others_can_write().await {
             self.world.workers[0].signal(Signal::SIGCONT)?;
@@ -169,14 +187,14 @@ impl Scene {
         matches!(written, Ok(Ok(_)))
     }
 
-    async fn thaw(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn thaw(&mut self) -> anyhow::Result<()> {
         self.let_go()?;
         let sleeper = &mut self.world.workers[0];
         sleeper.signal(Signal::SIGCONT)?;
         sleeper.line_within("the claim is lost", LIMIT).await.map(drop)
     }
 
-    async fn end(&mut self) -> anyhow::Result<Option<Duration>> {
+    pub(super) async fn end(&mut self) -> anyhow::Result<Option<Duration>> {
         let worker = &self.world.workers[0];
         worker.signal(Signal::SIGTERM)?;
         self.let_go()?;
@@ -190,13 +208,13 @@ impl Scene {
         std::fs::remove_file(&self.hold).context("let the worker go on")
     }
 
-    async fn job(&self) -> anyhow::Result<Value> {
-        let text = |field: &str| {
-            let value = self.accepted[field].as_str();
-            value.map(ToOwned::to_owned).with_context(|| format!("no {field} in {}", self.accepted))
-        };
-        let job = self.api.job_done(&text("commandId")?, LIMIT).await?;
-        self.api.answered(&text("mailId")?, LIMIT).await?;
+    pub(super) async fn job(&self) -> anyhow::Result<Value> {
+        let command = self.accepted["commandId"].as_str();
+        let command = command.with_context(|| format!("no commandId in {}", self.accepted))?;
+        let job = self.api.job_done(command, LIMIT).await?;
+        if let Some(mail) = self.accepted["mailId"].as_str() {
+            self.api.answered(mail, LIMIT).await?;
+        }
         Ok(job)
     }
 

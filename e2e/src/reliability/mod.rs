@@ -5,10 +5,12 @@ mod burst;
 mod disaster;
 mod effects;
 mod storm;
+mod switch;
 mod traces;
 
 pub use burst::{Burst, burst};
 pub use disaster::{Disaster, Met, meet, meet_all};
 pub use effects::Effects;
 pub use storm::{Storm, Weather, storm};
+pub use switch::{Switch, meet_in_switch};
 pub use traces::Traces;

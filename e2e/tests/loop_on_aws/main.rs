@@ -8,6 +8,7 @@ mod by_ses;
 mod cost;
 mod outage;
 mod stage;
+mod undo;
 
 use common::cloud::contract::endpoint::front::{Call, Verdict};
 use e2e::mail::Letter;

@@ -24,6 +24,14 @@ const ACCOUNT: &str = "000000000000";
 /// How often each operation was called.
 pub(crate) type Calls = BTreeMap<String, usize>;
 
+/// One object of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Object {
+    pub(crate) content_type: String,
+    pub(crate) cache_control: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
 /// What stands between a program and the endpoint.
 pub(crate) struct Gate {
     front: Front,
@@ -129,7 +137,18 @@ impl Stage {
 
     /// The bakery of amelia.
     pub(crate) async fn bakery(&mut self) -> Remote {
-        let (folder, build) = plain_site().unwrap();
+        self.bakery_with("site", &[]).await
+    }
+
+    /// The same with further files, and with this folder as what is published.
+    pub(crate) async fn bakery_with(&mut self, published: &str, files: &[(&str, &str)]) -> Remote {
+        let (folder, mut build) = plain_site().unwrap();
+        build["command"][2] = published.into();
+        for (name, content) in files {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
         let remote = self.world.add_project("bakery", folder.path(), Some(build), (OWNER, "amelia")).await;
         self.sites.push(folder);
         remote.unwrap()
@@ -178,6 +197,34 @@ impl Stage {
             "<NotificationConfiguration><QueueConfiguration><Id>mail</Id><Queue>{queue}</Queue><Event>s3:ObjectCreated:*</Event><Filter><S3Key>{rules}</S3Key></Filter></QueueConfiguration></NotificationConfiguration>"
         );
         self.s3(&format!("{bucket}?notification"), configuration.into_bytes()).await;
+    }
+
+    /// What a bucket holds, as anybody may fetch it; nothing where there is no such bucket.
+    pub(crate) async fn objects(&self, bucket: &str) -> BTreeMap<String, Object> {
+        let listed = self.fetch(&format!("{bucket}?list-type=2")).await;
+        if !listed.status().is_success() {
+            return BTreeMap::new();
+        }
+        let listed = listed.text().await.unwrap();
+        assert!(!listed.contains("<IsTruncated>true"), "{listed}");
+        let keys = listed.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>"));
+        let mut objects = BTreeMap::new();
+        for (key, _) in keys {
+            let answer = self.fetch(&format!("{bucket}/{key}")).await;
+            let header = |name: &str| {
+                let value = answer.headers().get(name).and_then(|value| value.to_str().ok());
+                value.unwrap_or_default().to_owned()
+            };
+            let (content_type, cache_control) = (header("content-type"), header("cache-control"));
+            let bytes = answer.bytes().await.unwrap().to_vec();
+            objects.insert(key.to_owned(), Object { content_type, cache_control, bytes });
+        }
+        objects
+    }
+
+    async fn fetch(&self, path: &str) -> reqwest::Response {
+        let request = self.http.get(format!("{}/{path}", self.endpoint.url()));
+        request.header("authorization", signed("s3")).send().await.unwrap()
     }
 
     async fn s3(&self, path: &str, body: Vec<u8>) {
