@@ -83,8 +83,8 @@ impl Files for Moody {
         self.files.read_range(at, offset, len).await
     }
 
-    async fn exists(&self, at: &At) -> Result<bool> {
-        self.files.exists(at).await
+    async fn etag(&self, at: &At) -> Result<Option<Etag>> {
+        self.files.etag(at).await
     }
 
     async fn copy(&self, from: &At, to: &At, condition: IfMatch) -> Result<Etag> {

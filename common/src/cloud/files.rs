@@ -125,8 +125,13 @@ pub trait Files: Send + Sync {
     /// there are no bytes, and a `len` of 0 tells only size and etag.
     async fn read_range(&self, at: &At, offset: u64, len: usize) -> Result<Option<FilePart>>;
 
+    /// The etag of what is there, as [`Files::get`] gives it, without its bytes.
+    async fn etag(&self, at: &At) -> Result<Option<Etag>>;
+
     /// Whether something is there.
-    async fn exists(&self, at: &At) -> Result<bool>;
+    async fn exists(&self, at: &At) -> Result<bool> {
+        Ok(self.etag(at).await?.is_some())
+    }
 
     /// Copies on the far side, without the bytes passing through here. [`super::CloudError::NotFound`] without a
     /// source, [`super::CloudError::Conflict`] when the condition does not hold for what is at `to`.

@@ -181,8 +181,8 @@ impl Files for Steady<dyn Files> {
         repeat(|| self.0.read_range(at, offset, len)).await
     }
 
-    async fn exists(&self, at: &At) -> Result<bool> {
-        repeat(|| self.0.exists(at)).await
+    async fn etag(&self, at: &At) -> Result<Option<Etag>> {
+        repeat(|| self.0.etag(at)).await
     }
 
     async fn copy(&self, from: &At, to: &At, condition: IfMatch) -> Result<Etag> {

@@ -189,9 +189,9 @@ impl Files for AwsFiles {
         }
     }
 
-    async fn exists(&self, at: &At) -> Result<bool> {
+    async fn etag(&self, at: &At) -> Result<Option<Etag>> {
         keys::check_key(at)?;
-        Ok(self.head(at).await?.is_some())
+        Ok(self.head(at).await?.map(|part| part.etag))
     }
 
     async fn copy(&self, from: &At, to: &At, condition: IfMatch) -> Result<Etag> {

@@ -35,12 +35,14 @@ pub(super) async fn bytes_are_read_as_they_were_written(stage: Stage) {
     let bytes: Vec<u8> = (0..=255).collect();
     let etag = stage.write(&at, bytes.clone()).await;
     let found = stage.cloud.files.get(&at).await.unwrap().unwrap();
-    assert_eq!((found.bytes, found.etag), (Bytes::from(bytes), etag));
+    assert_eq!((found.bytes, &found.etag), (Bytes::from(bytes), &etag));
+    assert_eq!(stage.cloud.files.etag(&at).await.unwrap(), Some(etag));
     assert!(stage.cloud.files.exists(&at).await.unwrap());
 }
 
 pub(super) async fn nothing_is_none(stage: Stage) {
     assert_eq!(stage.cloud.files.get(&stage.object("a/b/c")).await.unwrap(), None);
+    assert_eq!(stage.cloud.files.etag(&stage.object("a/b/c")).await.unwrap(), None);
     assert!(!stage.cloud.files.exists(&stage.object("a/b/c")).await.unwrap());
 }
 

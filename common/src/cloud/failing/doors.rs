@@ -141,8 +141,8 @@ impl Files for Around<dyn Files> {
         self.plan.around(Operation::ReadRange, self.door.read_range(at, offset, len)).await
     }
 
-    async fn exists(&self, at: &At) -> Result<bool> {
-        self.plan.around(Operation::FileExists, self.door.exists(at)).await
+    async fn etag(&self, at: &At) -> Result<Option<Etag>> {
+        self.plan.around(Operation::FileEtag, self.door.etag(at)).await
     }
 
     async fn copy(&self, from: &At, to: &At, condition: IfMatch) -> Result<Etag> {

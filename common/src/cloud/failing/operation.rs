@@ -54,7 +54,7 @@ operations! {
         ScanRows = "store.scan",
     }
     Files {
-        PutFile = "files.put", GetFile = "files.get", ReadRange = "files.read_range", FileExists = "files.exists",
+        PutFile = "files.put", GetFile = "files.get", ReadRange = "files.read_range", FileEtag = "files.etag",
         CopyFile = "files.copy", DeleteFile = "files.delete", ListFiles = "files.list",
     }
     Mailer { SendMail = "mailer.send" }

@@ -178,6 +178,14 @@ impl Disk {
         }
     }
 
+    /// The etag of a file; none when nothing is there.
+    pub(super) fn etag(&self, at: &At) -> Result<Option<Etag>> {
+        match self.look("looking for", at)? {
+            Found::File => self.etag_of(at).map(Some),
+            Found::Nothing | Found::Folder => Ok(None),
+        }
+    }
+
     fn etag_of(&self, at: &At) -> Result<Etag> {
         read(&self.path(at)).map(|(_, etag)| etag).map_err(|e| failed("reading", at, &e))
     }

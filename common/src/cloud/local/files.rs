@@ -10,7 +10,6 @@ use bytes::Bytes;
 use super::disk::Disk;
 use super::expiry::{self, Looks};
 use super::layout::Layout;
-use super::paths::Found;
 use crate::clock::Clock;
 use crate::cloud::files::{At, Etag, FileContent, FilePart, Files, IfMatch, Space, keys};
 use crate::cloud::{CloudError, Result};
@@ -72,11 +71,10 @@ impl Files for LocalFiles {
         self.blocking("reading part of a file", move |disk| disk.read_range(&at, offset, len)).await
     }
 
-    async fn exists(&self, at: &At) -> Result<bool> {
+    async fn etag(&self, at: &At) -> Result<Option<Etag>> {
         keys::check_key(at)?;
         let at = at.clone();
-        self.blocking("looking for a file", move |disk| Ok(disk.look("looking for", &at)? == Found::File))
-            .await
+        self.blocking("looking for a file", move |disk| disk.etag(&at)).await
     }
 
     async fn copy(&self, from: &At, to: &At, condition: IfMatch) -> Result<Etag> {

@@ -137,8 +137,7 @@ impl Publication {
     }
 
     async fn present(&self, at: &At) -> CloudResult<IfMatch> {
-        let found = self.files.get(at).await?;
-        Ok(found.map_or(IfMatch::Absent, |content| IfMatch::Etag(content.etag)))
+        Ok(self.files.etag(at).await?.map_or(IfMatch::Absent, IfMatch::Etag))
     }
 
     /// Fails with a conflict when the manifest is no longer the one that we go by.
