@@ -1,5 +1,7 @@
 //! The branch on the remote: only ever moved forward. A remote that moved is rebased onto; a conflict keeps both sides.
 
+use std::sync::Arc;
+
 use common::domain::ids::CommandId;
 
 use super::handover::{Checkout, Pushed};
@@ -7,7 +9,7 @@ use super::message::Identity;
 use super::rebase::{Rebased, rebase};
 use super::repeated::find_finished;
 use super::workspace::Workspace;
-use super::{JobContext, Trouble};
+use super::{Cut, JobContext, Trouble};
 use crate::git::{self, Access, During as _, GitError, GitKind, Oid, off_thread};
 
 /// So often somebody else may push between our looking and our pushing.
@@ -15,16 +17,36 @@ const MAX_RACES: usize = 4;
 
 /// Pushes the commit.
 pub async fn push(context: &JobContext, checkout: &Checkout, commit: Oid) -> Result<Pushed, Trouble> {
-    let order = Order {
+    let order = Arc::new(Order {
         workspace: checkout.workspace.clone(),
         access: checkout.access.clone(),
         branch: checkout.branch.clone(),
         aside: aside(&checkout.branch, context.work.command_id.as_str()),
-        commit,
         identity: context.settings.identity.clone(),
         command: context.work.command_id.clone(),
-    };
-    Ok(off_thread(move || order.push()).await?)
+    });
+    let mut ours = commit;
+    for round in 0..MAX_RACES {
+        // The first follows on a claim that was confirmed just now.
+        if round > 0 && !(context.still_ours)().await {
+            return Err(Trouble::Cut(Cut::FenceLost));
+        }
+        let order = Arc::clone(&order);
+        match off_thread(move || order.round(ours)).await? {
+            Round::Ended(pushed) => return Ok(pushed),
+            Round::Again(tip) => ours = tip,
+        }
+    }
+    let what = format!("push {} to {}", checkout.branch, checkout.access.url);
+    let why = "somebody else pushed each time in between";
+    Err(GitError::new(GitKind::Unreachable, what, why).into())
+}
+
+/// What came of one attempt.
+enum Round {
+    Ended(Pushed),
+    /// The remote had moved; this goes on top of it.
+    Again(Oid),
 }
 
 /// `thread-{id}-conflict-{end of the command}`.
@@ -38,51 +60,45 @@ struct Order {
     access: Access,
     branch: String,
     aside: String,
-    commit: Oid,
     identity: Identity,
     command: CommandId,
 }
 
 impl Order {
-    fn push(&self) -> git::Result<Pushed> {
+    fn round(&self, ours: Oid) -> git::Result<Round> {
         let repo = git::open(&self.workspace.repo())?;
-        let mut ours = self.commit;
-        for _ in 0..MAX_RACES {
-            match git::push(&repo, &self.access, ours, &self.branch) {
-                Ok(()) => return self.there(&repo, ours),
-                Err(error) if error.kind == GitKind::Moved => {}
-                Err(error) => return Err(error),
-            }
-            let heads = git::fetch(&repo, &self.access, |_| Some(self.branch.clone()))?;
-            let Some(theirs) = heads.branch(&self.branch) else { continue };
-            if git::contains(&repo, theirs, ours) {
-                return self.there(&repo, ours);
-            }
-            let done = find_finished(&repo, theirs, &self.command)?;
-            // A repair goes on top of the commit that it repairs.
-            if let Some(done) = done.filter(|done| !git::contains(&repo, ours, *done)) {
-                tracing::warn!(commit = %done, "the remote branch has the commit of this command already; it is adopted instead of ours");
-                self.set_local(&repo, theirs)?;
-                return Ok(Pushed::There(done));
-            }
-            match rebase(&repo, ours, theirs, &self.identity.signature()?)? {
-                Rebased::Onto(tip) => ours = tip,
-                Rebased::Conflict => return self.keep_both(&repo, ours, theirs),
-            }
+        match git::push(&repo, &self.access, ours, &self.branch) {
+            Ok(()) => return self.there(&repo, ours),
+            Err(error) if error.kind == GitKind::Moved => {}
+            Err(error) => return Err(error),
         }
-        let what = format!("push {} to {}", self.branch, self.access.url);
-        Err(GitError::new(GitKind::Unreachable, what, "somebody else pushed each time in between"))
+        let heads = git::fetch(&repo, &self.access, |_| Some(self.branch.clone()))?;
+        let Some(theirs) = heads.branch(&self.branch) else { return Ok(Round::Again(ours)) };
+        if git::contains(&repo, theirs, ours) {
+            return self.there(&repo, ours);
+        }
+        let done = find_finished(&repo, theirs, &self.command)?;
+        // A repair goes on top of the commit that it repairs.
+        if let Some(done) = done.filter(|done| !git::contains(&repo, ours, *done)) {
+            tracing::warn!(commit = %done, "the remote branch has the commit of this command already; it is adopted instead of ours");
+            self.set_local(&repo, theirs)?;
+            return Ok(Round::Ended(Pushed::There(done)));
+        }
+        match rebase(&repo, ours, theirs, &self.identity.signature()?)? {
+            Rebased::Onto(tip) => Ok(Round::Again(tip)),
+            Rebased::Conflict => self.keep_both(&repo, ours, theirs),
+        }
     }
 
-    fn there(&self, repo: &git2::Repository, commit: Oid) -> git::Result<Pushed> {
+    fn there(&self, repo: &git2::Repository, commit: Oid) -> git::Result<Round> {
         self.set_local(repo, commit)?;
-        Ok(Pushed::There(commit))
+        Ok(Round::Ended(Pushed::There(commit)))
     }
 
-    fn keep_both(&self, repo: &git2::Repository, ours: Oid, theirs: Oid) -> git::Result<Pushed> {
+    fn keep_both(&self, repo: &git2::Repository, ours: Oid, theirs: Oid) -> git::Result<Round> {
         git::push(repo, &self.access, ours, &self.aside)?;
         self.set_local(repo, theirs)?;
-        Ok(Pushed::Conflict { kept_on: self.aside.clone() })
+        Ok(Round::Ended(Pushed::Conflict { kept_on: self.aside.clone() }))
     }
 
     fn set_local(&self, repo: &git2::Repository, commit: Oid) -> git::Result<()> {

@@ -52,8 +52,11 @@ pub(super) fn remembered(context: &JobContext) -> Option<String> {
 
 /// Keeps what the agent remembers among the objects, without secrets; a job does not fail by it.
 pub(super) async fn keep(context: &JobContext, cell: &Cell<'_>, id: &str) {
-    if !context.settings.agent.is_claude() || !is_id(id) || context.stopper.stopped() == Some(Cut::FenceLost)
-    {
+    if !context.settings.agent.is_claude() || !is_id(id) {
+        return;
+    }
+    // Whoever has the claim now remembers something newer.
+    if context.stopper.stopped() == Some(Cut::FenceLost) || !(context.still_ours)().await {
         return;
     }
     let kept = match read(&cell.outside().home, &place(cell, id)) {
