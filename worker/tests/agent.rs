@@ -4,10 +4,13 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::clock::Clock;
+use common::cloud::files::At;
 use common::domain::claim::Epoch;
 use common::domain::names::{PreviewKey, SiteTarget};
 use common::domain::outcome::JobOutcome;
@@ -15,14 +18,14 @@ use common::domain::project::Project;
 use common::domain::repo_url::RepoRules;
 use common::domain::timestamp::Timestamp;
 use common::messages::WorkDraft;
-use support::{World, work};
+use support::{Remote, World, work};
 use tokio::time::timeout;
 use worker::config::ChildEnvironment;
 use worker::gateway::Gateway;
 use worker::job::agent::{AgentCommand, Patience};
 use worker::job::journal::Journal;
 use worker::job::message::Identity;
-use worker::job::{Ending, JobContext, JobSettings, Run, Stopper, run};
+use worker::job::{Cut, Ending, JobContext, JobSettings, Run, Stopper, run};
 use worker::meter::{Allowance, Meter};
 use worker::sandbox::Sandbox;
 use worker::secrets::Secrets;
@@ -42,8 +45,31 @@ fn node(script: &str) -> String {
     format!("node -e \"{script}\"")
 }
 
+/// What an attempt is made in.
+struct Stand {
+    world: World,
+    remote: Remote,
+    context: JobContext,
+    journal: Journal,
+}
+
 /// One attempt with this agent.
 async fn attempt(agent: &str, patience: Patience, max_minutes: Option<u32>) -> (JobOutcome, Ending) {
+    let mut stand = stand(agent, patience, max_minutes).await;
+    match stand.run().await {
+        Run::Ended(outcome, ending) => (outcome, *ending),
+        Run::Cut(cut, _) => panic!("cut off: {cut:?}"),
+    }
+}
+
+impl Stand {
+    async fn run(&mut self) -> Run {
+        let run = run(&self.context, &mut self.journal);
+        timeout(support::LIMIT, run).await.expect("the attempt ends")
+    }
+}
+
+async fn stand(agent: &str, patience: Patience, max_minutes: Option<u32>) -> Stand {
     let world = World::new();
     let remote = world.bakery().await;
     let mut message = work("c-1", "abcdef1", "change \"7 to 18\" to \"8 to 20\"");
@@ -54,7 +80,7 @@ async fn attempt(agent: &str, patience: Patience, max_minutes: Option<u32>) -> (
     let id = "bakery".parse().unwrap();
     let mut project = world.cloud.store.load::<Project>(&id).await.unwrap().unwrap().value;
     project.limits.max_minutes = max_minutes;
-    let mut journal = Journal {
+    let journal = Journal {
         store: Arc::clone(&world.cloud.store),
         clock: Clock::System,
         command: work.command_id.clone(),
@@ -93,11 +119,7 @@ async fn attempt(agent: &str, patience: Patience, max_minutes: Option<u32>) -> (
         stopper: Stopper::default(),
         still_ours: Arc::new(|| Box::pin(async { true })),
     };
-    let run = timeout(support::LIMIT, run(&context, &mut journal)).await.expect("the attempt ends");
-    match run {
-        Run::Ended(outcome, ending) => (outcome, *ending),
-        Run::Cut(cut, _) => panic!("cut off: {cut:?}"),
-    }
+    Stand { world, remote, context, journal }
 }
 
 #[tokio::test]
@@ -163,4 +185,71 @@ async fn the_agent_sees_its_prompt_and_nothing_of_the_worker() {
     assert_eq!(parts[0], "CLAUDE_CONFIG_DIR,HOME,PATH,TMPDIR");
     assert!(parts[1].ends_with("/bakery-amelia/repo"), "{}", parts[1]);
     assert!(parts[2].contains("<instruction>\nchange \"7 to 18\" to \"8 to 20\"\n</instruction>"));
+}
+
+/// The claim is confirmed once, and lost while the remote moves.
+#[tokio::test]
+async fn a_push_whose_claim_is_lost_between_its_rounds_ends() {
+    let edit = "require('fs').writeFileSync('site/new.html','new')";
+    let mut stand = stand(&node(&format!("{edit};{EVENT};{RESULT}")), patience(LONG, LONG, LONG), None).await;
+    stand.remote.commit("thread-abcdef1", &[("site/about.html", "theirs\n")], "first");
+    let (path, asked) = (stand.remote.path.clone(), Arc::new(AtomicUsize::new(0)));
+    let moves = Arc::clone(&asked);
+    stand.context.still_ours = Arc::new(move || {
+        let first = moves.fetch_add(1, Ordering::SeqCst) == 0;
+        if first {
+            let remote = Remote { path: path.clone() };
+            remote.commit("thread-abcdef1", &[("site/about.html", "theirs again\n")], "second");
+        }
+        Box::pin(async move { first })
+    });
+    let run = stand.run().await;
+    assert!(matches!(run, Run::Cut(Cut::FenceLost, _)), "{run:?}");
+    assert_eq!(stand.remote.messages("thread-abcdef1")[0].trim(), "second", "nothing of ours is there");
+    assert!(asked.load(Ordering::SeqCst) >= 2);
+}
+
+/// What the CLI would remember, and where.
+const REMEMBERS: &str = r#"#!/usr/bin/env node
+const fs = require("node:fs");
+const folder = process.env.CLAUDE_CONFIG_DIR + "/projects/" + process.cwd().replace(/[^A-Za-z0-9]/g, "-");
+fs.mkdirSync(folder, { recursive: true });
+fs.writeFileSync(folder + "/s-1.jsonl", "said\n");
+console.log(JSON.stringify({ type: "system", subtype: "init", session_id: "s-1" }));
+console.log(JSON.stringify({ type: "assistant", message: { id: "m-1", model: "m", usage: { output_tokens: 1 } } }));
+console.log(JSON.stringify({ type: "result", subtype: "success", result: "nothing to do", num_turns: 1 }));
+"#;
+
+#[tokio::test]
+async fn what_an_agent_remembers_is_kept_under_a_claim_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let claude = folder.path().join("claude");
+    std::fs::write(&claude, REMEMBERS).unwrap();
+    std::fs::set_permissions(&claude, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for ours in [false, true] {
+        let mut stand = stand(claude.to_str().unwrap(), patience(LONG, LONG, LONG), None).await;
+        stand.context.still_ours = Arc::new(move || Box::pin(async move { ours }));
+        let run = stand.run().await;
+        assert!(matches!(run, Run::Ended(JobOutcome::Answered, _)), "{run:?}");
+        let key = At::object("sessions/abcdef1/agent.jsonl");
+        assert_eq!(stand.world.cloud.files.exists(&key).await.unwrap(), ours);
+    }
+}
+
+/// A branch that cannot be written to stands for a disk that takes too long.
+#[tokio::test]
+async fn edits_that_cannot_be_committed_at_a_shutdown_are_marked_in_their_folder() {
+    let spoil = "const fs=require('fs'),ref='.git/refs/heads/thread-abcdef1';fs.rmSync(ref);fs.mkdirSync(ref);fs.writeFileSync(ref+'/x','?');fs.writeFileSync('site/half.html','half')";
+    let mut stand = stand(&node(&format!("{spoil};{EVENT};{STAY}")), patience(LONG, LONG, LONG), None).await;
+    let folder = stand.world.path("workspaces/bakery-amelia");
+    let (stopper, half) = (stand.context.stopper.clone(), folder.join("repo/site/half.html"));
+    let shutdown = async {
+        while !half.exists() {
+            tokio::task::yield_now().await;
+        }
+        stopper.stop(Cut::Shutdown);
+    };
+    let (run, ()) = tokio::join!(stand.run(), shutdown);
+    assert!(matches!(run, Run::Cut(Cut::Shutdown, _)), "{run:?}");
+    assert!(folder.join("left").exists());
 }

@@ -112,6 +112,40 @@ async fn kept_work_that_conflicts_stays_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kept_work_is_pushed_also_by_a_run_that_changes_nothing() {
+    let (world, remote, worker) = warm().await;
+    commit_unpushed(
+        &world,
+        "site/hours.html",
+        "half done\n",
+        "WIP: Auto-save\n\nUnfinished-Command-Id: c-2\n",
+    );
+    let kept = At::object("wip/c-2");
+    world.cloud.files.put(&kept, bundled(&world).into(), IfMatch::Any).await.unwrap();
+    let result = run(&world, "c-2", "what is this?").await;
+    assert_eq!(result.outcome, JobOutcome::Answered, "{result:?}");
+    assert_eq!(remote.file(BRANCH, "site/hours.html").unwrap(), "half done\n");
+    assert!(!world.cloud.files.exists(&kept).await.unwrap(), "it is on its branch");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn edits_that_a_shutdown_had_no_time_to_commit_are_saved_by_the_next_run_on_their_thread() {
+    let (world, remote, worker) = warm().await;
+    for (command, cut_short) in [("c-2", false), ("c-3", true)] {
+        std::fs::write(folder(&world).join("site/hours.html"), "half done\n").unwrap();
+        if cut_short {
+            std::fs::write(folder(&world).with_file_name("left"), "").unwrap();
+        }
+        changed(&world, command, if cut_short { HOURS } else { YEAR }).await;
+        assert_eq!(remote.file(BRANCH, "site/hours.html").is_some(), cut_short);
+    }
+    assert!(remote.messages(BRANCH).iter().any(|message| message.starts_with("WIP: Auto-save: Left behind")));
+    assert!(!folder(&world).with_file_name("left").exists());
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_could_not_be_put_up_is_pushed() {
     let (world, remote, worker) = warm().await;
     let sites = world.path("data/sites");

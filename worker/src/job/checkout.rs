@@ -17,7 +17,7 @@ use super::message::{self, Identity};
 use super::rebase::{Rebased, rebase_without};
 use super::renew::renew;
 use super::repeated::{find_finished, repeated};
-use super::workspace::{Workspace, built_marker};
+use super::workspace::{Workspace, built_marker, left_marker};
 use super::{Cut, Failure, JobContext, Trouble, bundle, save, sweep, tree};
 use crate::git::{self, Access, Advertised, During as _, GitError, GitKind, Oid, off_thread};
 use crate::secrets::Secrets;
@@ -124,9 +124,11 @@ impl Wanted {
         git::check_push_rights(&repo, &self.access)?;
         tree::leave_middle_of_anything(&repo)?;
         let built = built_marker(path);
+        let left = left_marker(path);
         if !built.exists() {
-            self.save_other_branch(&repo)?;
+            self.save_left(&repo, &left)?;
         }
+        std::fs::remove_file(left).ok();
         let advertised = git::fetch(&repo, &self.access, |advertised| Some(self.source(advertised)?.0))?;
         let mut taken_over = self.take_over(&repo, &advertised);
         let tip = match self.tip(&repo, &advertised)? {
@@ -241,11 +243,12 @@ impl Wanted {
         Ok(())
     }
 
-    /// What another thread's run left in the working tree is committed on that thread's branch.
-    fn save_other_branch(&self, repo: &Repository) -> git::Result<()> {
+    /// What another thread's run left in the working tree is committed on that thread's branch; so is what a run of this one
+    /// left that was cut short, as a marker says. Anything else is what an attempt of this work began.
+    fn save_left(&self, repo: &Repository, marker: &Path) -> git::Result<()> {
         let Ok(head) = repo.head() else { return Ok(()) };
         let (Ok(branch), Some(tip)) = (head.shorthand(), head.target()) else { return Ok(()) };
-        if branch == self.branch || !head.is_branch() {
+        if branch == self.branch && !marker.exists() || !head.is_branch() {
             return Ok(());
         }
         let what = format!("save what was left on {branch}");
@@ -259,7 +262,7 @@ impl Wanted {
         let tree = repo.find_tree(tree).during(&what)?;
         repo.commit(head.name().ok(), &who, &who, &message::left_behind(), &tree, &[&parent])
             .during(&what)?;
-        tracing::info!(branch, "unfinished work of another thread was saved on its branch");
+        tracing::info!(branch, "unfinished work of an earlier run was saved on its branch");
         Ok(())
     }
 

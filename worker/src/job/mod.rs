@@ -125,18 +125,16 @@ async fn steps(
     checkpoint::reach(Point::CheckoutBegun).await;
     let checkout = checkout::prepare(context).await?;
     checkpoint::reach(Point::CheckedOut).await;
-    let commit = match checkout.finished {
-        Some(finished) => {
-            journal.charge().await?;
-            tracing::info!(commit = %finished, "the branch has the commit of this command already; it is taken as it is");
-            "Your change was finished by an earlier run and is now shown.".clone_into(&mut ending.summary);
-            commit::describe(&checkout, finished).await?
-        }
-        None => match edit(context, journal, &checkout, ending).await? {
-            Some(commit) => commit,
-            None if ending.asks => return Ok(JobOutcome::Question),
-            None => return answered(context, journal, &checkout, ending).await,
-        },
+    let commit = if let Some(finished) = checkout.finished {
+        journal.charge().await?;
+        tracing::info!(commit = %finished, "the branch has the commit of this command already; it is taken as it is");
+        "Your change was finished by an earlier run and is now shown.".clone_into(&mut ending.summary);
+        commit::describe(&checkout, finished).await?
+    } else {
+        let Some(commit) = edit(context, journal, &checkout, ending).await? else {
+            return unchanged(context, journal, &checkout, ending).await;
+        };
+        commit
     };
     ending.commit_id = Some(commit.id.to_string());
     ending.files_changed.clone_from(&commit.files);
@@ -163,13 +161,18 @@ async fn steps(
     }
 }
 
-/// Nothing was changed. A preview that was taken down is put up again, so that it can be looked at and published.
-async fn answered(
+/// Nothing was changed. What is answered and shown has its source on the remote; a preview that was taken down is put up
+/// again, so that it can be looked at and published.
+async fn unchanged(
     context: &JobContext,
     journal: &mut Journal,
     checkout: &Checkout,
     ending: &mut Ending,
 ) -> Result<JobOutcome, Trouble> {
+    ending.left = save::catch_up(context, checkout).await?;
+    if ending.asks {
+        return Ok(JobOutcome::Question);
+    }
     if !publish::is_taken_down(context).await {
         return Ok(JobOutcome::Answered);
     }

@@ -7,13 +7,15 @@ use bytes::Bytes;
 use common::cloud::files::{At, IfMatch};
 use common::domain::ids::CommandId;
 use common::domain::names;
+use common::domain::outcome::JobOutcome;
 use common::domain::session::Left;
 use tokio::time::timeout;
 
 use super::handover::{Checkout, Commit};
 use super::message::Purpose;
+use super::workspace::left_marker;
 use super::{Cut, JobContext, Trouble, bundle, commit, push};
-use crate::git::{self, Oid, off_thread};
+use crate::git::{self, During as _, Oid, off_thread};
 
 /// How long each part of saving may take; together at most ten seconds.
 const COMMIT_LIMIT: Duration = Duration::from_secs(3);
@@ -28,10 +30,17 @@ pub(super) async fn unfinished(
 ) -> Option<Commit> {
     match timeout(COMMIT_LIMIT, commit::make(context, checkout, purpose)).await {
         Ok(Ok(commit)) => return commit,
+        Ok(Err(Trouble::Failed(failure))) if failure.outcome == JobOutcome::Refused => {
+            tracing::warn!(?failure, "unfinished work may not be committed");
+            return None;
+        }
         Ok(Err(trouble)) => {
             tracing::warn!(?trouble, "unfinished work could not be committed and stays in its folder");
         }
         Err(_) => tracing::warn!("committing unfinished work took too long; it stays in its folder"),
+    }
+    if let Err(error) = std::fs::write(left_marker(&checkout.workspace.repo()), "") {
+        tracing::warn!(%error, "the next run on this thread will not know that there is unfinished work");
     }
     None
 }
@@ -43,7 +52,7 @@ pub(super) async fn keep(context: &JobContext, checkout: &Checkout, commit: &Com
     }
     match timeout(PUSH_LIMIT, push::push(context, checkout, commit.id)).await {
         Ok(Ok(_)) => {
-            tracing::info!(commit = %commit.id, "work of a job that was cut off was saved on its branch");
+            tracing::info!(commit = %commit.id, "work that the remote had not got was saved on its branch");
             return forget(context, checkout).await;
         }
         Ok(Err(trouble)) => {
@@ -52,6 +61,20 @@ pub(super) async fn keep(context: &JobContext, checkout: &Checkout, commit: &Com
         Err(_) => tracing::warn!("the remote does not answer; saved work is kept among the objects"),
     }
     elsewhere(context, checkout, commit.id).await
+}
+
+/// Puts what earlier runs left on the branch, and the remote has not got, there as well.
+pub(super) async fn catch_up(context: &JobContext, checkout: &Checkout) -> Result<Left, Trouble> {
+    let (path, tip) = (checkout.workspace.repo(), checkout.before);
+    let missing = off_thread(move || {
+        let repo = git::open(&path)?;
+        bundle::unknown_to_the_remote(&repo, tip).during("look for what the remote has not got")
+    });
+    if missing.await?.is_empty() {
+        return Ok(Left::Unchanged);
+    }
+    let commit = commit::unchanged(checkout).await?;
+    Ok(keep(context, checkout, &commit).await)
 }
 
 /// Keeps a commit that the remote did not take among the objects.
