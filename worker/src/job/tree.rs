@@ -1,5 +1,6 @@
 //! The working tree: made equal to a commit, cleaned, and read back as a git tree without what must not be committed.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use git2::build::CheckoutBuilder;
@@ -24,12 +25,19 @@ pub(super) fn stage(repo: &Repository, before: Oid) -> git::Result<Option<Oid>> 
     if index.read(true).is_err() || index.has_conflicts() {
         index.read_tree(&old).during(what)?;
     }
-    index.add_all(["*"], IndexAddOption::DEFAULT, None).during(what)?;
-    index.update_all(["*"], None).during(what)?;
+    let root = repo.workdir().unwrap_or(repo.path()).to_owned();
+    let mut own = |path: &Path, _: &[u8]| i32::from(has_another_name(&root.join(path)));
+    index.add_all(["*"], IndexAddOption::DEFAULT, Some(&mut own)).during(what)?;
+    index.update_all(["*"], Some(&mut own)).during(what)?;
     drop_new_gitlinks(&mut index, &old)?;
     index.write().during(what)?;
     let tree = index.write_tree().during(what)?;
     Ok((tree != old.id()).then_some(tree))
+}
+
+/// A second name of a file may be anybody's file, which whoever made the name could not read.
+fn has_another_name(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.nlink() > 1)
 }
 
 /// A repository inside the repository would be committed as a link to nowhere.
@@ -118,4 +126,30 @@ pub(super) fn check_out(repo: &Repository, branch: &str, commit: Oid, keep: &[&s
     repo.checkout_tree(target.as_object(), Some(&mut how)).during(&what)?;
     repo.set_head(&name).during(&what)?;
     sweep::remove_unknown(repo, keep)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_name_of_another_file_is_not_committed() {
+        let stand = tempfile::tempdir().unwrap();
+        let (foreign, root) = (stand.path().join("foreign"), stand.path().join("repo"));
+        std::fs::write(&foreign, "not theirs\n").unwrap();
+        std::fs::create_dir(&root).unwrap();
+        let repo = git::open_or_init(&root).unwrap();
+        let who = git2::Signature::now("a", "a@example.org").unwrap();
+        let empty = repo.find_tree(repo.treebuilder(None).unwrap().write().unwrap()).unwrap();
+        let before = repo.commit(Some("HEAD"), &who, &who, "empty", &empty, &[]).unwrap();
+        std::fs::hard_link(&foreign, root.join("stolen.txt")).unwrap();
+        assert_eq!(stage(&repo, before).unwrap(), None);
+        std::fs::write(root.join("own.txt"), "theirs\n").unwrap();
+        let staged = repo.find_tree(stage(&repo, before).unwrap().unwrap()).unwrap();
+        assert!(has(&staged, "own.txt") && !has(&staged, "stolen.txt"));
+        std::fs::remove_file(root.join("own.txt")).unwrap();
+        std::fs::hard_link(&foreign, root.join("own.txt")).unwrap();
+        let staged = stage(&repo, before).unwrap().map(|id| repo.find_tree(id).unwrap());
+        assert!(staged.is_none_or(|tree| !holds(&repo, &tree, b"not theirs").unwrap()));
+    }
 }

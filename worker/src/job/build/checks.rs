@@ -66,11 +66,11 @@ impl Reading {
     /// Takes a file in.
     pub(super) fn file(&mut self, path: &str, bytes: &[u8], secrets: &Secrets) {
         self.paths.insert(path.to_owned());
-        if bytes.len() > MAX_TEXT_BYTES || bytes.contains(&0) {
-            return;
-        }
         if secrets.found_in(bytes) {
             self.plain.insert(Finding::Secret(path.to_owned()));
+        }
+        if bytes.len() > MAX_TEXT_BYTES || bytes.contains(&0) {
+            return;
         }
         let storage = storage_addresses(&String::from_utf8_lossy(bytes));
         self.plain.extend(storage.into_iter().map(|address| Finding::Storage(path.to_owned(), address)));
