@@ -90,7 +90,7 @@ fn compare() -> anyhow::Result<()> {
 fn alone(file: &str, read: fn(&[u8], Desk<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let raw = std::fs::read(file)?;
     let (own, key) = (EmailAddress::parse("hermes@localhost")?, SecretKey::fleeting());
-    let desk = Desk { own: &own, key: &key };
+    let desk = Desk { own: &own, places: &[], key: &key };
     let (begun, mut count) = (Instant::now(), 0_u32);
     while begun.elapsed() < ONE_RUN {
         read(&raw, desk)?;

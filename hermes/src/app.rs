@@ -17,6 +17,7 @@ use crate::announced::Announced;
 use crate::config::{MailFrom, MailSettings, Orchestrator, PublicUrl, RateSettings};
 use crate::ingest::verify::Verifier;
 use crate::limits::Turns;
+use crate::mail::recipient::Place;
 use crate::secrets::SecretKey;
 
 /// How many bytes of mails are taken in at once; each is held in memory until it is kept.
@@ -32,6 +33,8 @@ pub struct App {
     pub cloud: Cloud,
     /// Who answers are from.
     pub mail_from: MailFrom,
+    /// Where mail reaches us besides its domain.
+    pub mail_to: Vec<Place>,
     /// How browsers reach the sites.
     pub public_url: PublicUrl,
     /// The key of our Message-IDs.
@@ -65,6 +68,7 @@ impl App {
         Self {
             cloud,
             mail_from: settings.mail_from.clone(),
+            mail_to: settings.mail_to.clone(),
             public_url: settings.public_url.clone().unwrap_or(PublicUrl::of_port(port)),
             secret,
             announced: Announced::default(),

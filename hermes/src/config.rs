@@ -14,6 +14,7 @@ use url::Url;
 
 use crate::cli::Command;
 use crate::ingest::origins::signed::{EcdsaKey, Shared};
+use crate::mail::recipient::Place;
 use crate::secrets::{SecretError, SecretKey};
 
 /// The control plane of Hermes: takes mail, orders work, sends answers, serves operators.
@@ -65,6 +66,11 @@ pub struct MailSettings {
         value_name = "MAILBOX"
     )]
     pub mail_from: MailFrom,
+
+    /// Where mail reaches us besides the domain of HERMES_MAIL_FROM and those below it: domains, and single addresses that
+    /// are passed on to us, with commas between. A mail that names none of these in To or Cc has to be confirmed.
+    #[arg(long, env = "HERMES_MAIL_TO", value_delimiter = ',', value_name = "PLACES")]
+    pub mail_to: Vec<Place>,
 
     /// Who puts work on its queue: `direct` = hermes itself; `step-functions` = the state machine that `hermes provision`
     /// makes, which also waits for the answer (HERMES_CLOUD=aws).

@@ -133,7 +133,7 @@ impl Rejection {
     fn telling(request: &MailRequest, ending: MailEnding, refusal: Refusal) -> Self {
         match request.assurance {
             Assurance::Full => Self::refusing(ending, refusal),
-            Assurance::Partial => Self::silent(ending),
+            Assurance::Partial | Assurance::Stray => Self::silent(ending),
         }
     }
 
@@ -159,11 +159,8 @@ pub fn route(
         );
         return Err(Rejection::telling(request, MailEnding::Failed, Refusal::NoSite));
     };
-    if request.assurance == Assurance::Partial && project.require_dmarc {
-        trace.note(
-            Stage::Route,
-            format!("{} wants DMARC, so its author has to confirm it", project.project_id),
-        );
+    if let Some(why) = unsure(request.assurance, project) {
+        trace.note(Stage::Route, format!("{why}, so its author has to confirm it"));
         return Err(Rejection {
             ending: MailEnding::ConfirmationAsked,
             said: Said::Confirmation(sender.project_user()),
@@ -187,6 +184,17 @@ pub fn route(
         requested_by: request.from.clone(),
         landmarks: request.landmarks.clone(),
     })))
+}
+
+/// Why it is not enough what shows that its author wrote it, to us.
+fn unsure(assurance: Assurance, project: &Project) -> Option<String> {
+    match assurance {
+        Assurance::Full => None,
+        Assurance::Partial => {
+            project.require_dmarc.then(|| format!("{} wants DMARC, and all of it signed", project.project_id))
+        }
+        Assurance::Stray => Some("it may not be meant for us".to_owned()),
+    }
 }
 
 /// How a command switches the live site, in the order of its owner's other work; none when it does not. Editors may not,

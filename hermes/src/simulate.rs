@@ -130,7 +130,7 @@ pub fn understand(raw: &[u8], desk: Desk<'_>) -> Understood {
     };
     mail::trace_parsed(parsed, &mut trace);
     trace.note(Stage::Sender, "assumed to be genuine and registered: this simulation asks nobody");
-    let request = mail::understand(parsed, desk, &Evidence::Vouched, &mut trace);
+    let request = mail::understand(parsed, desk, &Evidence::Vouched, Timestamp::default(), &mut trace);
     // A mail that does not get as far belongs to a conversation as well.
     let signals = match &request {
         Ok(request) => request.signals.clone(),

@@ -87,7 +87,7 @@ fn mails_that_multiply_are_read_or_refused_within_bounds() {
         common::domain::ids::EmailAddress::parse("hermes@localhost").unwrap(),
         hermes::secrets::SecretKey::fleeting(),
     );
-    let desk = hermes::mail::Desk { own: &own, key: &key };
+    let desk = hermes::mail::Desk { own: &own, places: &[], key: &key };
     let allowed_ms = if cfg!(debug_assertions) { 3000 } else { 300 };
     let bombs = bombs();
     assert!(bombs.len() >= 20);

@@ -56,7 +56,7 @@ pub(crate) fn run(settings: &Settings, arguments: &SimulateArguments) -> Result<
     };
     let assumed = if found.is_some() { WITH_DATA } else { WITHOUT_DATA };
     let key = found.unwrap_or_else(SecretKey::fleeting);
-    let desk = Desk { own: &arguments.mail_from.address, key: &key };
+    let desk = Desk { own: &arguments.mail_from.address, places: &[], key: &key };
     let mut conversations = Conversations::default();
     for files in arguments.files.chunks(AT_A_TIME) {
         for (path, understood) in files.iter().zip(all(files, desk)?) {

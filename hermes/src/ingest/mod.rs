@@ -223,8 +223,8 @@ async fn decide(
     mail::trace_parsed(parsed, &mut trace);
     let unknown = Evidence::Nothing("what was found out about it is not kept".into());
     let evidence = evidence.unwrap_or(&unknown);
-    let desk = Desk { own: &app.mail_from.address, key: &app.secret };
-    let request = match mail::understand(parsed, desk, evidence, &mut trace) {
+    let desk = Desk { own: &app.mail_from.address, places: &app.mail_to, key: &app.secret };
+    let request = match mail::understand(parsed, desk, evidence, at, &mut trace) {
         Ok(request) => request,
         Err(ending) => return reject(ending, trace),
     };

@@ -9,6 +9,7 @@ mod hidden;
 mod html;
 pub mod instruction;
 pub mod language;
+mod meant;
 pub mod parse;
 pub mod recipient;
 pub mod screen;
@@ -22,10 +23,12 @@ mod words;
 
 use common::domain::ids::EmailAddress;
 use common::domain::outcome::MailEnding;
+use common::domain::timestamp::Timestamp;
 
 use crate::secrets::SecretKey;
 pub use command::MailCommand;
 pub use parse::{MAX_RAW_BYTES, ParsedMail, Unreadable, read};
+use recipient::Place;
 use sender::Assurance;
 use thread::ThreadSignal;
 use trace::{Stage, Trace};
@@ -57,21 +60,28 @@ pub struct MailRequest {
 /// What we are known by.
 #[derive(Debug, Clone, Copy)]
 pub struct Desk<'a> {
-    /// The address we answer from.
+    /// The address we answer from; mail to its domain, and below it, reaches us.
     pub own: &'a EmailAddress,
+    /// Where else mail reaches us.
+    pub places: &'a [Place],
     /// What our Message-IDs and reply addresses are made with.
     pub key: &'a SecretKey,
 }
 
-/// Takes a parsed mail through screen, sender, thread, instruction, command and attachments.
+/// Takes a parsed mail that came then through screen, sender, thread, instruction, command and attachments.
 pub fn understand(
     mail: &ParsedMail,
     desk: Desk<'_>,
     evidence: &Evidence,
+    at: Timestamp,
     trace: &mut Trace,
 ) -> Result<MailRequest, MailEnding> {
     screen::screen(mail, desk, trace)?;
-    let (from, assurance) = sender::sender(mail, evidence, trace)?;
+    let (from, assured) = sender::sender(mail, evidence, trace)?;
+    let assurance = match evidence {
+        Evidence::Checked(found) => meant::assurance(mail, (&from, assured), found, desk, at, trace),
+        Evidence::Vouched | Evidence::Confirmed(_) | Evidence::Nothing(_) => assured,
+    };
     let signals = thread::signals(mail, desk.key, trace);
     let words = instruction::instruction(mail, trace);
     let command = command::command(mail, &words.new);
@@ -82,7 +92,7 @@ pub fn understand(
     Ok(MailRequest {
         from,
         assurance,
-        recipients: recipient::ours(&mail.recipients, desk.own),
+        recipients: recipient::ours(&mail.recipients, desk),
         subject: mail.subject.clone(),
         signals,
         landmarks: thread::landmarks(mail),

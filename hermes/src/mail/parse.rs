@@ -77,6 +77,10 @@ pub struct ParsedMail {
     pub author_name: Option<String>,
     /// To whom (To, Cc, and where it was delivered to).
     pub recipients: Vec<EmailAddress>,
+    /// The addresses of To.
+    pub to: Vec<EmailAddress>,
+    /// The addresses of Cc.
+    pub cc: Vec<EmailAddress>,
     /// To whom as its author wrote (To and Cc; the first mailbox it was delivered to when there are none): the same on
     /// every path.
     pub addressed: Vec<EmailAddress>,
@@ -133,7 +137,7 @@ fn extract(message: &Message<'_>, headers: Vec<(String, String)>, body_hash: Con
     let author = author(message, &headers);
     let (rendered, body) = text(message);
 
-    let stated = unique(stated_recipients(message));
+    let stated = unique(stated_recipients(message, &[HeaderName::To, HeaderName::Cc]));
     let delivered: Vec<String> = delivered_to(&headers).collect();
     // Each hop writes above what was there: the last field is that of the first hop.
     let first_hop = || unique(delivered.last().cloned().into_iter());
@@ -149,6 +153,8 @@ fn extract(message: &Message<'_>, headers: Vec<(String, String)>, body_hash: Con
         stated_from: stated_from(message),
         author_name: author_name(message),
         recipients,
+        to: unique(stated_recipients(message, &[HeaderName::To])),
+        cc: unique(stated_recipients(message, &[HeaderName::Cc])),
         addressed,
         subject: one_line(message.subject().unwrap_or_default(), MAX_SUBJECT_CHARS),
         message_id,
@@ -192,12 +198,15 @@ fn author_name(message: &Message<'_>) -> Option<String> {
     Some(one_line(name, MAX_NAME_CHARS)).filter(|name| !name.is_empty())
 }
 
-fn stated_recipients(message: &Message<'_>) -> impl Iterator<Item = String> {
+fn stated_recipients<'a>(
+    message: &'a Message<'_>,
+    fields: &'static [HeaderName<'static>],
+) -> impl Iterator<Item = String> + 'a {
     message
         .root_part()
         .headers
         .iter()
-        .filter(|header| matches!(header.name, HeaderName::To | HeaderName::Cc))
+        .filter(|header| fields.contains(&header.name))
         .filter_map(
             |header| if let HeaderValue::Address(address) = &header.value { Some(address) } else { None },
         )

@@ -1,18 +1,63 @@
-//! Which site a mail's recipients name: `{project}@`, `edit+{project}@` or `{user}@{project}.`, at a domain of ours.
+//! Which addresses are ours, and which site they name: `{project}@`, `edit+{project}@` or `{user}@{project}.`, at a domain
+//! of ours.
 
-use common::domain::ids::{EmailAddress, ProjectId};
+use std::str::FromStr;
+
+use common::domain::ids::{self, EmailAddress, ProjectId};
 use common::domain::project::Sender;
+
+use super::Desk;
 
 const PREFIX: &str = "edit+";
 
-/// The recipients by which a mail can have reached us: those at our domain or below it. Where there are none, all: mail may
-/// come in at another domain than the one we answer from.
-pub(super) fn ours(recipients: &[EmailAddress], own: &EmailAddress) -> Vec<EmailAddress> {
-    let at_ours = |to: &&EmailAddress| {
-        let rest = to.domain().strip_suffix(own.domain());
-        rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    };
-    let found: Vec<EmailAddress> = recipients.iter().filter(at_ours).cloned().collect();
+/// Where mail reaches us besides the domain that we answer from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// At every address of this domain and of those below it; in A-labels.
+    Domain(String),
+    /// At this address, and at those that have a `+` and more behind its name.
+    Address(EmailAddress),
+}
+
+impl Place {
+    fn takes(&self, to: &EmailAddress) -> bool {
+        match self {
+            Self::Domain(domain) => is_at(to, domain),
+            Self::Address(address) => {
+                let name = to.local().split('+').next().unwrap_or_default();
+                to.domain() == address.domain() && [name, to.local()].contains(&address.local())
+            }
+        }
+    }
+}
+
+impl FromStr for Place {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text.contains('@') {
+            return EmailAddress::parse(text).map(Self::Address).map_err(|error| error.to_string());
+        }
+        let domain = ids::domain_to_ascii(text).filter(|domain| !domain.is_empty());
+        domain.map(Self::Domain).ok_or_else(|| "write domains and addresses, with commas between".to_owned())
+    }
+}
+
+impl Desk<'_> {
+    /// Whether mail to this address reaches us.
+    pub fn is_ours(&self, to: &EmailAddress) -> bool {
+        is_at(to, self.own.domain()) || self.places.iter().any(|place| place.takes(to))
+    }
+}
+
+fn is_at(to: &EmailAddress, domain: &str) -> bool {
+    to.domain().strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// The recipients by which a mail can have reached us. Where there are none, all: a mail that was passed on to us may name
+/// its site at another domain.
+pub(super) fn ours(recipients: &[EmailAddress], desk: Desk<'_>) -> Vec<EmailAddress> {
+    let found: Vec<EmailAddress> = recipients.iter().filter(|to| desk.is_ours(to)).cloned().collect();
     if found.is_empty() { recipients.to_vec() } else { found }
 }
 
@@ -35,6 +80,7 @@ fn local(to: &EmailAddress) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secrets::SecretKey;
 
     fn address(text: &str) -> EmailAddress {
         EmailAddress::parse(text).unwrap()
@@ -62,11 +108,12 @@ mod tests {
 
     #[test]
     fn others_who_are_copied_name_no_site() {
-        let own = address("hermes@hermes.org");
+        let (own, key) = (address("hermes@hermes.org"), SecretKey::fleeting());
+        let desk = Desk { own: &own, places: &[], key: &key };
         let all = |list: &[&str]| list.iter().map(|text| address(text)).collect::<Vec<_>>();
         let copied = all(&["amelia@in.hermes.org", "bob@gmail.com", "bob@nothermes.org", "eve@hermes.org"]);
-        assert_eq!(ours(&copied, &own), all(&["amelia@in.hermes.org", "eve@hermes.org"]));
+        assert_eq!(ours(&copied, desk), all(&["amelia@in.hermes.org", "eve@hermes.org"]));
         let elsewhere = all(&["amelia@example.net"]);
-        assert_eq!(ours(&elsewhere, &own), elsewhere);
+        assert_eq!(ours(&elsewhere, desk), elsewhere);
     }
 }

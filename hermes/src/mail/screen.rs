@@ -138,7 +138,7 @@ mod tests {
         let subject = if header.contains("Subject:") { "" } else { "\r\nSubject: x" };
         let raw = format!("{header}{subject}\r\n\r\nhello");
         let (own, key) = (EmailAddress::parse("hermes@localhost").unwrap(), SecretKey::fleeting());
-        let desk = Desk { own: &own, key: &key };
+        let desk = Desk { own: &own, places: &[], key: &key };
         screen(&crate::mail::read(raw.as_bytes()).unwrap(), desk, &mut Trace::default())
     }
 
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn our_own_mail_is_known_by_its_id_and_its_address_too() {
         let (own, key) = (EmailAddress::parse("hermes@localhost").unwrap(), SecretKey::fleeting());
-        let desk = Desk { own: &own, key: &key };
+        let desk = Desk { own: &own, places: &[], key: &key };
         let thread = common::domain::ids::ThreadId::parse("abcdef").unwrap();
         let command = common::domain::ids::CommandId::parse("c1").unwrap();
         let address = key.reply_address(&own, &thread).unwrap();

@@ -132,7 +132,7 @@ mod tests {
         assert!(mail.header("content-type").any(|kind| kind.starts_with("multipart/alternative")));
         let own = EmailAddress::parse("x@y.z").unwrap();
         let key = crate::secrets::SecretKey::fleeting();
-        let desk = crate::mail::Desk { own: &own, key: &key };
+        let desk = crate::mail::Desk { own: &own, places: &[], key: &key };
         assert!(crate::mail::screen::screen(&mail, desk, &mut crate::mail::trace::Trace::default()).is_err());
     }
 

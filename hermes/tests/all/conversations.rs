@@ -221,7 +221,7 @@ fn body(raw: &mut String, client: &Client, new: &str, quoted: &str) {
 #[test]
 fn replies_of_ten_mail_programs_join_their_conversation_and_say_only_what_is_new() {
     let (key, own) = (SecretKey::fleeting(), EmailAddress::parse("hermes@localhost").unwrap());
-    let desk = Desk { own: &own, key: &key };
+    let desk = Desk { own: &own, places: &[], key: &key };
     let mut memory = Conversations::default();
     let mut say = |raw: String| -> Simulation { memory.decide(understand(raw.as_bytes(), desk)) };
     let mut seen = Vec::new();
@@ -255,7 +255,7 @@ fn replies_of_ten_mail_programs_join_their_conversation_and_say_only_what_is_new
 #[test]
 fn every_command_is_heard_from_every_mail_program() {
     let (key, own) = (SecretKey::fleeting(), EmailAddress::parse("hermes@localhost").unwrap());
-    let desk = Desk { own: &own, key: &key };
+    let desk = Desk { own: &own, places: &[], key: &key };
     for client in &CLIENTS {
         for (word, command) in
             [("Publish", "publish"), ("rückgängig machen", "undo"), ("Arrêter !", "stop"), ("ayuda", "help")]

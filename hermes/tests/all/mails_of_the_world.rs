@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use common::domain::timestamp::Timestamp;
 use hermes::mail::trace::Trace;
 use hermes::mail::verdict::Evidence;
 
@@ -23,8 +24,14 @@ fn no_mail_of_the_torture_set_stops_us() {
         let raw = std::fs::read(&path).unwrap();
         if let Ok(mail) = hermes::mail::read(&raw) {
             read += 1;
-            let desk = hermes::mail::Desk { own: &own, key: &key };
-            let _ = hermes::mail::understand(&mail, desk, &Evidence::Vouched, &mut Trace::default());
+            let desk = hermes::mail::Desk { own: &own, places: &[], key: &key };
+            let _ = hermes::mail::understand(
+                &mail,
+                desk,
+                &Evidence::Vouched,
+                Timestamp::default(),
+                &mut Trace::default(),
+            );
         }
     }
     assert!(seen > 100 && read * 10 > seen * 9, "{read} of {seen} could be read");

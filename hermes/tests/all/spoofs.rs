@@ -122,6 +122,96 @@ async fn twenty_genuine_mails_are_taken() {
     assert_eq!(world.works("amelia#scott").await.len(), 20);
 }
 
+/// What scott once wrote, and signed, and what somebody who got it may make of it: none of it was written to us, now.
+const PASSED_ON: [(&str, &str); 9] = [
+    ("to a friend", "To: friend@example.net"),
+    ("to a friend who added us, unsigned", "To: friend@example.net\r\nX-Copy: edit@hermes.localhost"),
+    (
+        "to a friend whose server says where it was delivered",
+        "Delivered-To: edit@hermes.localhost\r\nTo: friend@example.net",
+    ),
+    ("to a friend, and sent to us anew", "Resent-To: edit@hermes.localhost\r\nTo: friend@example.net"),
+    ("to a list of people who are not named", "To: undisclosed-recipients:;"),
+    ("to nobody", "Bcc: edit@hermes.localhost"),
+    ("to a domain that looks like ours", "To: edit@hermes.localhost.evil.org"),
+    ("to us by name only", "To: \"edit@hermes.localhost\" <friend@example.net>"),
+    ("to us, with a second Cc", "Cc: edit@hermes.localhost\r\nCc: x@example.net\r\nTo: friend@example.net"),
+];
+
+#[tokio::test]
+async fn a_genuine_mail_that_somebody_sends_on_to_us_has_to_be_confirmed() {
+    let world = pinning().await;
+    let settings = json!({"repoUrl": "https://github.com/you/amelia.git", "requireDmarc": false});
+    world.call("PUT", "/v1/projects/amelia", Some(settings)).await;
+    let signed = |names: &str, date: &str, to: &str| {
+        format!(
+            "DKIM-Signature: v=1; d=example.org; s=s; h={names}; bh=x; b=y\r\nDate: {date}\r\nFrom: scott@example.org\r\n{to}"
+        )
+    };
+    let found = "dkim=pass header.d=example.org; dmarc=pass header.from=example.org";
+    let (all, now) = ("from:to:cc:subject:date", "Tue, 3 Mar 2026 09:59:00 +0000");
+    let mut tried = 0;
+    let mut send = async |fields: &str, wanted: &str, what: &str| {
+        tried += 1;
+        let raw = |results: &str, id: usize| {
+            raw(results, fields, id).replace("\r\nTo: edit@hermes.localhost\r\nSubject", "\r\nSubject")
+        };
+        let answer = world.accepted(raw(&format!("{SERVER}; {found}"), tried)).await;
+        assert_eq!(answer["ending"], wanted, "{what}");
+        let content = raw(&format!("amazonses.com; {found}"), 1000 + tried);
+        let pass = json!({"status": "PASS"});
+        let notice = json!({"notificationType": "Received", "content": content, "receipt": {
+            "action": {"encoding": "UTF8"}, "spfVerdict": {"status": "GRAY"}, "dkimVerdict": pass, "dmarcVerdict": pass}});
+        by_queue(&world, notice.to_string()).await;
+        let works = world.works("amelia#scott").await.len();
+        assert_eq!(works, if wanted == "routed" { 2 } else { 0 }, "{what}");
+        world.clock.advance(Duration::from_mins(1));
+    };
+    send(&signed(all, now, "To: edit@hermes.localhost"), "routed", "to us, now").await;
+    for (what, to) in PASSED_ON {
+        send(&signed(all, now, to), "confirmation-asked", what).await;
+    }
+    let old = "Mon, 16 Feb 2026 10:00:00 +0000";
+    send(&signed(all, old, "To: edit@hermes.localhost"), "confirmation-asked", "to us, two weeks ago").await;
+    assert!(addressed(&world).iter().all(|to| to == "To: scott@example.org"), "only scott is asked");
+}
+
+#[tokio::test]
+async fn what_somebody_could_have_changed_has_to_be_confirmed_where_dmarc_is_wanted() {
+    let world = pinning().await;
+    let found = "dkim=pass header.d=example.org; dmarc=pass header.from=example.org";
+    let date = "Date: Tue, 3 Mar 2026 09:59:00 +0000";
+    for (at, names) in ["from", "from:to:subject", "from:subject:date", "from:to:date"].iter().enumerate() {
+        let from = format!(
+            "DKIM-Signature: v=1; d=example.org; s=s; h={names}; bh=x; b=y\r\n{date}\r\nFrom: scott@example.org"
+        );
+        let answer = world.accepted(raw(&format!("{SERVER}; {found}"), &from, at)).await;
+        assert_eq!(answer["ending"], "confirmation-asked", "{names}");
+        let sent = format!("{SERVER}; spf=pass smtp.mailfrom=scott@example.org; {found}");
+        let answer = world.accepted(raw(&sent, &from, 100 + at)).await;
+        assert_eq!(answer["ending"], "routed", "its own host brought it: {names}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_passes_mail_on_to_us_is_ours_when_that_is_said() {
+    let arguments = ["--authserv-id", SERVER, "--mail-to", "in.example.net,web@bakery.example"];
+    let world = World::verifying(&arguments, &[]).await;
+    let found = "dmarc=pass header.from=example.org";
+    for (at, (to, wanted)) in [
+        ("x@in.example.net", "routed"),
+        ("web@bakery.example", "routed"),
+        ("staff@bakery.example", "confirmation-asked"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let raw = raw(&format!("{SERVER}; {found}"), "From: scott@example.org", at);
+        let answer = world.accepted(raw.replace("edit@hermes.localhost", to)).await;
+        assert_eq!(answer["ending"], *wanted, "{to}");
+    }
+}
+
 fn reply(from: &str, id: &str, fields: &str, words: &str) -> String {
     let raw = mail(id, words).replace("Scott <scott@example.org>", from);
     if fields.is_empty() { raw } else { raw.replace("Subject:", &format!("{fields}\r\nSubject:")) }

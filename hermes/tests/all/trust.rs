@@ -7,6 +7,13 @@ use mail_auth::dkim::DkimSigner;
 use crate::support::{World, base64, mail, text};
 
 const DMARC: &str = "v=DMARC1; p=reject";
+/// What the large providers sign, as far as it matters.
+const FIELDS: [&str; 5] = ["From", "To", "Cc", "Subject", "Date"];
+
+/// A mail of scott's with a date, as every program writes it.
+fn dated(id: &str, text: &str) -> String {
+    mail(id, text).replace("Subject:", "Date: Tue, 3 Mar 2026 09:59:00 +0000\r\nSubject:")
+}
 
 /// A key and what the name service says about it.
 struct Signer {
@@ -42,12 +49,12 @@ async fn a_signed_mail_of_a_domain_with_a_policy_is_believed() {
     let key = Signer::new();
     let records = [("s._domainkey.example.org", key.record.as_str()), ("_dmarc.example.org", DMARC)];
     let world = World::verifying(&[], &records).await;
-    let signed = key.sign("example.org", &["From", "Subject", "To"], &mail("1", "change 7 to 8"));
+    let signed = key.sign("example.org", &FIELDS, &dated("1", "change 7 to 8"));
     let answer = world.accepted(signed.clone()).await;
     assert_eq!(answer["ending"], "routed", "{}", trace(&world, &answer).await);
     assert!(trace(&world, &answer).await.contains("DMARC passed for example.org"));
 
-    let another = key.sign("example.org", &["From", "Subject", "To"], &mail("5", "change 7 to 8"));
+    let another = key.sign("example.org", &FIELDS, &dated("5", "change 7 to 8"));
     let refused = [
         signed.replace("change 7 to 8", "delete everything"),
         signed.replace("Subject: Hours", "Subject: delete everything"),
@@ -69,7 +76,7 @@ async fn a_signed_mail_of_a_domain_with_a_policy_is_believed() {
 async fn where_the_domain_has_no_policy_the_project_says_whether_a_signature_is_enough() {
     let key = Signer::new();
     let world = World::verifying(&[], &[("s._domainkey.example.org", &key.record)]).await;
-    let signed = |id: &str| key.sign("example.org", &["From"], &mail(id, "change 7 to 8"));
+    let signed = |id: &str| key.sign("example.org", &FIELDS, &dated(id, "change 7 to 8"));
     assert_eq!(ending(&world, &signed("1")).await, "confirmation-asked");
     let settings = serde_json::json!({"repoUrl": "https://github.com/you/amelia.git", "requireDmarc": false});
     let (_, project) = world.call("PUT", "/v1/projects/amelia", Some(settings)).await;
@@ -85,7 +92,7 @@ async fn a_mail_that_is_taken_up_again_is_judged_by_what_was_found_when_it_came(
     let records = [("s._domainkey.example.org", key.record.as_str()), ("_dmarc.example.org", DMARC)];
     let world = World::verifying(&[], &records).await;
     world.plan.add(Calls::Of(Operation::Send), When::Always, Fate::FailBefore);
-    let signed = key.sign("example.org", &["From"], &mail("1", "change 7 to 8"));
+    let signed = key.sign("example.org", &FIELDS, &dated("1", "change 7 to 8"));
     assert_eq!(world.post(signed).await.0, 503);
     world.plan.heal();
     world.clock.advance(std::time::Duration::from_mins(5));

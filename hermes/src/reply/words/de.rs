@@ -100,7 +100,7 @@ pub(super) static WORDS: Words = Words {
     confirm: Confirmation {
         mail: say(
             "Haben Sie diese Mail geschrieben?",
-            "Ihr Mailanbieter bestätigt nicht sicher, dass sie von Ihnen ist; deshalb wurde noch nichts getan. Öffnen Sie den Link, um zu sehen, was getan würde, und bestätigen Sie es dort. Wenn Sie die Mail nicht geschrieben haben, müssen Sie nichts tun.",
+            "Es ist nicht sicher, dass diese Mail von Ihnen und für Ihre Website bestimmt ist; deshalb wurde noch nichts getan. Öffnen Sie den Link, um zu sehen, was getan würde, und bestätigen Sie es dort. Wenn Sie die Mail nicht geschrieben haben, müssen Sie nichts tun.",
         ),
         open: "Ansehen und bestätigen",
         page_title: "Ist diese Mail von Ihnen?",

@@ -97,7 +97,7 @@ pub(super) static WORDS: Words = Words {
     confirm: Confirmation {
         mail: say(
             "Did you write this mail?",
-            "Your mail provider does not say for sure that it was you, so nothing was done yet. Open the link to see what would be done, and confirm it there. If you did not write it, you need not do anything.",
+            "It is not certain that this mail is from you and meant for your site, so nothing was done yet. Open the link to see what would be done, and confirm it there. If you did not write it, you need not do anything.",
         ),
         open: "See and confirm",
         page_title: "Is this mail from you?",

@@ -94,7 +94,7 @@ pub(super) static WORDS: Words = Words {
     confirm: Confirmation {
         mail: say(
             "¿Ha escrito usted este correo?",
-            "Su proveedor de correo no confirma con seguridad que sea suyo, así que todavía no se ha hecho nada. Abra el enlace para ver qué se haría y confírmelo allí. Si no lo ha escrito usted, no tiene que hacer nada.",
+            "No es seguro que este correo sea suyo y esté destinado a su sitio, así que todavía no se ha hecho nada. Abra el enlace para ver qué se haría y confírmelo allí. Si no lo ha escrito usted, no tiene que hacer nada.",
         ),
         open: "Ver y confirmar",
         page_title: "¿Es suyo este correo?",

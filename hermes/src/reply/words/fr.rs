@@ -100,7 +100,7 @@ pub(super) static WORDS: Words = Words {
     confirm: Confirmation {
         mail: say(
             "Avez-vous écrit ce message ?",
-            "Votre fournisseur de messagerie ne garantit pas qu’il vient de vous ; rien n’a donc encore été fait. Ouvrez le lien pour voir ce qui serait fait et confirmez-le là. Si vous ne l’avez pas écrit, vous n’avez rien à faire.",
+            "Il n’est pas certain que ce message vienne de vous et soit destiné à votre site ; rien n’a donc encore été fait. Ouvrez le lien pour voir ce qui serait fait et confirmez-le là. Si vous ne l’avez pas écrit, vous n’avez rien à faire.",
         ),
         open: "Voir et confirmer",
         page_title: "Ce message vient-il de vous ?",

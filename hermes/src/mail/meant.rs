@@ -1,0 +1,222 @@
+//! Whether a mail that its author wrote was written to us, and now. A signature holds wherever and whenever a mail is sent
+//! again (RFC 6376, section 8.6), so that whoever once got a mail of an owner could send it on to us. Pure.
+
+use std::time::Duration;
+
+use common::domain::ids::EmailAddress;
+use common::domain::timestamp::Timestamp;
+use mail_parser::DateTime;
+
+use super::Desk;
+use super::parse::ParsedMail;
+use super::sender::Assurance;
+use super::trace::{Stage, Trace};
+use super::verdict::{Domain, Verdicts};
+
+/// A mail is on its way for no longer: servers try for four to five days (RFC 5321, section 4.5.4.1), and a mail program may
+/// have kept it for two before. So much may a clock be ahead, too.
+const MAX_AGE: Duration = Duration::from_hours(7 * 24);
+
+/// What a mail means hangs on these.
+const DECIDING: [&str; 2] = ["subject", "date"];
+/// Whom it is written to.
+const ADDRESSING: [&str; 2] = ["to", "cc"];
+
+/// How sure it is that a mail is its author's word to us, when so much is sure about who wrote it.
+pub(super) fn assurance(
+    mail: &ParsedMail,
+    author: (&EmailAddress, Assurance),
+    found: &Verdicts,
+    desk: Desk<'_>,
+    at: Timestamp,
+    trace: &mut Trace,
+) -> Assurance {
+    let (author, assured) = author;
+    if let Some(why) = stray(mail, desk, at) {
+        trace.note(Stage::Sender, format!("{why}; its author has to say that it is meant for us"));
+        return Assurance::Stray;
+    }
+    match changeable(mail, author, found, desk) {
+        Some(why) if assured == Assurance::Full => {
+            trace.note(Stage::Sender, why);
+            Assurance::Partial
+        }
+        _ => assured,
+    }
+}
+
+/// Why it seems to be written to somebody else, or long ago.
+fn stray(mail: &ParsedMail, desk: Desk<'_>, at: Timestamp) -> Option<String> {
+    if !ADDRESSING.iter().any(|name| reaches_us(mail, name, desk)) {
+        return Some("neither To nor Cc names an address of ours".into());
+    }
+    let date = date(mail)?;
+    let away = at.since(date).max(date.since(at));
+    (away > MAX_AGE).then(|| format!("it is dated {}, more than {} days away", date.day(), days(MAX_AGE)))
+}
+
+fn days(time: Duration) -> u64 {
+    time.as_secs() / (24 * 60 * 60)
+}
+
+fn date(mail: &ParsedMail) -> Option<Timestamp> {
+    let seconds = DateTime::parse_rfc822(mail.header("date").next()?)?.to_timestamp();
+    Some(Timestamp::from_millis(seconds.saturating_mul(1000)))
+}
+
+/// Whether this field names an address of ours; of several fields, nobody can tell which one was signed.
+fn reaches_us(mail: &ParsedMail, name: &str, desk: Desk<'_>) -> bool {
+    let addresses = if name == "to" { &mail.to } else { &mail.cc };
+    mail.header(name).count() == 1 && addresses.iter().any(|to| desk.is_ours(to))
+}
+
+/// What of it that matters whoever got it could have changed before they sent it on: nothing when its author's own host
+/// brought it, or signed all of that.
+fn changeable(mail: &ParsedMail, author: &EmailAddress, found: &Verdicts, desk: Desk<'_>) -> Option<String> {
+    let signatures: Vec<Signature<'_>> = mail.header("dkim-signature").filter_map(Signature::parse).collect();
+    // Which one held is not always told; whoever adds one that does not only makes us ask.
+    let own: Vec<&Signature<'_>> = signatures.iter().filter(|one| one.may_align(author.domain())).collect();
+    if own.is_empty() || found.sent.as_ref().is_some_and(|host| brought_by(host, author.domain())) {
+        return None;
+    }
+    if own.iter().any(|one| one.partial) {
+        return Some("its signature covers the beginning of its text only (RFC 6376, section 8.2)".into());
+    }
+    let signed = |name: &str| own.iter().all(|one| one.covers(name));
+    if let Some(name) = DECIDING.iter().find(|name| !signed(name)) {
+        return Some(format!("its {name} is not signed"));
+    }
+    let addressed = ADDRESSING.iter().any(|name| reaches_us(mail, name, desk) && signed(name));
+    (!addressed).then(|| "whom it is written to is not signed".into())
+}
+
+/// Whether SPF passed for the author's domain, one above or one below it.
+fn brought_by(host: &Domain, own: &str) -> bool {
+    let below = |inner: &str, outer: &str| inner.strip_suffix(outer).is_some_and(|rest| rest.ends_with('.'));
+    host.as_str() == own || below(host.as_str(), own) || below(own, host.as_str())
+}
+
+/// As much of a DKIM-Signature field as matters here (RFC 6376, section 3.5).
+struct Signature<'a> {
+    domain: Domain,
+    fields: &'a str,
+    partial: bool,
+}
+
+impl<'a> Signature<'a> {
+    fn parse(value: &'a str) -> Option<Self> {
+        let tag = |name: &str| {
+            let mut tags = value.split(';').filter_map(|tag| tag.split_once('='));
+            tags.find(|(found, _)| found.trim() == name).map(|(_, said)| said.trim())
+        };
+        let (domain, fields) = (Domain::parse(tag("d")?)?, tag("h")?);
+        Some(Self { domain, fields, partial: tag("l").is_some() })
+    }
+
+    fn covers(&self, name: &str) -> bool {
+        self.fields.split(':').any(|field| field.trim().eq_ignore_ascii_case(name))
+    }
+
+    /// Domains of one organisation have their last two labels in common, at least.
+    fn may_align(&self, own: &str) -> bool {
+        let end = |domain: &str| domain.rsplit('.').take(2).map(str::to_owned).collect::<Vec<_>>();
+        end(self.domain.as_str()) == end(own)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::recipient::Place;
+    use super::super::verdict::Dmarc;
+    use super::*;
+    use crate::secrets::SecretKey;
+
+    const NOW: &str = "2026-03-03T10:00:00Z";
+    const ALL: &str = "from:to:cc:subject:date";
+    const TO_US: &str = "To: edit@hermes.org\r\nSubject: x\r\nDate: Tue, 3 Mar 2026 09:00:00 +0000";
+
+    /// Of a mail of a@example.org with these fields, for whose domain DMARC passed.
+    fn judged(fields: &str, sent: Option<&str>) -> Assurance {
+        let raw = format!("From: a@example.org\r\n{fields}\r\n\r\nhello");
+        let mail = crate::mail::read(raw.as_bytes()).unwrap();
+        let (own, key) = (EmailAddress::parse("hermes@hermes.org").unwrap(), SecretKey::fleeting());
+        let places: Vec<Place> =
+            ["in.example.net", "web@example.org"].map(|text| text.parse().unwrap()).into();
+        let desk = Desk { own: &own, places: &places, key: &key };
+        let domain = |text: &str| Domain::parse(text).unwrap();
+        let dmarc = Dmarc::Pass(domain("example.org"));
+        let found = Verdicts { by: "a test".into(), dmarc, signed: Vec::new(), sent: sent.map(domain) };
+        let author = EmailAddress::parse("a@example.org").unwrap();
+        let at = Timestamp::parse(NOW).unwrap();
+        assurance(&mail, (&author, Assurance::Full), &found, desk, at, &mut Trace::default())
+    }
+
+    fn signed(domain: &str, names: &str, fields: &str) -> String {
+        format!("DKIM-Signature: v=1; a=rsa-sha256; d={domain}; s=s;\r\n h={names}; bh=x; b=y\r\n{fields}")
+    }
+
+    #[test]
+    fn a_mail_to_somebody_else_is_stray_whoever_brought_it() {
+        for to in ["friend@example.net", "x@hermes.org.evil.org", "x@nothermes.org", "staff@example.org"] {
+            let fields = TO_US.replace("edit@hermes.org", to);
+            assert_eq!(judged(&signed("example.org", ALL, &fields), None), Assurance::Stray, "{to}");
+            assert_eq!(judged(&fields, Some("example.org")), Assurance::Stray, "{to}");
+        }
+        let blind = "Delivered-To: edit@hermes.org\r\nSubject: x\r\nDate: Tue, 3 Mar 2026 09:00:00 +0000";
+        assert_eq!(judged(blind, None), Assurance::Stray, "where it was delivered is not its author's word");
+    }
+
+    #[test]
+    fn every_address_of_ours_counts_among_others_too() {
+        let plus = "hermes+a.b@hermes.org";
+        for to in ["x@hermes.org", "x@amelia.hermes.org", plus, "X@In.Example.Net", "web+y@example.org"] {
+            let fields = TO_US.replace("edit@hermes.org", &format!("friend@example.net, {to}"));
+            assert_eq!(judged(&signed("example.org", ALL, &fields), None), Assurance::Full, "{to}");
+            let copied = fields.replace("To:", "To: friend@example.net\r\nCc:");
+            assert_eq!(judged(&signed("example.org", ALL, &copied), None), Assurance::Full, "{to}");
+        }
+    }
+
+    #[test]
+    fn an_old_mail_is_stray_and_so_is_one_of_the_far_future() {
+        for (date, wanted) in [
+            ("Tue, 24 Feb 2026 11:00:00 +0000", Assurance::Full),
+            ("Tue, 24 Feb 2026 09:00:00 +0000", Assurance::Stray),
+            ("Tue, 3 Mar 2020 10:00:00 +0000", Assurance::Stray),
+            ("Tue, 10 Mar 2026 09:00:00 +0000", Assurance::Full),
+            ("Tue, 10 Mar 2026 11:00:00 +0000", Assurance::Stray),
+        ] {
+            let fields = TO_US.replace("Tue, 3 Mar 2026 09:00:00 +0000", date);
+            assert_eq!(judged(&signed("example.org", ALL, &fields), None), wanted, "{date}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_signed_could_have_been_changed() {
+        for names in ["from", "from:to:subject", "from:to:date", "from:subject:date", "from:cc:subject:date"]
+        {
+            assert_eq!(judged(&signed("example.org", names, TO_US), None), Assurance::Partial, "{names}");
+            let brought = judged(&signed("example.org", names, TO_US), Some("bounces.example.org"));
+            assert_eq!(brought, Assurance::Full, "its own host brought it: {names}");
+        }
+        let copied = TO_US.replace("To: edit@hermes.org", "To: friend@example.net\r\nCc: edit@hermes.org");
+        let names = "from:to:subject:date";
+        assert_eq!(
+            judged(&signed("example.org", names, &copied), None),
+            Assurance::Partial,
+            "a copy was added"
+        );
+        let twice = format!("Cc: edit@hermes.org\r\n{copied}");
+        assert_eq!(judged(&signed("example.org", ALL, &twice), None), Assurance::Stray, "two fields");
+    }
+
+    #[test]
+    fn a_second_signature_does_not_speak_for_the_first() {
+        let first = signed("mail.example.org", "from", TO_US);
+        assert_eq!(judged(&signed("example.org", ALL, &first), None), Assurance::Partial);
+        let of_a_list = signed("lists.example.net", "from", TO_US);
+        assert_eq!(judged(&signed("example.org", ALL, &of_a_list), None), Assurance::Full);
+        let shortened = signed("example.org", ALL, TO_US).replace("bh=x", "l=5; bh=x");
+        assert_eq!(judged(&shortened, None), Assurance::Partial, "text could have been appended");
+    }
+}
