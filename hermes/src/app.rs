@@ -10,18 +10,17 @@ use common::cloud::files::{At, IfMatch};
 use common::cloud::local::smtp::SmtpMailer;
 use common::cloud::store::{Key, Table};
 use common::domain::names::Queue;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::announced::Announced;
 use crate::config::{MailFrom, MailSettings, Orchestrator, PublicUrl, RateSettings};
+use crate::inbound::Inbound;
 use crate::ingest::verify::Verifier;
 use crate::limits::Turns;
 use crate::mail::recipient::Place;
 use crate::secrets::SecretKey;
 
-/// How many bytes of mails are taken in at once; each is held in memory until it is kept.
-const MAX_INBOUND_BYTES: usize = 128 * 1024 * 1024;
 /// What is written to see whether there is room: as much as a usual mail.
 const PROBE: &[u8] = &[0; 64 * 1024];
 /// How long the outcome of such a write is believed.
@@ -47,8 +46,8 @@ pub struct App {
     pub rates: RateSettings,
     /// Who counts now.
     pub turns: Turns,
-    /// Room for the mails that are being taken, in bytes.
-    pub inbound: Arc<Semaphore>,
+    /// Room for the mails that are being taken in.
+    pub inbound: Inbound,
     /// Who puts work on its queue.
     pub orchestrator: Orchestrator,
     /// What shows who wrote a mail.
@@ -75,7 +74,7 @@ impl App {
             health: Health::default(),
             rates: settings.rates,
             turns: Turns::default(),
-            inbound: Arc::new(Semaphore::new(MAX_INBOUND_BYTES)),
+            inbound: Inbound::default(),
             orchestrator: settings.orchestrator,
             verifier: Verifier::new(settings),
             stirred: Notify::new(),

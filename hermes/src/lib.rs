@@ -13,6 +13,7 @@ pub mod dispatch;
 pub mod feed;
 pub mod handover;
 pub mod http;
+pub mod inbound;
 pub mod ingest;
 pub mod limits;
 pub mod loops;

@@ -8,10 +8,11 @@ use common::domain::outcome::MailEnding;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::Api;
 use super::inbound::raw_mail;
 use super::mails::TraceView;
 use super::problem::{Problem, ProblemBody};
-use super::{Api, body};
+use crate::inbound::Caller;
 use crate::ingest;
 use crate::mail::MailCommand;
 use crate::simulate::Simulation;
@@ -105,7 +106,7 @@ pub(super) async fn simulate(
     request: Request,
 ) -> Result<Json<SimulationView>, Problem> {
     let (parts, body) = request.into_parts();
-    let _room = body::reserve(&api.app.inbound, &body, super::inbound::BOUNDS)?;
-    let raw = raw_mail(&parts.headers, body).await?;
+    let mut room = api.app.inbound.held_for(Caller::Known);
+    let raw = raw_mail(&parts.headers, body, &mut room).await?;
     Ok(Json(ingest::simulate(&api.app, raw).await?.into()))
 }

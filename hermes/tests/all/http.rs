@@ -6,13 +6,14 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use common::cloud::failing::{Calls, Door, Fate, Operation, When};
 use common::domain::job::{Job, JobState};
+use hermes::inbound::Caller;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::support::{TOKEN, World, mail, read, text, until};
+use crate::support::{TOKEN, World, begun, mail, read, text, until};
 
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 const WEBHOOKS: [&str; 4] =
@@ -288,23 +289,23 @@ async fn what_is_no_mail_has_a_typed_ending() {
 
 #[tokio::test]
 async fn mails_on_their_way_in_are_bounded_together() {
-    let world = World::with_scott().await;
-    let largest = || {
+    let world = World::with_room(100_000).await;
+    let large = |bytes: usize| {
         let request = Request::post("/v1/inbound/raw")
             .header("authorization", format!("Bearer {TOKEN}"))
             .header("content-type", "message/rfc822");
-        hermes::http::router(&world.api).oneshot(request.body(Body::new(Endless)).unwrap())
+        hermes::http::router(&world.api).oneshot(request.body(begun(bytes)).unwrap())
     };
-    let under_way: Vec<_> = (0..3).map(|_| tokio::spawn(largest())).collect();
-    let room = 8 * 1024 * 1024;
-    until("the room to be taken", async || world.app.inbound.available_permits() == room).await;
-    let refused = largest().await.unwrap();
+    let free = |bytes: usize| world.app.inbound.held_for(Caller::Known).grow(bytes).is_ok();
+    let under_way: Vec<_> = (0..3).map(|_| tokio::spawn(large(30_000))).collect();
+    until("the room to be taken", async || !free(10_001)).await;
+    let refused = large(20_000).await.unwrap();
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(refused.headers().contains_key("retry-after"));
     assert_eq!(refused.headers()["connection"], "close");
     world.accepted(mail("1", "a small one finds room")).await;
     under_way.iter().for_each(tokio::task::JoinHandle::abort);
-    until("the room to be given back", async || world.app.inbound.available_permits() == 16 * room).await;
+    until("the room to be given back", async || free(100_000)).await;
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ use common::messages::JobResult;
 use hermes::app::App;
 use hermes::config::{MailSettings, ServeSettings, Settings};
 use hermes::http::{Api, router};
+use hermes::inbound::Inbound;
 use hermes::ingest::record::MailRecord;
 use hermes::ingest::sns::Sns;
 use hermes::ingest::verify::{Dns, Records, Verifier};
@@ -102,7 +103,27 @@ impl World {
         Self::of(&serve_settings(&["--trust", trust]).mail, no_names(), None)
     }
 
+    /// The same, with room for so many bytes of mails that are on their way in.
+    pub(crate) async fn with_room(bytes: usize) -> Self {
+        let made = |app: &mut App| app.inbound = Inbound::of_bytes(bytes);
+        Self::made(&serve_settings(&["--trust", "all"]).mail, no_names(), None, made).knowing_scott().await
+    }
+
+    /// Believes nobody without evidence, which this name service gives.
+    pub(crate) fn asking(dns: Dns) -> Self {
+        Self::of(&serve_settings(&[]).mail, dns, None)
+    }
+
     fn of(settings: &MailSettings, dns: Dns, time: Option<Endpoint>) -> Self {
+        Self::made(settings, dns, time, |_| {})
+    }
+
+    fn made(
+        settings: &MailSettings,
+        dns: Dns,
+        time: Option<Endpoint>,
+        change: impl FnOnce(&mut App),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = SteppedClock::starting_at(Timestamp::parse("2026-03-03T10:00:00Z").unwrap());
         let plan = Plan::passing();
@@ -119,6 +140,7 @@ impl World {
         let secret = SecretKey::kept_in(folder.path()).unwrap();
         let mut app = App::new(cloud, settings, secret, 8025);
         app.verifier = Verifier::new(settings).asking(dns);
+        change(&mut app);
         let app = Arc::new(app);
         let repos =
             common::domain::repo_url::RepoRules { hosts: vec!["github.com".into()], allow_files: false };
@@ -318,6 +340,13 @@ pub(crate) async fn read(response: Response) -> (StatusCode, Value) {
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}
+
+/// A body that begins with so many bytes and never ends.
+pub(crate) fn begun(bytes: usize) -> Body {
+    let first = Ok::<_, std::io::Error>(bytes::Bytes::from(vec![b'x'; bytes]));
+    let pieces = futures_util::stream::iter([first]);
+    Body::from_stream(futures_util::StreamExt::chain(pieces, futures_util::stream::pending()))
 }
 
 /// A mail of scott's.

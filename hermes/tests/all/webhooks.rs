@@ -7,6 +7,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use hermes::inbound::Caller;
 use hermes::ingest::envelope::{Opened, open};
 use hermes::ingest::origins::feedback::Fate;
 use hermes::ingest::origins::postmark;
@@ -14,7 +15,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::support::{World, base64, mail, read, serve_settings, text};
+use crate::support::{World, base64, begun, mail, read, serve_settings, text, until};
 
 const SECRET: &str = "a-secret-of-the-tests";
 
@@ -76,6 +77,45 @@ async fn a_raw_mail_is_let_in_by_a_signature_over_all_of_it() {
     assert_eq!(send("1", &hmac(&[b"1.", raw.as_bytes()]), raw.clone()).await, StatusCode::UNAUTHORIZED);
     assert_eq!(send(&at, &tag, raw.clone()).await, StatusCode::ACCEPTED);
     assert_eq!(world.works("amelia#scott").await.len(), 1);
+}
+
+#[tokio::test]
+async fn whoever_only_says_that_much_will_come_keeps_nobody_out_and_strangers_take_half_the_room() {
+    let mut world = World::with_room(100_000).await;
+    Arc::get_mut(&mut world.api).unwrap().inbound = serve_settings(&["--inbound-secret", SECRET]).inbound;
+    let at = now(&world);
+    let send = |tag: &str, length: usize, body: Body| {
+        let request = Request::post("/v1/inbound/raw")
+            .header("content-type", "message/rfc822")
+            .header("content-length", length)
+            .header("x-hermes-timestamp", &at)
+            .header("x-hermes-signature", tag);
+        tower::ServiceExt::oneshot(hermes::http::router(&world.api), request.body(body).unwrap())
+    };
+    let signed = |id: &str| {
+        let raw = mail(id, &format!("change 7 to {id}"));
+        (hmac(&[at.as_bytes(), b".", raw.as_bytes()]), raw)
+    };
+    let free = |caller: Caller, bytes: usize| world.app.inbound.held_for(caller).grow(bytes).is_ok();
+    let mut under_way: Vec<_> =
+        (0..8).map(|_| tokio::spawn(send("00", 40 * 1024 * 1024, begun(10)))).collect();
+    until("all to have begun", async || !free(Caller::Stranger, 50_000 - 79)).await;
+    let (tag, raw) = signed("1");
+    let answer = send(&tag, raw.len(), raw.into()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::ACCEPTED, "what is announced takes no room");
+
+    under_way.push(tokio::spawn(send("00", 49_920, begun(49_920))));
+    until("the share of strangers to be taken", async || !free(Caller::Stranger, 1)).await;
+    let (tag, raw) = signed("2");
+    let answer = send(&tag, raw.len(), raw.into()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(free(Caller::Known, 50_000));
+    assert_eq!(
+        world.accepted(mail("3", "change 7 to 3")).await["ending"],
+        "routed",
+        "the token has its half"
+    );
+    under_way.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test]

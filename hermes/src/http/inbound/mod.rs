@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 use super::body::{self, Bounds};
 use super::problem::{Problem, ProblemBody};
 use super::{Api, auth};
+use crate::inbound::{Caller, Held};
 use crate::ingest::origins::signed::{Shared, is_recent};
 use crate::ingest::record::{MailRecord, Origin};
 use crate::ingest::{self, Arrival};
@@ -73,19 +74,21 @@ pub(super) async fn post_raw(
 ) -> Result<(StatusCode, Json<AcceptedView>), Problem> {
     let (parts, body) = request.into_parts();
     let signature = signature(&api, &parts.headers)?;
-    let _room = body::reserve(&api.app.inbound, &body, BOUNDS)?;
-    let raw = raw_mail(&parts.headers, body).await?;
+    let caller = if signature.is_some() { Caller::Stranger } else { Caller::Known };
+    let mut room = api.app.inbound.held_for(caller);
+    let raw = raw_mail(&parts.headers, body, &mut room).await?;
     if signature.is_some_and(|signature| !signature.covers(&raw)) {
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "the signature is not that of this mail"));
     }
+    room.shown();
     let record = ingest::accept(&api.app, Arrival::bare(raw, Origin::Http)).await?.record;
     Ok((StatusCode::ACCEPTED, Json(record.into())))
 }
 
 /// The mail that is the body of a request.
-pub(super) async fn raw_mail(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+pub(super) async fn raw_mail(headers: &HeaderMap, body: Body, room: &mut Held) -> Result<Bytes, Problem> {
     check_type(headers)?;
-    let raw = body::read(headers, body, BOUNDS).await.map_err(Problem::about_mail)?;
+    let raw = body::read_held(headers, body, BOUNDS, room).await.map_err(Problem::about_mail)?;
     if raw.is_empty() {
         let detail = "the body is empty; send the mail as the body";
         return Err(Problem::bad_request(detail).ending(MailEnding::Malformed));

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use super::super::body;
 use super::super::problem::{Problem, ProblemBody};
 use super::{AcceptedView, Api, BOUNDS};
+use crate::inbound::Caller;
 use crate::ingest::origins::sns::Refusal;
 use crate::ingest::sns::{Taken, take};
 
@@ -34,8 +35,8 @@ pub(in super::super) async fn post_sns(
     if !topic.is_some_and(|topic| api.sns.wants(topic)) {
         return Err(Problem::new(StatusCode::UNAUTHORIZED, Refusal::Topic.to_string()));
     }
-    let _room = body::reserve(&api.app.inbound, &body, BOUNDS)?;
-    let body = body::read(&parts.headers, body, BOUNDS).await.map_err(Problem::about_mail)?;
+    let mut room = api.app.inbound.held_for(Caller::Stranger);
+    let body = body::read_held(&parts.headers, body, BOUNDS, &mut room).await.map_err(Problem::about_mail)?;
     match take(&api.app, &api.sns, &body).await? {
         Taken::Mail(record) => Ok(Json(AcceptedView::from(*record)).into_response()),
         Taken::Nothing | Taken::Confirmed => Ok(StatusCode::NO_CONTENT.into_response()),

@@ -7,11 +7,11 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::body;
 use super::super::problem::{Problem, ProblemBody};
 use super::{AcceptedView, Api, BOUNDS, form};
+use crate::inbound::{Caller, Held};
 use crate::ingest::origins::signed::is_recent;
 use crate::ingest::origins::{Incoming, NoMail, mailgun, postmark, sendgrid};
 use crate::ingest::record::{MailRecord, Origin};
@@ -38,7 +38,7 @@ pub(in super::super) async fn post_postmark(
     if !secret.shown_as_basic(text(request.headers(), header::AUTHORIZATION.as_str())) {
         return Err(refused("the user and password of the webhook's address are missing or wrong"));
     }
-    let (_, body, _room) = read(&api, request).await?;
+    let (_, body, _room) = read(&api, request, Caller::Known).await?;
     let mail = postmark::read(&body).map_err(no_mail)?;
     Ok(Json(accept(&api, mail, Origin::Postmark).await?.into()))
 }
@@ -57,12 +57,13 @@ pub(in super::super) async fn post_mailgun(
     request: Request,
 ) -> Result<Json<AcceptedView>, Problem> {
     let key = set_up(api.inbound.mailgun_key.as_ref(), "HERMES_MAILGUN_KEY")?;
-    let (headers, body, _room) = read(&api, request).await?;
+    let (headers, body, mut room) = read(&api, request, Caller::Stranger).await?;
     let mut fields = mailgun::Form::default();
     form::fields(&headers, body, |name, value| fields.take(name, value)).await?;
     if !fields.is_genuine(key, api.app.cloud.clock.now()) {
         return Err(refused("the signature is missing, wrong or older than five minutes"));
     }
+    room.shown();
     let token = fields.token.clone();
     if let Some(seen) = seen::find(&api.app, MAILGUN_TOKEN, &token).await? {
         let id = seen.mail_id.ok_or_else(|| refused("the token was used before"))?;
@@ -94,10 +95,11 @@ pub(in super::super) async fn post_sendgrid(
     if signature.is_empty() || !is_recent(&timestamp, api.app.cloud.clock.now()) {
         return Err(refused("the signature is missing or older than five minutes"));
     }
-    let (headers, body, _room) = read(&api, request).await?;
+    let (headers, body, mut room) = read(&api, request, Caller::Stranger).await?;
     if !key.signed(&timestamp, &body, &signature) {
         return Err(refused("the signature is wrong"));
     }
+    room.shown();
     let mut fields = sendgrid::Form::default();
     form::fields(&headers, body, |name, value| fields.take(name, value)).await?;
     let mail = fields.into_mail().map_err(no_mail)?;
@@ -110,10 +112,10 @@ async fn accept(api: &Api, mail: Incoming, origin: Origin) -> Result<MailRecord,
 }
 
 /// The body, and the room it takes until it is dealt with.
-async fn read(api: &Api, request: Request) -> Result<(HeaderMap, Bytes, OwnedSemaphorePermit), Problem> {
+async fn read(api: &Api, request: Request, caller: Caller) -> Result<(HeaderMap, Bytes, Held), Problem> {
     let (parts, body) = request.into_parts();
-    let room = body::reserve(&api.app.inbound, &body, BOUNDS)?;
-    let body = body::read(&parts.headers, body, BOUNDS).await.map_err(Problem::about_mail)?;
+    let mut room = api.app.inbound.held_for(caller);
+    let body = body::read_held(&parts.headers, body, BOUNDS, &mut room).await.map_err(Problem::about_mail)?;
     Ok((parts.headers, body, room))
 }
 
