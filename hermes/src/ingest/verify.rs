@@ -5,21 +5,29 @@
 mod dns;
 
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use common::cloud::{CloudError, Result};
+use futures_util::FutureExt;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use crate::config::{MailSettings, Trust};
 use crate::mail::ParsedMail;
-use crate::mail::verdict::{self, Evidence, SesReceipt};
+use crate::mail::verdict::{self, Evidence, SesReceipt, Verdicts};
 pub use dns::{Dns, Records};
 
 /// A mail's signatures are checked within so long.
 const MAX_TIME: Duration = Duration::from_secs(20);
 /// The most signatures that are checked.
 const MAX_SIGNATURES: usize = 10;
+/// Hashing a larger mail takes a while: it is done on a thread of its own.
+const HASH_INLINE_BYTES: usize = 256 * 1024;
+/// So many of these at once, however long name servers keep them: the other threads are for files.
+const MAX_THREADS: usize = 8;
 
 const UNSIGNED: &str = "it has no DKIM signature (HERMES_TRUST=all takes everybody at their word, on a machine that only you can reach)";
 
@@ -50,12 +58,15 @@ pub struct Verifier {
     trust: Trust,
     authserv_id: Option<String>,
     dns: Dns,
+    threads: Arc<Semaphore>,
 }
 
 impl Verifier {
     /// As the settings say, with the resolver of this machine.
     pub fn new(settings: &MailSettings) -> Self {
-        Self { trust: settings.trust, authserv_id: settings.authserv_id.clone(), dns: Dns::System }
+        let authserv_id = settings.authserv_id.clone();
+        let threads = Arc::new(Semaphore::new(MAX_THREADS));
+        Self { trust: settings.trust, authserv_id, dns: Dns::System, threads }
     }
 
     /// With other answers of the name service.
@@ -83,15 +94,35 @@ impl Verifier {
         if signatures > MAX_SIGNATURES {
             return Ok(Evidence::Nothing(format!("it has {signatures} DKIM signatures")));
         }
-        let (dns, raw) = (self.dns.clone(), raw.clone());
-        // Hashing a large mail takes a while; and a mail that breaks the parser is one without evidence.
-        let checking =
-            tokio::task::spawn_blocking(move || Handle::current().block_on(dns.verify(&raw, smtp.as_ref())));
-        match tokio::time::timeout(MAX_TIME, checking).await {
+        match tokio::time::timeout(MAX_TIME, self.found(raw, smtp)).await {
             Ok(Ok(Ok(verdicts))) => Ok(Evidence::Checked(verdicts)),
             Ok(Ok(Err(reason))) => Err(CloudError::unavailable("look up the policy of a sender", reason)),
-            Ok(Err(_)) => Ok(Evidence::Nothing("its signatures cannot be read".into())),
+            Ok(Err(Broken)) => Ok(Evidence::Nothing("its signatures cannot be read".into())),
             Err(_) => Err(CloudError::unavailable("look up the policy of a sender", "it took too long")),
         }
     }
+
+    /// What is found out in the end. A thread ends by itself when nobody waits for it any more, and only then makes room.
+    async fn found(
+        &self,
+        raw: &Bytes,
+        smtp: Option<Smtp>,
+    ) -> std::result::Result<std::result::Result<Verdicts, String>, Broken> {
+        let (dns, raw) = (self.dns.clone(), raw.clone());
+        let large = raw.len() > HASH_INLINE_BYTES;
+        let checking = Box::pin(async move { dns.verify(&raw, smtp.as_ref()).await });
+        if !large {
+            return AssertUnwindSafe(checking).catch_unwind().await.map_err(|_| Broken);
+        }
+        let turn = self.threads.clone().acquire_owned().await.map_err(|_| Broken)?;
+        let thread = tokio::task::spawn_blocking(move || {
+            let found = Handle::current().block_on(tokio::time::timeout(MAX_TIME, checking));
+            drop(turn);
+            found.unwrap_or_else(|_| Err("it took too long".into()))
+        });
+        thread.await.map_err(|_| Broken)
+    }
 }
+
+/// A mail that breaks the parser is one without evidence.
+struct Broken;

@@ -38,6 +38,7 @@ mod stored;
 mod strace;
 mod support;
 mod sweep;
+mod tarpit;
 mod templates;
 mod threads;
 mod trust;

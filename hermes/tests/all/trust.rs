@@ -16,19 +16,19 @@ fn dated(id: &str, text: &str) -> String {
 }
 
 /// A key and what the name service says about it.
-struct Signer {
+pub(crate) struct Signer {
     key: Vec<u8>,
     record: String,
 }
 
 impl Signer {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = Ed25519Key::generate_pkcs8().unwrap();
         let public = Ed25519Key::from_pkcs8_der(&key).unwrap().public_key();
         Self { key, record: format!("v=DKIM1; k=ed25519; p={}", base64(&public)) }
     }
 
-    fn sign(&self, domain: &str, fields: &[&str], raw: &str) -> String {
+    pub(crate) fn sign(&self, domain: &str, fields: &[&str], raw: &str) -> String {
         let private = Ed25519Key::from_pkcs8_der(&self.key).unwrap();
         let dkim = DkimSigner::from_key(private).domain(domain).selector("s").headers(fields.to_vec());
         format!("{}{raw}", dkim.sign(raw.as_bytes()).unwrap().to_header())

@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::hash::Hash;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use mail_auth::common::parse::TxtRecordParser;
 use mail_auth::common::verify::DomainKey;
 use mail_auth::dmarc::Dmarc as Policy;
 use mail_auth::dmarc::verify::DmarcParameters;
-use mail_auth::hickory_resolver::config::{ResolverConfig, ResolverOpts};
+use mail_auth::hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
 use mail_auth::hickory_resolver::proto::op::ResponseCode;
 use mail_auth::spf::Spf;
 use mail_auth::spf::verify::SpfParameters;
@@ -28,6 +29,8 @@ use crate::mail::verdict::{Dmarc, Domain, Verdicts};
 pub enum Dns {
     /// The resolver of this machine.
     System,
+    /// This one, over UDP.
+    Server(SocketAddr),
     /// These and no others.
     Records(Arc<Records>),
 }
@@ -62,7 +65,7 @@ impl Dns {
         let asker = self.asker()?;
         let none = Records::default();
         let records = match self {
-            Self::System => &none,
+            Self::System | Self::Server(_) => &none,
             Self::Records(records) => records,
         };
         let message = AuthenticatedMessage::parse(raw).unwrap_or_default();
@@ -86,10 +89,19 @@ impl Dns {
     fn asker(&self) -> Result<MessageAuthenticator, String> {
         let made = match self {
             Self::System => MessageAuthenticator::new_system_conf(),
+            Self::Server(address) => MessageAuthenticator::new(only(*address), ResolverOpts::default()),
             Self::Records(_) => MessageAuthenticator::new(ResolverConfig::default(), ResolverOpts::default()),
         };
         made.map_err(|error| format!("the resolver of this machine cannot be used: {error}"))
     }
+}
+
+fn only(address: SocketAddr) -> ResolverConfig {
+    let mut connection = ConnectionConfig::udp();
+    connection.port = address.port();
+    let mut server = NameServerConfig::udp(address.ip());
+    server.connections = vec![connection];
+    ResolverConfig::from_name_servers(vec![server])
 }
 
 /// Signatures that do not cover the author (RFC 6376, section 5.4) or use SHA-1 (RFC 8301) say nothing.
