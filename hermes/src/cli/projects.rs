@@ -78,7 +78,7 @@ pub enum ProjectCommand {
         #[arg(long, value_name = "NUMBER")]
         release: Option<u64>,
     },
-    /// Take a project off the list. Its repository, its sites and its history stay.
+    /// Take a project off the list, and those who may write about it. Its repository, its sites and its history stay.
     Remove {
         /// The project's id.
         project: ProjectId,
@@ -183,7 +183,7 @@ pub(super) async fn run(
         ProjectCommand::Remove { project } => {
             projects::remove(cloud, project).await?;
             Ok(out.say(&serde_json::json!({"removed": project}), || {
-                format!("project {project} is off the list")
+                format!("project {project} and those who wrote about it are off the list")
             })?)
         }
     }

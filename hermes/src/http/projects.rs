@@ -212,7 +212,7 @@ pub(super) async fn get(
     Ok(Json(project.into()))
 }
 
-/// Takes a project off the list. Its repository, its sites and its history stay.
+/// Takes a project off the list, and those who may write about it. Its repository, its sites and its history stay.
 #[utoipa::path(delete, path = "/v1/projects/{projectId}", operation_id = "deleteProject", tag = "projects",
     params(("projectId" = String, Path)),
     responses(

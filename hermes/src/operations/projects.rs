@@ -3,9 +3,10 @@
 use std::path::{Component, Path};
 
 use common::cloud::Cloud;
+use common::cloud::store::Query;
 use common::domain::budget::Limits;
 use common::domain::ids::ProjectId;
-use common::domain::project::{Build, Preempt, Project};
+use common::domain::project::{Build, Preempt, Project, Sender};
 use common::domain::repo_url::{RepoRules, RepoUrl};
 
 use super::{Listed, MAX_PAGE, OperationError, Result, Slice, Written};
@@ -37,6 +38,10 @@ pub async fn put(
     check(&settings, rules)?;
     let now = cloud.clock.now();
     let earlier = cloud.store.load::<Project>(id).await?;
+    if earlier.is_none() {
+        // Whoever wrote about a site that had this name before says nothing about this one.
+        forget_senders(cloud, id).await?;
+    }
     let written = if earlier.is_some() { Written::Replaced } else { Written::Created };
     let project = Project {
         project_id: id.clone(),
@@ -78,10 +83,29 @@ pub async fn list(cloud: &Cloud, slice: Slice) -> Result<Listed<Project>> {
     Ok(Listed { items, next: next.map(|cursor| cursor.0) })
 }
 
-/// Takes a project off the list. Its repository, its sites and its history stay.
+/// Takes a project off the list, and those who may write about it: its id may be given to another site. Its repository, its
+/// sites and its history stay. What was cut short is completed by the same call.
 pub async fn remove(cloud: &Cloud, id: &ProjectId) -> Result<()> {
-    get(cloud, id).await?;
-    Ok(cloud.store.remove::<Project>(id).await?)
+    let known = get(cloud, id).await;
+    forget_senders(cloud, id).await?;
+    known?;
+    cloud.store.remove::<Project>(id).await?;
+    // Whoever was added meanwhile.
+    forget_senders(cloud, id).await
+}
+
+async fn forget_senders(cloud: &Cloud, id: &ProjectId) -> Result<()> {
+    let mut query = Query::index("project-index", id);
+    loop {
+        let (senders, next) = cloud.store.find::<Sender>(query.clone()).await?;
+        for sender in senders {
+            cloud.store.remove::<Sender>(&(sender.address, sender.project_id)).await?;
+        }
+        if next.is_none() {
+            return Ok(());
+        }
+        query.after = next;
+    }
 }
 
 pub(super) fn missing(id: &ProjectId) -> OperationError {

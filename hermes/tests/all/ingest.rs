@@ -5,8 +5,10 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use common::cloud::failing::{Calls, Door, Fate, Operation, When};
 use common::cloud::queue::{Depth, MAX_WAIT, Outgoing};
+use common::domain::ids::ProjectId;
 use common::domain::names::{Prefix, Queue};
 use common::domain::outcome::JobOutcome;
+use common::domain::project::Project;
 use hermes::ingest::queue::take;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -228,13 +230,63 @@ async fn somebody_elses_site_is_not_touched() {
 }
 
 #[tokio::test]
-async fn a_project_that_was_removed_is_an_ending_that_says_what_to_do() {
+async fn a_project_whose_row_is_missing_is_an_ending_that_says_what_to_do() {
     let world = World::with_scott().await;
-    assert_eq!(world.call("DELETE", "/v1/projects/amelia", None).await.0, StatusCode::NO_CONTENT);
+    world.cloud().store.remove::<Project>(&ProjectId::parse("amelia").unwrap()).await.unwrap();
     let answer = world.accepted(mail("1", "x")).await;
     assert_eq!(answer["ending"], "failed");
     let (_, kept) = world.call("GET", &format!("/v1/mails/{}", text(&answer, "mailId")), None).await;
     assert!(kept["trace"].to_string().contains("hermes projects add amelia"), "{kept}");
+}
+
+#[tokio::test]
+async fn who_wrote_about_a_removed_project_does_not_write_about_another_of_that_name() {
+    let world = World::with_scott().await;
+    world.project("shop").await;
+    for at in 0..120 {
+        world.sender(&format!("a{at}@example.org"), "amelia", "scott").await;
+    }
+    world.sender("scott@example.org", "shop", "scott").await;
+    assert_eq!(world.call("DELETE", "/v1/projects/amelia", None).await.0, StatusCode::NO_CONTENT);
+    world.project("amelia").await;
+    world.sender("bob@example.org", "amelia", "bob").await;
+    let from = |who: &str| mail(who, "x").replace("scott@", who).replace("edit@", "amelia@");
+    assert_eq!(world.accepted(from("scott@")).await["ending"], "not-permitted");
+    for who in ["a0@", "a119@"] {
+        assert_eq!(world.accepted(from(who)).await["ending"], "unknown-sender", "{who}");
+    }
+    let (_, left) = world.call("GET", "/v1/senders", None).await;
+    assert_eq!(left["senders"].as_array().unwrap().len(), 2, "{left}");
+    assert!(world.works("amelia#scott").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_removal_that_was_cut_short_is_completed_by_the_same_call() {
+    for nth in 1..=3 {
+        let world = World::with_scott().await;
+        world.sender("bob@example.org", "amelia", "bob").await;
+        world.plan.add(Calls::Of(Operation::DeleteRow), When::Nth(nth), Fate::FailBefore);
+        assert_eq!(world.call("DELETE", "/v1/projects/amelia", None).await.0, 503, "{nth}");
+        world.plan.heal();
+        assert_eq!(world.call("DELETE", "/v1/projects/amelia", None).await.0, 204, "{nth}");
+        let (_, left) = world.call("GET", "/v1/senders", None).await;
+        assert_eq!(left["senders"], json!([]), "{nth}");
+    }
+}
+
+#[tokio::test]
+async fn senders_that_an_earlier_removal_left_behind_do_not_come_with_a_new_project() {
+    let world = World::with_scott().await;
+    world.cloud().store.remove::<Project>(&ProjectId::parse("amelia").unwrap()).await.unwrap();
+    world.project("amelia").await;
+    assert_eq!(world.accepted(mail("1", "x")).await["ending"], "unknown-sender");
+    world.sender("scott@example.org", "amelia", "scott").await;
+    world.call("PUT", "/v1/projects/amelia", Some(json!({"repoUrl": "https://github.com/you/x.git"}))).await;
+    assert_eq!(
+        world.accepted(mail("2", "x")).await["ending"],
+        "routed",
+        "new settings change nobody's rights"
+    );
 }
 
 #[tokio::test]

@@ -537,7 +537,7 @@ impl HermesClient {
         let response = req_builder.send().await?;
         Ok(PutProjectRequest::parse_response(response).await?)
     }
-    /// Takes a project off the list. Its repository, its sites and its history stay.
+    /// Takes a project off the list, and those who may write about it. Its repository, its sites and its history stay.
     ///
     /// * Path: `DELETE /v1/projects/{projectId}`
     pub async fn delete_project(

@@ -2377,7 +2377,7 @@ pub struct DeleteProjectRequestPath {
     #[validate(length(min = 1u64))]
     pub project_id: String,
 }
-/// Takes a project off the list. Its repository, its sites and its history stay.
+/// Takes a project off the list, and those who may write about it. Its repository, its sites and its history stay.
 #[derive(Debug, Clone, validator::Validate, oas3_gen_support::Default)]
 pub struct DeleteProjectRequest {
     #[validate(nested)]
