@@ -22,6 +22,8 @@ const HOUR: Duration = Duration::from_hours(1);
 const KEPT: Duration = Duration::from_hours(48);
 /// How many keys are counted at the same time.
 const TURNS: usize = 64;
+/// Whoever waited so long goes without a turn: the condition of the write decides.
+const MAX_TURN: Duration = Duration::from_secs(10);
 /// The most counts of a turn that are remembered.
 const MAX_KNOWN: usize = 256;
 
@@ -57,7 +59,7 @@ impl Turns {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         let at = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or(0);
-        Some(self.0.get(at)?.lock().await)
+        tokio::time::timeout(MAX_TURN, self.0.get(at)?.lock()).await.ok()
     }
 }
 
@@ -72,7 +74,15 @@ struct Rate {
     /// Unix seconds; garbage collection only.
     #[serde(default)]
     ttl: i64,
+    /// The mails that were counted last, by the beginnings of their ids: a mail that is taken up again, even beside its first
+    /// run, is counted once.
+    #[serde(default)]
+    lately: Vec<String>,
 }
+
+/// So many of them, and so much of each: all of it stays below 1 KB, the unit that a write costs.
+const LATELY: usize = 64;
+const MARK_CHARS: usize = 8;
 
 /// Mails that went to one address lately.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,17 +149,17 @@ pub enum Room {
     },
 }
 
-/// Counts a mail that is about to become work.
-pub async fn take_mail(app: &App, sender: &EmailAddress, project: &ProjectId) -> Result<Room> {
+/// Counts a mail that is about to become work; the same mail again is counted once.
+pub async fn take_mail(app: &App, mail: &MailId, sender: &EmailAddress, project: &ProjectId) -> Result<Room> {
     let RateSettings { sender_mails_per_hour, project_mails_per_hour, .. } = app.rates;
-    let of_sender = count(app, OF_SENDER, sender.as_str(), sender_mails_per_hour).await?;
+    let of_sender = count(app, mail, (OF_SENDER, sender.as_str()), sender_mails_per_hour).await?;
     if of_sender != Room::Taken {
         return Ok(of_sender);
     }
-    count(app, OF_PROJECT, project.as_str(), project_mails_per_hour).await
+    count(app, mail, (OF_PROJECT, project.as_str()), project_mails_per_hour).await
 }
 
-async fn count(app: &App, kind: &'static str, id: &str, limit: u32) -> Result<Room> {
+async fn count(app: &App, mail: &MailId, (kind, id): (&'static str, &str), limit: u32) -> Result<Room> {
     if limit == 0 {
         return Ok(Room::Taken);
     }
@@ -158,11 +168,22 @@ async fn count(app: &App, kind: &'static str, id: &str, limit: u32) -> Result<Ro
     let key = (kind, id.to_owned());
     let mut known = turn.as_mut().and_then(|counts| counts.rates.remove(&key));
     let mut room = Room::Taken;
-    let first =
-        || Rate { kind: kind.to_owned(), id: id.to_owned(), since: now, count: 0, ttl: now.ttl(KEPT) };
+    let mark = mail.as_str().chars().take(MARK_CHARS).collect::<String>();
+    let first = || Rate {
+        kind: kind.to_owned(),
+        id: id.to_owned(),
+        since: now,
+        count: 0,
+        ttl: now.ttl(KEPT),
+        lately: Vec::new(),
+    };
     let decide = |rate: &mut Rate| {
+        if rate.lately.contains(&mark) {
+            room = Room::Taken;
+            return ControlFlow::Break(());
+        }
         if now.since(rate.since) >= HOUR {
-            *rate = first();
+            (rate.since, rate.count, rate.ttl) = (now, 0, now.ttl(KEPT));
         }
         if rate.count >= limit {
             room = Room::None {
@@ -173,6 +194,9 @@ async fn count(app: &App, kind: &'static str, id: &str, limit: u32) -> Result<Ro
         }
         room = Room::Taken;
         rate.count += 1;
+        let beyond = (rate.lately.len() + 1).saturating_sub(LATELY);
+        rate.lately.drain(..beyond);
+        rate.lately.push(mark.clone());
         ControlFlow::Continue(())
     };
     upsert(&*app.cloud.store, &key, &mut known, first, decide).await?;

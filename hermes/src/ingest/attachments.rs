@@ -1,6 +1,8 @@
 //! Keeps what came along with a mail among the objects, each by its content, and tells the work of it. Pictures are made anew
 //! off the async threads, one after the other.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use common::cloud::files::{At, IfMatch};
 use common::cloud::{CloudError, Result};
@@ -17,6 +19,9 @@ use crate::picture::{self, Rendition, Unusable};
 /// Making pictures needs memory and a core; one mail does it at a time.
 static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 
+/// A mail waits so long for its turn; then it is not acknowledged and comes again.
+const MAX_WAIT: Duration = Duration::from_mins(2);
+
 /// A file as it is kept.
 struct Ready {
     name: String,
@@ -27,7 +32,8 @@ struct Ready {
 
 /// Keeps the files of a mail; tells its work, and the trace, what is handed on and what is not.
 pub(super) async fn keep(app: &App, raw: Bytes, work: &mut Work, trace: &mut Trace) -> Result<()> {
-    let _turn = ONE_AT_A_TIME.acquire().await;
+    let busy = |_| CloudError::unavailable("make pictures", "those of other mails took too long");
+    let _turn = tokio::time::timeout(MAX_WAIT, ONE_AT_A_TIME.acquire()).await.map_err(busy)?;
     let made = tokio::task::spawn_blocking(move || make(&raw)).await;
     let unreadable = || vec![leave_out("attachments", LeftOutReason::Unreadable)];
     let (ready, left_out) = made.unwrap_or_else(|_| (Vec::new(), unreadable()));

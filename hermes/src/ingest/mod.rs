@@ -352,7 +352,7 @@ async fn room_for(app: &App, mail: &MailRecord, run: Run) -> Result<Room> {
     {
         return Ok(Room::Taken);
     }
-    limits::take_mail(app, sender, &key.project).await
+    limits::take_mail(app, &mail.mail_id, sender, &key.project).await
 }
 
 async fn reject(app: &App, rejection: Rejection, mail: &MailRecord, trace: &mut Trace) -> Result<MailEnding> {

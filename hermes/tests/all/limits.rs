@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use common::cloud::failing::{Calls, Fate, Operation, When};
 use common::cloud::files::{At, IfMatch};
-use common::domain::ids::{EmailAddress, ProjectId};
+use common::domain::ids::{EmailAddress, MailId, ProjectId};
 use common::domain::names::Queue;
 use common::domain::outcome::MailEnding;
 use hermes::app::App;
@@ -95,13 +96,45 @@ async fn two_hermes_count_together_although_each_remembers_what_it_wrote() {
         (EmailAddress::parse("scott@example.org").unwrap(), ProjectId::parse("amelia").unwrap());
     for turn in 0..7 {
         let app = if turn % 2 == 0 { &*world.app } else { &other };
-        let room = take_mail(app, &scott, &amelia).await.unwrap();
+        let room = take_mail(app, &numbered(turn), &scott, &amelia).await.unwrap();
         assert_eq!(room == Room::Taken, turn < 5, "turn {turn}: {room:?}");
     }
     world.pass(Duration::from_hours(1));
-    for app in [&*world.app, &other] {
-        assert_eq!(take_mail(app, &scott, &amelia).await.unwrap(), Room::Taken, "a new hour");
+    for (turn, app) in [&*world.app, &other].into_iter().enumerate() {
+        let room = take_mail(app, &numbered(100 + turn), &scott, &amelia).await.unwrap();
+        assert_eq!(room, Room::Taken, "a new hour");
     }
+}
+
+fn numbered(number: usize) -> MailId {
+    MailId::parse(&format!("{number:032x}").chars().rev().collect::<String>()).unwrap()
+}
+
+#[tokio::test]
+async fn a_mail_is_counted_once_however_often_it_is_taken_up_before_it_has_its_ending() {
+    let world = World::with(&["--trust", "all", "--sender-mails-per-hour", "1"]).await;
+    let raw = "From: scott@example.org\r\nTo: edit@hermes.localhost\r\nSubject: Menu\r\nMessage-ID: <1@example.org>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nput up the menu\r\n--b\r\nContent-Type: text/plain\r\nContent-Disposition: attachment; filename=menu.txt\r\n\r\nsoup\r\n--b--\r\n";
+    for _ in 0..3 {
+        // Its bytes are kept, then its attachment is not.
+        world.plan.add(Calls::Of(Operation::PutFile), When::Nth(2), Fate::FailBefore);
+        assert_eq!(world.post(raw).await.0, 503);
+        world.plan.heal();
+    }
+    assert_eq!(world.accepted(raw).await["ending"], "routed");
+    assert_eq!(world.accepted(mail("2", "change 7 to 9")).await["ending"], "rate-limited");
+}
+
+#[tokio::test]
+async fn two_runs_of_one_mail_at_once_count_it_once() {
+    let world = World::with(&["--trust", "all", "--project-mails-per-hour", "1"]).await;
+    let (scott, amelia) =
+        (EmailAddress::parse("scott@example.org").unwrap(), ProjectId::parse("amelia").unwrap());
+    let (first, second) = (numbered(1), numbered(2));
+    let runs = (0..10).map(|_| take_mail(&world.app, &first, &scott, &amelia));
+    for room in futures_util::future::join_all(runs).await {
+        assert_eq!(room.unwrap(), Room::Taken);
+    }
+    assert!(matches!(take_mail(&world.app, &second, &scott, &amelia).await.unwrap(), Room::None { .. }));
 }
 
 #[tokio::test]
