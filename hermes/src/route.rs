@@ -25,6 +25,8 @@ pub struct Facts {
     pub foreign: Option<ProjectId>,
     /// The conversation that the request continues, per project+user.
     pub threads: BTreeMap<ProjectUser, ThreadId>,
+    /// Whether a mail of theirs with the same Message-ID became work before.
+    pub namesake: bool,
 }
 
 /// Ids that were chosen before anything was written; a mail that is handled again brings its own.

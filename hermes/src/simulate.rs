@@ -215,6 +215,7 @@ fn decide(
         projects: [(project.project_id.clone(), project)].into(),
         senders: vec![sender],
         foreign: None,
+        namesake: false,
     };
     let ids = Ids { command: CommandId::of_message("simulated"), thread: ThreadChoice::OrNew(fresh.clone()) };
     route(request, &facts, &ids, at, trace)

@@ -22,12 +22,12 @@ pub(super) async fn gather(cloud: &Cloud, request: &MailRequest) -> Result<Facts
     if senders.is_empty() {
         return Ok(Facts::default());
     }
-    let (projects, foreign, threads) = tokio::try_join!(
+    let (projects, foreign, (threads, namesake)) = tokio::try_join!(
         projects(store, &senders),
         foreign(store, request, &senders),
         threads(store, request, &senders),
     )?;
-    Ok(Facts { senders, projects, foreign, threads })
+    Ok(Facts { senders, projects, foreign, threads, namesake })
 }
 
 async fn projects(store: &dyn Store, senders: &[Sender]) -> Result<BTreeMap<ProjectId, Project>> {
@@ -52,38 +52,61 @@ async fn foreign(store: &dyn Store, request: &MailRequest, senders: &[Sender]) -
     Ok(None)
 }
 
-/// For each project+user the conversation of the first signal that leads to one of theirs.
+/// For each project+user the conversation of the first signal that leads to one of theirs; and whether a mail of theirs with
+/// the same id is known.
 async fn threads(
     store: &dyn Store,
     request: &MailRequest,
     senders: &[Sender],
-) -> Result<BTreeMap<ProjectUser, ThreadId>> {
-    let mut found = BTreeMap::new();
+) -> Result<(BTreeMap<ProjectUser, ThreadId>, bool)> {
+    let own_id = |signal: &ThreadSignal| matches!(signal, ThreadSignal::Itself(_));
+    let at = request.signals.iter().position(own_id).unwrap_or(request.signals.len());
+    let (stronger, rest) = request.signals.split_at(at);
+    let (mut found, mut namesake) = (BTreeMap::new(), false);
     for key in senders.iter().map(Sender::project_user) {
-        for signal in &request.signals {
-            if let Some(thread) = follow(store, &key, signal).await? {
-                found.insert(key, thread);
-                break;
-            }
-        }
+        let (itself, thread) = tokio::try_join!(itself(store, &key, rest), first(store, &key, stronger))?;
+        let direction = itself.as_ref().map(|known| known.direction);
+        namesake |= direction == Some(Direction::Inbound);
+        let mentioned = itself.filter(|known| known.direction == Direction::Mentioned);
+        let thread = match thread.or(mentioned.map(|known| known.thread_id)) {
+            Some(thread) => Some(thread),
+            None => first(store, &key, rest).await?,
+        };
+        found.extend(thread.map(|thread| (key, thread)));
     }
-    Ok(found)
+    Ok((found, namesake))
 }
 
-/// Where a signal leads, within the conversations of this project+user.
-async fn follow(store: &dyn Store, key: &ProjectUser, signal: &ThreadSignal) -> Result<Option<ThreadId>> {
-    match signal {
-        ThreadSignal::ReplyAddress(thread)
-        | ThreadSignal::OwnMessage(thread)
-        | ThreadSignal::ConversationLine(thread) => {
-            let row = store.load::<Thread>(thread).await?;
-            Ok(row.filter(|row| row.value.project_key == *key).map(|row| row.value.thread_id))
+/// Where the first of the signals leads that leads anywhere, within the conversations of this project+user. What is known
+/// under the mail's own id is asked for elsewhere.
+async fn first(store: &dyn Store, key: &ProjectUser, signals: &[ThreadSignal]) -> Result<Option<ThreadId>> {
+    for signal in signals {
+        let thread = match signal {
+            ThreadSignal::ReplyAddress(thread)
+            | ThreadSignal::OwnMessage(thread)
+            | ThreadSignal::ConversationLine(thread) => {
+                let row = store.load::<Thread>(thread).await?;
+                row.filter(|row| row.value.project_key == *key).map(|row| row.value.thread_id)
+            }
+            ThreadSignal::Answers(id) => mapping(store, key, id).await?.map(|known| known.thread_id),
+            ThreadSignal::Itself(_) => None,
+        };
+        if thread.is_some() {
+            return Ok(thread);
         }
-        ThreadSignal::Answers(id) => Ok(mapping(store, key, id).await?.map(|known| known.thread_id)),
-        ThreadSignal::Itself(id) => {
-            let known = mapping(store, key, id).await?;
-            Ok(known.filter(|known| known.direction == Direction::Mentioned).map(|known| known.thread_id))
-        }
+    }
+    Ok(None)
+}
+
+/// What is known under the mail's own id.
+async fn itself(
+    store: &dyn Store,
+    key: &ProjectUser,
+    signals: &[ThreadSignal],
+) -> Result<Option<ThreadMapping>> {
+    match signals.first() {
+        Some(ThreadSignal::Itself(id)) => mapping(store, key, id).await,
+        _ => Ok(None),
     }
 }
 

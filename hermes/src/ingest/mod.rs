@@ -231,6 +231,10 @@ async fn decide(
     let quoted = request.quoted.as_deref();
     let language = mail::language::language(parsed, &request.instruction, quoted, &mut trace);
     let facts = facts::gather(&app.cloud, &request).await?;
+    if facts.namesake && earlier.is_none() {
+        trace
+            .note(Stage::Thread, "another mail with the same Message-ID came before and said something else");
+    }
     let language = facts.senders.iter().find_map(|sender| sender.language).or(language);
     let verdict = route(&request, &facts, &ids(earlier, at), at, &mut trace);
     Ok(Decision { verdict, language, with_files: !parsed.attachments.is_empty(), trace })

@@ -290,6 +290,27 @@ async fn senders_that_an_earlier_removal_left_behind_do_not_come_with_a_new_proj
 }
 
 #[tokio::test]
+async fn another_mail_with_the_same_message_id_is_a_new_mail_and_flagged() {
+    const FLAG: &str = "another mail with the same Message-ID came before";
+    let world = World::with_scott().await;
+    let flagged = async |raw: String| {
+        let answer = world.accepted(raw).await;
+        assert_eq!(answer["ending"], "routed", "{answer}");
+        let trace = world.mail(text(&answer, "mailId")).await.trace;
+        (text(&answer, "mailId").to_owned(), serde_json::to_string(&trace).unwrap().contains(FLAG))
+    };
+    let first = flagged(mail("1", "change 7 to 8")).await;
+    assert!(!first.1);
+    assert_eq!(flagged(mail("1", "change 7 to 8")).await, first, "the same mail again is no other mail");
+    let second = flagged(mail("1", "change 7 to 9")).await;
+    assert!(second.1 && second.0 != first.0);
+    let reply = |text: &str| mail("2", text).replace("Subject:", "In-Reply-To: <1@example.org>\r\nSubject:");
+    assert!(!flagged(reply("and the title")).await.1);
+    assert!(flagged(reply("and the footer")).await.1, "a reply too");
+    assert_eq!(world.works("amelia#scott").await.len(), 4);
+}
+
+#[tokio::test]
 async fn automatic_mail_is_recorded_and_never_answered() {
     let world = World::with_scott().await;
     for header in ["Auto-Submitted: auto-replied", "Return-Path: <>", "List-Id: <l.example.org>"] {
