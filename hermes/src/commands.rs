@@ -44,7 +44,7 @@ pub async fn carry_out(app: &App, wanted: &Commanded, mail: &MailRecord, trace: 
 }
 
 /// Marks the open work of the conversation, or of the whole project+user when it is about none. A mail that is handled
-/// again finds its own marks.
+/// again finds its own marks; one behind another that asked the same finds that one's, and has its answer.
 async fn stop(app: &App, wanted: &Commanded, mail: &MailId) -> Result<usize> {
     let mut marked = 0;
     for job in open_jobs(&*app.cloud.store, &wanted.project_user).await? {
@@ -52,7 +52,8 @@ async fn stop(app: &App, wanted: &Commanded, mail: &MailId) -> Result<usize> {
             continue;
         }
         let job = jobs::stop_for(&app.cloud, &job.command_id, Some(mail)).await.map_err(of_cloud)?;
-        marked += usize::from(job.stopped_by.as_ref() == Some(mail));
+        let stopping = job.is_open() && job.outcome.is_none() && job.stop_requested.is_some();
+        marked += usize::from(stopping || job.stopped_by.as_ref() == Some(mail));
     }
     Ok(marked)
 }

@@ -94,16 +94,17 @@ pub async fn stop(cloud: &Cloud, id: &CommandId) -> Result<Job> {
     stop_for(cloud, id, None).await
 }
 
-/// The same, for a mail that asked for it.
+/// The same, for a mail that asked for it, which is answered when the job has ended: one that an operator stopped before, too.
 pub async fn stop_for(cloud: &Cloud, id: &CommandId, mail: Option<&MailId>) -> Result<Job> {
     let now = cloud.clock.now();
     let mut ended = false;
     let mark = |job: &mut Job| {
         ended = !job.is_open() || job.outcome.is_some();
-        if ended || job.stop_requested.is_some() {
+        let nobody_is_answered = job.stopped_by.is_none() && mail.is_some();
+        if ended || (job.stop_requested.is_some() && !nobody_is_answered) {
             return ControlFlow::Break(());
         }
-        job.stop_requested = Some(now);
+        job.stop_requested.get_or_insert(now);
         job.stopped_by = mail.cloned();
         ControlFlow::Continue(())
     };

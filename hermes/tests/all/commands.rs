@@ -67,6 +67,26 @@ async fn s78_stop_of_work_that_was_faster_says_so() {
 }
 
 #[tokio::test]
+async fn s78_stop_behind_an_operators_stop_is_answered_when_the_work_has_stopped() {
+    let world = World::with_scott().await;
+    let order = world.accepted(mail("1", "change 7 to 8")).await;
+    let job = text(&order, "commandId");
+    world.call("POST", &format!("/v1/jobs/{job}/stop"), None).await;
+    let asked = world.job(job).await.stop_requested;
+    for id in ["2", "3"] {
+        assert_eq!(world.accepted(reply(id, "1", "stop")).await["ending"], "command-done");
+    }
+    assert!(world.outbox().is_empty(), "it is being stopped: nobody reads that there is nothing to stop");
+    let row = world.job(job).await;
+    assert_eq!((row.stop_requested, row.stopped_by.is_some()), (asked, true));
+    report(&world, job, JobOutcome::Stopped).await;
+    let sent = world.outbox();
+    assert_eq!(sent.len(), 1);
+    assert!(sent[0].contains("In-Reply-To: <2@example.org>"), "{}", sent[0]);
+    assert!(words(&sent[0]).contains("The work was stopped."));
+}
+
+#[tokio::test]
 async fn stop_without_work_is_answered_at_once_and_once() {
     let world = World::with_scott().await;
     for _ in 0..2 {
