@@ -47,7 +47,8 @@ impl Remote {
     #[allow(clippy::disallowed_methods, reason = "the host's side of a repository, with git as hosts run it")]
     pub async fn pack(&self) -> anyhow::Result<()> {
         let mut git = Command::new("git");
-        let status = git.arg("-C").arg(&self.path).args(["gc", "--quiet"]).status().await.context("start git gc")?;
+        let status =
+            git.arg("-C").arg(&self.path).args(["gc", "--quiet"]).status().await.context("start git gc")?;
         ensure!(status.success(), "git gc: {status}");
         Ok(())
     }
