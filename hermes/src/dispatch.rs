@@ -90,6 +90,8 @@ async fn write_thread(store: &dyn Store, work: &Work, subject: &str, now: Timest
         preview_key: PreviewKey::random(),
         created_at: work.timestamp,
         last_activity: now,
+        removed_at: None,
+        ttl: None,
     };
     if insert(store, &thread).await? {
         return Ok(());

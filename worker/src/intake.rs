@@ -68,6 +68,8 @@ pub async fn ensure_thread(store: &Arc<dyn Store>, work: &Work, now: Timestamp) 
         preview_key: PreviewKey::random(),
         created_at: now,
         last_activity: now,
+        removed_at: None,
+        ttl: None,
     };
     insert_absent(store, &work.thread_id, new).await
 }

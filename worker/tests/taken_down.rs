@@ -102,6 +102,26 @@ async fn a_newer_preview_and_one_that_somebody_wrote_about_since_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_of_a_conversation_that_was_removed_goes_whichever_it_is_after_the_work_that_waits_before() {
+    let world = World::new();
+    world.bakery().await;
+    world.order(KEY, work("c-1", THREAD, "change \"7 to 18\" to \"8 to 20\"")).await;
+    world.order(KEY, work("c-2", THREAD, "add a page about rye")).await;
+    let removal = json!({"type": "work", "version": 1, "commandId": "c-3", "projectId": "bakery", "userId": "amelia",
+        "threadId": THREAD, "action": "take-down"});
+    world.order(KEY, removal).await;
+    let worker = world.worker(&[]);
+    let preview = shown(&world.result().await);
+    world.result().await;
+    let down = world.result().await;
+    assert_eq!((down.command_id.as_str(), down.outcome), ("c-3", JobOutcome::Answered));
+    assert!(down.summary.contains("was taken down"), "{}", down.summary);
+    assert_eq!(pages(&world, &preview).await, [""; 0]);
+    assert!(manifest(&world, &preview).await.is_taken_down());
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_was_taken_down_is_never_published_and_comes_back_as_it_was() {
     let world = World::new();
     let remote = world.bakery().await;

@@ -373,7 +373,12 @@ pub fn wip_key(command: &CommandId) -> String {
 
 /// What the agent remembers of a thread.
 pub fn agent_session_key(thread: &ThreadId) -> String {
-    format!("sessions/{thread}/agent.jsonl")
+    format!("{}agent.jsonl", agent_memory_prefix(thread))
+}
+
+/// Below which all lies that the agent remembers of a thread.
+pub fn agent_memory_prefix(thread: &ThreadId) -> String {
+    format!("sessions/{thread}/")
 }
 
 /// The branch of a thread.

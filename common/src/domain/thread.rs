@@ -31,6 +31,12 @@ pub struct Thread {
     pub created_at: Timestamp,
     /// When a mail or a result last touched it.
     pub last_activity: Timestamp,
+    /// When an operator removed it: no mail leads to it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed_at: Option<Timestamp>,
+    /// Of one that was removed. Unix seconds; garbage collection only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<i64>,
 }
 
 impl PreviewKey {

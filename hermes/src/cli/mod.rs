@@ -52,7 +52,7 @@ pub enum Command {
     Jobs(jobs::JobCommand),
     /// Workers and what they do; `workers drain` lets one end.
     Workers(workers::WorkerArguments),
-    /// Conversations, and on which worker they go on.
+    /// Conversations, and on which worker they go on; `sessions remove` removes one and its preview.
     Sessions(sessions::SessionArguments),
     /// Who works for whom at present; `claims release` lets a claim be given back.
     Claims(workers::ClaimArguments),

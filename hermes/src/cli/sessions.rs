@@ -1,18 +1,20 @@
 //! `hermes sessions`
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use common::cloud::Cloud;
-use common::domain::ids::{ProjectId, UserId, WorkerId};
+use common::domain::ids::{ProjectId, ThreadId, UserId, WorkerId};
 use common::domain::session::SessionStanding;
 use serde_json::{Value, json};
 
 use super::{Output, Result};
 use crate::operations::sessions::{self, Seen, SessionFilter};
-use crate::operations::{Listed, Slice};
+use crate::operations::{Listed, Slice, threads};
 
 /// Which sessions.
 #[derive(Debug, Args)]
 pub struct SessionArguments {
+    #[command(subcommand)]
+    command: Option<SessionCommand>,
     /// Only of this site.
     #[arg(long, value_name = "ID")]
     project: Option<ProjectId>,
@@ -30,9 +32,26 @@ pub struct SessionArguments {
     cursor: Option<String>,
 }
 
-/// Shows sessions.
+#[derive(Debug, Subcommand)]
+enum SessionCommand {
+    /// Remove a conversation: mails lead to it no more, its preview is taken down, and what the agent remembers of it goes. Its
+    /// branch stays, and what was published from it.
+    Remove {
+        /// The conversation, as the mails and jobs name it (`threadId`).
+        thread: ThreadId,
+    },
+}
+
+/// Shows sessions, or removes one.
 pub(super) async fn run(cloud: &Cloud, arguments: &SessionArguments, out: &Output) -> Result<()> {
-    let SessionArguments { project, user, worker, limit, cursor } = arguments;
+    let SessionArguments { command, project, user, worker, limit, cursor } = arguments;
+    if let Some(SessionCommand::Remove { thread }) = command {
+        let job = threads::remove(cloud, thread).await?;
+        let value = json!({"threadId": thread, "commandId": job.command_id});
+        return Ok(out.say(&value, || {
+            format!("conversation {thread} is removed; job {} takes its preview down", job.command_id)
+        })?);
+    }
     let filter = SessionFilter { project: project.clone(), user: user.clone(), worker: worker.clone() };
     let listed = sessions::list(cloud, &filter, Slice::new(Some(*limit), cursor.clone())).await?;
     let rows = || listed.items.iter().map(row).collect();

@@ -21,6 +21,7 @@ mod sessions;
 mod simulate;
 mod sites;
 mod suppressions;
+mod threads;
 mod workers;
 
 use std::any::Any;
@@ -130,6 +131,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(sessions::list))
         .routes(routes!(suppressions::list))
         .routes(routes!(suppressions::remove))
+        .routes(routes!(threads::remove))
         .routes(routes!(workers::list))
         .routes(routes!(workers::drain))
         .route("/openapi.json", axum::routing::get(docs::json))

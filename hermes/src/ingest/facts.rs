@@ -86,7 +86,8 @@ async fn first(store: &dyn Store, key: &ProjectUser, signals: &[ThreadSignal]) -
             | ThreadSignal::OwnMessage(thread)
             | ThreadSignal::ConversationLine(thread) => {
                 let row = store.load::<Thread>(thread).await?;
-                row.filter(|row| row.value.project_key == *key).map(|row| row.value.thread_id)
+                let is_theirs = |thread: &Thread| thread.project_key == *key && thread.removed_at.is_none();
+                row.map(|row| row.value).filter(is_theirs).map(|row| row.thread_id)
             }
             ThreadSignal::Answers(id) => mapping(store, key, id).await?.map(|known| known.thread_id),
             ThreadSignal::Itself(_) => None,

@@ -12,6 +12,7 @@ pub mod releases;
 pub mod senders;
 pub mod sessions;
 pub mod suppressions;
+pub mod threads;
 pub mod workers;
 
 use common::cloud::CloudError;

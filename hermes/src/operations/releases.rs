@@ -33,7 +33,8 @@ pub(crate) async fn manifest(cloud: &Cloud, target: &SiteTarget) -> CloudResult<
 pub async fn publish(cloud: &Cloud, project: &ProjectId, thread: &ThreadId) -> Result<Job> {
     projects::get(cloud, project).await?;
     let row = cloud.store.load::<Thread>(thread).await?.map(|stored| stored.value);
-    let thread = row.filter(|thread| thread.project_id == *project).ok_or_else(|| {
+    let is_there = |thread: &Thread| thread.project_id == *project && thread.removed_at.is_none();
+    let thread = row.filter(is_there).ok_or_else(|| {
         OperationError::NotFound(format!("project {project} has no conversation {thread}; `hermes jobs list --project {project}` shows those it has"))
     })?;
     order(cloud, WorkAction::Publish, None, (project, &thread.user_id, &thread.thread_id)).await

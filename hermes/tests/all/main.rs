@@ -21,6 +21,7 @@ mod mails_of_the_world;
 mod outages;
 mod previews;
 mod releases;
+mod removals;
 mod results;
 mod returned;
 mod serving;

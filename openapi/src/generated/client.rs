@@ -807,6 +807,26 @@ impl HermesClient {
         let response = req_builder.send().await?;
         Ok(DeleteSuppressionRequest::parse_response(response).await?)
     }
+    /// Removes a conversation: mails lead to it no more, its preview is taken down, and what the agent remembers of it goes. Its
+    /// branch stays, and what was published from it.
+    ///
+    /// * Path: `DELETE /v1/threads/{threadId}`
+    pub async fn remove_thread(
+        &self,
+        request: RemoveThreadRequest,
+    ) -> anyhow::Result<ApiResponse<Job, Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("threads")
+            .push(&request.path.thread_id.to_string());
+        let mut req_builder = self.client.delete(url);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(RemoveThreadRequest::parse_response(response).await?)
+    }
     /// The workers and what they do.
     ///
     /// * Path: `GET /v1/workers`

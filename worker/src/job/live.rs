@@ -156,7 +156,8 @@ fn choose_earlier(context: &JobContext, now: Option<&Manifest>) -> Choice<Came> 
 
 /// A preview that is another by now than the one that was meant stays up, as does one that somebody wrote about since.
 fn choose_none(context: &JobContext, now: Option<&Manifest>) -> Choice<Came> {
-    let is_meant = |now: &Manifest| context.work.release == Some(now.release.number);
+    // Without a number the conversation was removed: whatever it shows goes.
+    let is_meant = |now: &Manifest| context.work.release.is_none_or(|number| number == now.release.number);
     let is_idle = context.written_at <= context.work.timestamp;
     if !is_idle || now.is_none_or(|now| !is_meant(now) || now.is_taken_down()) {
         return Choice::Leave(Came::Same);
@@ -181,10 +182,11 @@ fn end(context: &JobContext, came: CloudResult<Came>, ending: &mut Ending) -> Re
 fn said(action: WorkAction, came: &Came) -> String {
     match (came, action) {
         (Came::Up(_), WorkAction::TakeDown) => {
-            "The preview was taken down: nobody has written for long.".to_owned()
+            "The preview was taken down: its conversation was removed, or nobody has written for long."
+                .to_owned()
         }
         (Came::Same, WorkAction::TakeDown) => {
-            "The preview is in use again, or another by now, and stays up.".to_owned()
+            "There is no preview, or it is in use again, or another by now, and stays up.".to_owned()
         }
         (Came::Up(release), _) if release.restores.is_some() => {
             format!("Your visitors see version {} again.", release.restores.unwrap_or_default())

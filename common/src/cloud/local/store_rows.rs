@@ -79,8 +79,8 @@ pub(super) fn put(tx: &mut Tx<'_>, place: &Place, body: &str, expect: Expect) ->
 const EXPIRY_EVERY: i64 = 64;
 const EXPIRED_AT_ONCE: i64 = 256;
 /// The tables with rows that expire, each with an index of them.
-const EXPIRING: [&str; 6] =
-    ["access", "active-jobs", "containers", "edit-sessions", "limits", "thread-mappings"];
+const EXPIRING: [&str; 7] =
+    ["access", "active-jobs", "containers", "edit-sessions", "limits", "thread-mappings", "threads"];
 
 /// Now and then deletes rows of this table that have expired; `version` is the last one given.
 pub(super) fn expire(

@@ -6,3 +6,4 @@ CREATE INDEX containers_by_expiry ON containers (json_extract(body, '$.ttl')) WH
 CREATE INDEX edit_sessions_by_expiry ON edit_sessions (json_extract(body, '$.ttl')) WHERE json_extract(body, '$.ttl') IS NOT NULL;
 CREATE INDEX limits_by_expiry ON limits (json_extract(body, '$.ttl')) WHERE json_extract(body, '$.ttl') IS NOT NULL;
 CREATE INDEX thread_mappings_by_expiry ON thread_mappings (json_extract(body, '$.ttl')) WHERE json_extract(body, '$.ttl') IS NOT NULL;
+CREATE INDEX threads_by_expiry ON threads (json_extract(body, '$.ttl')) WHERE json_extract(body, '$.ttl') IS NOT NULL;

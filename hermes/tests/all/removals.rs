@@ -1,0 +1,94 @@
+//! Conversations that an operator removes: nothing leads to them any more, and their preview goes.
+
+use axum::http::StatusCode;
+use common::cloud::failing::{Calls, Fate, Operation, When};
+use common::cloud::files::{At, IfMatch, Space};
+use common::domain::ids::{SessionId, ThreadId};
+use common::domain::session::Session;
+use common::domain::thread::Thread;
+use serde_json::{Value, json};
+
+use crate::support::{World, mail, text};
+
+/// A conversation of two mails, of which the agent remembers something.
+async fn conversation(world: &World) -> ThreadId {
+    let first = world.accepted(mail("1", "change 7 to 8")).await;
+    world.accepted(reply("2", "1")).await;
+    let thread = ThreadId::parse(text(&first, "threadId")).unwrap();
+    let memory = At::object(format!("sessions/{thread}/agent.jsonl"));
+    world.cloud().files.put(&memory, "{}".into(), IfMatch::Absent).await.unwrap();
+    world.works("amelia#scott").await;
+    thread
+}
+
+fn reply(id: &str, to: &str) -> String {
+    mail(id, "and 8 to 9").replace("\r\n\r\n", &format!("\r\nIn-Reply-To: <{to}@example.org>\r\n\r\n"))
+}
+
+async fn remove(world: &World, thread: &str) -> (StatusCode, Value) {
+    world.call("DELETE", &format!("/v1/threads/{thread}"), None).await
+}
+
+async fn memory(world: &World, thread: &ThreadId) -> Vec<String> {
+    world.cloud().files.list(&Space::Objects, &format!("sessions/{thread}/")).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_reply_to_a_conversation_that_was_removed_begins_another_and_its_preview_is_taken_down() {
+    let world = World::with_scott().await;
+    let thread = conversation(&world).await;
+    let (status, job) = remove(&world, thread.as_str()).await;
+    assert_eq!((status, text(&job, "threadId")), (StatusCode::ACCEPTED, thread.as_str()), "{job}");
+    let works = world.works("amelia#scott").await;
+    let [work] = works.as_slice() else { panic!("{works:?}") };
+    assert_eq!((text(work, "action"), text(work, "commandId")), ("take-down", text(&job, "commandId")));
+    assert_eq!(work.get("release"), None, "whatever it shows by then");
+    assert_eq!(memory(&world, &thread).await, [""; 0]);
+    assert!(world.cloud().store.load::<Session>(&SessionId::of_thread(&thread)).await.unwrap().is_none());
+    for (id, to) in [("3", "1"), ("4", "2")] {
+        let again = world.accepted(reply(id, to)).await;
+        assert_eq!(text(&again, "ending"), "routed");
+        assert_ne!(text(&again, "threadId"), thread.as_str(), "a reply to {to}");
+    }
+    let line = format!("go on\r\n\r\nConversation ID: {thread}");
+    let named = world.accepted(mail("5", &line)).await;
+    assert_ne!(text(&named, "threadId"), thread.as_str(), "not even by its name");
+    let order = json!({"threadId": thread.as_str()});
+    let (status, refusal) = world.call("POST", "/v1/projects/amelia/publish", Some(order)).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{refusal}");
+}
+
+#[tokio::test]
+async fn a_removal_that_was_cut_short_is_brought_to_its_end_by_another() {
+    for operation in [
+        Operation::PutRow,
+        Operation::QueryRows,
+        Operation::DeleteRow,
+        Operation::DeleteFile,
+        Operation::Send,
+    ] {
+        let world = World::with_scott().await;
+        let thread = conversation(&world).await;
+        world.plan.add(Calls::Of(operation), When::Nth(1), Fate::FailBefore);
+        let (status, problem) = remove(&world, thread.as_str()).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{operation:?}: {problem}");
+        assert_eq!(remove(&world, thread.as_str()).await.0, StatusCode::ACCEPTED, "{operation:?}");
+        assert_eq!(memory(&world, &thread).await, [""; 0], "{operation:?}");
+        assert_ne!(
+            text(&world.accepted(reply("3", "1")).await, "threadId"),
+            thread.as_str(),
+            "{operation:?}"
+        );
+        let row = world.cloud().store.load::<Thread>(&thread).await.unwrap().unwrap().value;
+        assert!(row.removed_at.is_some() && row.ttl.is_some(), "{row:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_cannot_be_removed() {
+    let world = World::with_scott().await;
+    let (status, problem) = remove(&world, "nothing").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(text(&problem, "detail").contains("hermes sessions"), "{problem}");
+    assert_eq!(remove(&world, "..%2Fx").await.0, StatusCode::BAD_REQUEST);
+}
