@@ -112,20 +112,12 @@ async fn kept_work_that_conflicts_stays_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kept_work_is_pushed_also_by_a_run_that_changes_nothing() {
+async fn what_an_earlier_run_could_not_push_is_pushed_also_by_one_that_changes_nothing() {
     let (world, remote, worker) = warm().await;
-    commit_unpushed(
-        &world,
-        "site/hours.html",
-        "half done\n",
-        "WIP: Auto-save\n\nUnfinished-Command-Id: c-2\n",
-    );
-    let kept = At::object("wip/c-2");
-    world.cloud.files.put(&kept, bundled(&world).into(), IfMatch::Any).await.unwrap();
-    let result = run(&world, "c-2", "what is this?").await;
+    let ours = commit_unpushed(&world, "site/hours.html", "8 to 20\n", &finished("c-2"));
+    let result = run(&world, "c-3", "what is this?").await;
     assert_eq!(result.outcome, JobOutcome::Answered, "{result:?}");
-    assert_eq!(remote.file(BRANCH, "site/hours.html").unwrap(), "half done\n");
-    assert!(!world.cloud.files.exists(&kept).await.unwrap(), "it is on its branch");
+    assert_eq!(remote.tip(BRANCH), Some(ours));
     worker.stop().await;
 }
 
