@@ -20,6 +20,7 @@ use crate::ingest::verify::Verifier;
 use crate::limits::Turns;
 use crate::mail::recipient::Place;
 use crate::secrets::SecretKey;
+use crate::sending::Line;
 
 /// What is written to see whether there is room: as much as a usual mail.
 const PROBE: &[u8] = &[0; 64 * 1024];
@@ -52,6 +53,8 @@ pub struct App {
     pub orchestrator: Orchestrator,
     /// What shows who wrote a mail.
     pub verifier: Verifier,
+    /// Mails that wait for their carrier.
+    pub line: Line,
     /// Woken when a mail or a result comes: there may be something to look after.
     pub stirred: Notify,
     written: tokio::sync::Mutex<Option<(Instant, Option<String>)>>,
@@ -77,6 +80,7 @@ impl App {
             inbound: Inbound::default(),
             orchestrator: settings.orchestrator,
             verifier: Verifier::new(settings),
+            line: Line::default(),
             stirred: Notify::new(),
             written: tokio::sync::Mutex::default(),
         }

@@ -27,6 +27,7 @@ pub mod results;
 pub mod returned;
 pub mod route;
 pub mod secrets;
+pub mod sending;
 pub mod simulate;
 pub mod suppressions;
 pub mod sweep;
@@ -123,6 +124,7 @@ pub async fn serve(
         sns,
     });
     let mut loops = Loops::default();
+    loops.start("outbox", sending::run(app.clone(), stop.clone()));
     loops.start("mail queue", ingest::queue::run(app.clone(), stop.clone()));
     loops.start("results", results::run(app.clone(), stop.clone()));
     loops

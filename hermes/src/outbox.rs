@@ -17,6 +17,7 @@ use crate::dispatch::remember;
 use crate::ingest::record::MailRecord;
 use crate::limits::{self, Room};
 use crate::returned;
+use crate::sending::{self, hand_on};
 use crate::suppressions::{self, Suppression};
 
 /// After a failed attempt the next one waits so long, twice as long after each, up to the longest.
@@ -155,7 +156,7 @@ impl Record for OutboxRecord {
     }
 }
 
-/// Writes a mail down and sends it. Once it is written down, a carrier that does not answer is no error: the sweep tries
+/// Writes a mail down and sends it, or hands it on to the loop that does. Once it is written down, a carrier that does not answer is no error: the sweep tries
 /// again.
 pub async fn post(app: &App, mut record: OutboxRecord) -> Result<()> {
     if record.state == OutboxState::Pending {
@@ -164,7 +165,7 @@ pub async fn post(app: &App, mut record: OutboxRecord) -> Result<()> {
     let stored = match app.cloud.store.insert(&record).await {
         // On the heap: every way of mail ends in here, and would carry it along.
         Ok(version) if record.state == OutboxState::Pending => {
-            return Box::pin(send(app, Stored { value: record, version })).await;
+            return Box::pin(hand_on(app, Stored { value: record, version })).await;
         }
         Ok(_) => return Ok(()),
         Err(CloudError::Conflict(_)) => {
@@ -183,30 +184,45 @@ pub async fn post(app: &App, mut record: OutboxRecord) -> Result<()> {
     Box::pin(deliver(app, stored)).await
 }
 
-/// Sends a mail that is written down, unless it was sent, has to wait, or somebody else is at it.
-pub async fn deliver(app: &App, mut stored: Stored<OutboxRecord>) -> Result<()> {
+/// Sends a mail that is written down, or hands it on, unless it was sent, has to wait, or somebody else is at it.
+pub async fn deliver(app: &App, stored: Stored<OutboxRecord>) -> Result<()> {
     if !stored.value.is_due(app.cloud.clock.now()) {
         return Ok(());
     }
-    stored.value.not_before = Some(in_hand(app));
-    stored.version = match app.cloud.store.replace(&stored).await {
-        Ok(version) => version,
-        Err(CloudError::Conflict(_)) => return Ok(()),
-        Err(error) => return Err(error),
-    };
+    let Some(stored) = reserve(app, stored).await? else { return Ok(()) };
     if stored.value.sent_at.is_some() {
         return tell(app, stored).await;
     }
-    send(app, stored).await
+    hand_on(app, stored).await
+}
+
+/// Sends a mail whose reservation may have run out meanwhile, unless somebody else is at it.
+pub(crate) async fn send_reserved_anew(app: &App, stored: Stored<OutboxRecord>) -> Result<()> {
+    match reserve(app, stored).await? {
+        Some(stored) => send(app, stored).await,
+        None => Ok(()),
+    }
+}
+
+/// Nothing when somebody else wrote to its row meanwhile.
+async fn reserve(app: &App, mut stored: Stored<OutboxRecord>) -> Result<Option<Stored<OutboxRecord>>> {
+    stored.value.not_before = Some(in_hand(app));
+    stored.version = match app.cloud.store.replace(&stored).await {
+        Ok(version) => version,
+        Err(CloudError::Conflict(_)) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(Some(stored))
 }
 
 /// Until then nobody else tries a mail that is tried now: a carrier without idempotency keys would carry it twice.
 fn in_hand(app: &App) -> Timestamp {
-    app.cloud.clock.now().plus(app.cloud.mailer.longest())
+    let wait = if app.line.is_open() { sending::MAX_WAIT } else { Duration::ZERO };
+    app.cloud.clock.now().plus(wait + app.cloud.mailer.longest())
 }
 
 /// Sends a mail that nobody else has in hand.
-async fn send(app: &App, mut stored: Stored<OutboxRecord>) -> Result<()> {
+pub(crate) async fn send(app: &App, mut stored: Stored<OutboxRecord>) -> Result<()> {
     stored.value.not_before = None;
     if let Some(entry) = suppressions::find(app, &stored.value.to).await? {
         return leave_unsent(app, stored, &entry).await;

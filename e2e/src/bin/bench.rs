@@ -221,6 +221,9 @@ async fn answered_mails() -> anyhow::Result<Row> {
         let (status, body) = api.post_mail(letter.to_bytes()).await?;
         ensure!(body["ending"] == "command-done", "{status} {body}");
     }
+    // They are sent by a loop of its own.
+    let all = || async { Ok((std::fs::read_dir(world.outbox())?.count() >= ANSWERED).then_some(())) };
+    e2e::wait::until("the last letters", Duration::from_mins(1), all).await?;
     let spent = world.hermes()?.cpu_ticks()? - before;
     world.stop().await?;
     let each = figure(spent) * MILLIS_PER_TICK / f64::from(u32::try_from(ANSWERED)?);

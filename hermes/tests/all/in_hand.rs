@@ -16,6 +16,7 @@ use hermes::outbox::{OutboxRecord, OutboxState};
 use hermes::secrets::SecretKey;
 use hermes::sweep::Sweeper;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{World, mail, serve_settings, until};
 
@@ -52,7 +53,61 @@ fn slow_hermes(world: &World) -> (Arc<App>, Arc<Slow>) {
 }
 
 async fn asks_for_help(app: Arc<App>) {
-    accept(&app, Arrival::bare(mail("1", "help"), Origin::Http)).await.unwrap();
+    asks(&app, "1").await;
+}
+
+async fn asks(app: &App, id: &str) {
+    accept(app, Arrival::bare(mail(id, "help"), Origin::Http)).await.unwrap();
+}
+
+/// Six letters for a carrier that answers none of them, with the loop that sends.
+async fn held_up(world: &World) -> (Arc<App>, Arc<Slow>, CancellationToken, tokio::task::JoinHandle<()>) {
+    let ((app, slow), stop) = (slow_hermes(world), CancellationToken::new());
+    let sending = tokio::spawn(hermes::sending::run(app.clone(), stop.clone()));
+    let written = async {
+        for id in ["1", "2", "3", "4", "5", "6"] {
+            asks(&app, id).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), written).await.expect("nobody waits for the carrier");
+    until("four are on their way", async || slow.begun.load(Ordering::SeqCst) == 4).await;
+    (app, slow, stop, sending)
+}
+
+#[tokio::test]
+async fn a_carrier_that_does_not_answer_holds_up_neither_mails_nor_the_sweep() {
+    let world = World::with_scott().await;
+    let (app, slow, stop, sending) = held_up(&world).await;
+    world.clock.advance(LONGEST + Duration::from_secs(6));
+    let sweep = async { Sweeper::new(app.clone()).sweep().await };
+    tokio::time::timeout(Duration::from_secs(10), sweep)
+        .await
+        .expect("the sweep does not wait for it either");
+    assert_eq!(slow.begun.load(Ordering::SeqCst), 4, "no more at once");
+    slow.through.add_permits(100);
+    stop.cancel();
+    sending.await.unwrap();
+    let (rows, _) = app.cloud.store.list::<OutboxRecord>(9, None).await.unwrap();
+    assert_eq!(rows.len(), 6);
+    assert!(rows.iter().all(|row| row.state == OutboxState::Sent), "what waited was sent: {rows:?}");
+    asks(&app, "7").await;
+    assert_eq!(app.cloud.store.list::<OutboxRecord>(9, None).await.unwrap().0.len(), 7);
+}
+
+#[tokio::test]
+async fn what_waited_too_long_for_its_carrier_is_left_to_who_has_it() {
+    let world = World::with_scott().await;
+    let (_, slow, stop, sending) = held_up(&world).await;
+    world.clock.advance(LONGEST + Duration::from_secs(4));
+    Sweeper::new(world.app.clone()).sweep().await;
+    assert!(world.outbox().is_empty(), "all are reserved, those that wait as well");
+    world.clock.advance(Duration::from_secs(2));
+    Sweeper::new(world.app.clone()).sweep().await;
+    assert_eq!(world.outbox().len(), 6);
+    slow.through.add_permits(100);
+    stop.cancel();
+    sending.await.unwrap();
+    assert_eq!(slow.begun.load(Ordering::SeqCst), 4, "the two that waited are with somebody else");
 }
 
 #[tokio::test]
