@@ -5,7 +5,8 @@ mod checks;
 mod inspect;
 mod links;
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::domain::names::ContentHash;
@@ -13,13 +14,15 @@ use common::domain::outcome::JobOutcome;
 
 use super::handover::{Checkout, Commit, Site};
 use super::{Cut, Failure, JobContext, Trouble};
-use crate::process::{End, Finished};
+use crate::process::{End, Exceeded, Finished};
 use crate::sandbox::Who;
 
 /// Installing and building each end after this.
 const LIMIT: Duration = Duration::from_mins(15);
 const KEPT_OUTPUT_BYTES: usize = 64 * 1024;
 const SHOWN_OUTPUT_CHARS: usize = 4000;
+/// Kept from build to build beside what is installed; any of it can be made anew.
+const WARM: [&str; 2] = [".astro", ".cache"];
 
 /// Builds what was committed, and looks at what came of it.
 pub async fn build(context: &JobContext, checkout: &Checkout, commit: &Commit) -> Result<Site, Trouble> {
@@ -81,23 +84,19 @@ async fn run(
     mut argv: Vec<String>,
     step: &'static str,
 ) -> Result<(), Trouble> {
-    let settings = &context.settings;
-    let workspace = &checkout.workspace;
     let shown = argv.join(" ");
     if let Some(program) = argv.first_mut().filter(|program| !program.contains('/')) {
-        *program = settings.environment.programs().find(program).ok_or_else(|| {
+        *program = context.settings.environment.programs().find(program).ok_or_else(|| {
             let detail = format!("{step} ({shown}): {program} is not on the PATH of the worker");
             Failure { code: "build-program", ..build_failed(step, detail) }
         })?;
     }
-    let cell = settings.sandbox.cell(workspace, Who::Build).await.map_err(|error| {
-        build_failed(step, format!("{step}: the folders of the build could not be prepared: {error}"))
-    })?;
-    let launch = cell.enclose(argv, settings.environment.for_build(&cell.view().places()));
-    let launch = launch.map_err(|error| build_failed(step, format!("{step} ({shown}): {error}")))?;
-    let finished = launch.run(LIMIT, KEPT_OUTPUT_BYTES, &settings.secrets, context.stopper.token()).await;
-    let Finished { end, output, .. } =
-        finished.map_err(|error| build_failed(step, format!("{step} ({shown}): {error}")))?;
+    let failed = |error: io::Error| build_failed(step, format!("{step} ({shown}): {error}"));
+    let mut finished = once(context, checkout, argv.clone()).await.map_err(failed)?;
+    if finished.exceeded == Some(Exceeded::Disk) && forgotten(checkout).await {
+        finished = once(context, checkout, argv).await.map_err(failed)?;
+    }
+    let Finished { end, output, .. } = finished;
     let output = last_chars(&output);
     match end {
         End::Exited(status) if status.success() => Ok(()),
@@ -110,6 +109,33 @@ async fn run(
         }
         End::Cancelled => Err(Trouble::Cut(context.stopper.stopped().unwrap_or(Cut::Stopped))),
     }
+}
+
+/// One start, to its end.
+async fn once(context: &JobContext, checkout: &Checkout, argv: Vec<String>) -> io::Result<Finished> {
+    let settings = &context.settings;
+    let cell = settings.sandbox.cell(&checkout.workspace, Who::Build).await?;
+    let launch = cell.enclose(argv, settings.environment.for_build(&cell.view().places()))?;
+    launch.run(LIMIT, KEPT_OUTPUT_BYTES, &settings.secrets, context.stopper.token()).await
+}
+
+/// Whether builds of before had left something that took room, which is removed now.
+async fn forgotten(checkout: &Checkout) -> bool {
+    let (home, repo) = (checkout.workspace.places("build").home, checkout.workspace.repo());
+    let forget = move || {
+        let caches = WARM.iter().map(|name| repo.join(name));
+        let holds = |path: &PathBuf| std::fs::read_dir(path).is_ok_and(|mut inside| inside.next().is_some());
+        let kept: Vec<_> = std::iter::once(home).chain(caches).filter(holds).collect();
+        let removed = kept.iter().all(|path| crate::folders::remove(path).is_ok());
+        removed && !kept.is_empty()
+    };
+    let forgotten = tokio::task::spawn_blocking(forget).await.unwrap_or_default();
+    if forgotten {
+        tracing::warn!(
+            "a build met the bound of the disk; what earlier ones left was removed, and it is started once more"
+        );
+    }
+    forgotten
 }
 
 fn build_failed(step: &'static str, detail: String) -> Failure {

@@ -68,7 +68,7 @@ impl Running {
         if let Some(quota) = self.bounds.quota.clone() {
             let (full, cage) = (Arc::clone(&self.full), self.bounds.cage.clone());
             self.watches.push(tokio::spawn(async move {
-                quota.is_exceeded().await;
+                quota.is_exceeded(cage.clone()).await;
                 full.store(true, Ordering::Release);
                 tracing::warn!("a child wrote more than it may and is killed");
                 kill_group(Some(group));

@@ -152,6 +152,11 @@ impl Cage {
         self.folders.iter().map(|folder| folder.join("cgroup.procs"))
     }
 
+    /// Whoever is in them.
+    pub fn inmates(&self) -> Vec<Pid> {
+        self.folders.first().map(|folder| inmates(folder)).unwrap_or_default()
+    }
+
     /// Kills whoever is in them until nobody is; bounded.
     pub fn clear(&self) {
         for folder in &self.folders {

@@ -1,10 +1,16 @@
-//! How much the folders of a child hold. A walk is dear, so that the free space of the file system says when one is due.
+//! How much the folders of a child hold, and its open files that have no name any more. A walk is dear, so that the free space
+//! of the file system says when one is due.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::statvfs::statvfs;
+use nix::unistd::Pid;
+
+use super::cgroup::Cage;
 
 /// How often the free space is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -23,9 +29,9 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// Ends when they hold more.
-    pub async fn is_exceeded(self) {
-        let mut held = self.clone().measured().await;
+    /// Ends when they hold more. What was opened by those in the cage and then removed counts, too.
+    pub async fn is_exceeded(self, cage: Option<Arc<Cage>>) {
+        let mut held = self.measured(cage.clone()).await;
         let mut free_before = self.free();
         let mut tick = tokio::time::interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -36,14 +42,20 @@ impl Quota {
             let free = self.free();
             // Others write to and clear the same disk; only a walk tells whose it is.
             if looks % LOOKS_PER_WALK == 0 || free_before.saturating_sub(free) > (self.max_bytes - held) / 2 {
-                held = self.clone().measured().await;
+                held = self.measured(cage.clone()).await;
                 free_before = free;
             }
         }
     }
 
-    async fn measured(self) -> u64 {
-        let walk = move || self.folders.iter().map(|folder| held(folder)).sum();
+    async fn measured(&self, cage: Option<Arc<Cage>>) -> u64 {
+        let folders = self.folders.clone();
+        let walk = move || {
+            let named = folders.iter().map(|folder| held(folder)).fold(0, u64::saturating_add);
+            let disk = folders.first().and_then(|folder| folder.metadata().ok()).map(|meta| meta.dev());
+            let nameless = cage.zip(disk).map_or(0, |(cage, disk)| without_name(&cage.inmates(), disk));
+            named.saturating_add(nameless)
+        };
         tokio::task::spawn_blocking(walk).await.unwrap_or_default()
     }
 
@@ -54,13 +66,18 @@ impl Quota {
     }
 }
 
-/// Bytes on the disk below a folder, without following links. What vanishes meanwhile holds nothing.
+/// Bytes on the disk below a folder, without following links. What vanishes meanwhile holds nothing; folders that lie deeper
+/// than paths go hold too much, since nobody can say how much.
 fn held(folder: &Path) -> u64 {
     let mut sum = 0;
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            let Ok(meta) = entry.path().symlink_metadata() else { continue };
+        let entries = match std::fs::read_dir(folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidFilename => return u64::MAX,
+            entries => entries,
+        };
+        for entry in entries.into_iter().flatten().flatten() {
+            let Ok(meta) = entry.metadata() else { continue };
             sum += (meta.blocks() * BLOCK_BYTES).max(MIN_FILE_BYTES);
             if meta.is_dir() {
                 folders.push(entry.path());
@@ -68,6 +85,22 @@ fn held(folder: &Path) -> u64 {
         }
     }
     sum
+}
+
+/// Bytes of files on this disk that have no name, and that these processes hold open or in their memory.
+fn without_name(processes: &[Pid], disk: u64) -> u64 {
+    let mut seen = BTreeMap::new();
+    for process in processes {
+        for kind in ["fd", "map_files"] {
+            let held = std::fs::read_dir(format!("/proc/{process}/{kind}")).into_iter().flatten().flatten();
+            for meta in held.filter_map(|entry| entry.path().metadata().ok()) {
+                if meta.is_file() && meta.nlink() == 0 && meta.dev() == disk {
+                    seen.insert(meta.ino(), meta.blocks() * BLOCK_BYTES);
+                }
+            }
+        }
+    }
+    seen.values().sum()
 }
 
 #[cfg(test)]
@@ -80,7 +113,7 @@ mod tests {
         std::fs::create_dir(folder.path().join("x")).unwrap();
         std::fs::write(folder.path().join("x/a"), vec![1; 100_000]).unwrap();
         let quota = Quota { folders: vec![folder.path().to_owned()], max_bytes: 50_000 };
-        tokio::time::timeout(Duration::from_secs(5), quota.is_exceeded()).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(5), quota.is_exceeded(None)).await.unwrap();
     }
 
     #[test]
@@ -88,5 +121,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/usr", folder.path().join("usr")).unwrap();
         assert!(held(folder.path()) < 10_000);
+    }
+
+    #[test]
+    fn an_open_file_that_was_removed_still_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = folder.path().metadata().unwrap().dev();
+        let before = without_name(&[Pid::this()], disk);
+        let path = folder.path().join("x");
+        let mut file = std::fs::File::create(&path).unwrap();
+        std::io::Write::write_all(&mut file, &vec![1; 300_000]).unwrap();
+        file.sync_all().unwrap();
+        assert_eq!(held(folder.path()) / 100_000, 3);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(held(folder.path()), 0);
+        assert!(without_name(&[Pid::this()], disk) >= before + 300_000);
     }
 }
