@@ -11,6 +11,7 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -23,11 +24,18 @@ const BOUNDS: [&str; 6] =
 /// From the start of the job to its end: a runaway is ended as soon as it meets its bound, not by the time limit.
 const SOON: Duration = Duration::from_secs(20);
 
-const FORK_BOMB: &str = "import os,time\nfor i in range(100000):\n  try:\n    if os.fork()==0:\n      time.sleep(600)\n  except OSError: break\nopen('dist/forked','w').write(str(i))\nraise SystemExit(7)\n";
+/// Ends well when nobody holds it.
+const FORK_BOMB: &str = "import os,time\nfor i in range(2000):\n  try:\n    if os.fork()==0:\n      time.sleep(600)\n  except OSError as error: raise SystemExit('held at %d: %s' % (i, error))\nopen('dist/index.html','w').write(str(i))\n";
 const MEMORY: &str = "hold=[]\nwhile True: hold.append(bytearray(8*1024*1024))\n";
 const DISK: &str = "import os\nfor number in range(200):\n  with open('dist/%d'%number,'wb') as file:\n    for part in range(32): file.write(os.urandom(65536))\n  os.sync()\nimport time\ntime.sleep(600)\n";
-const HUGE_FILE: &str =
-    "with open('dist/huge','wb') as file:\n  file.seek(100*1024**3)\n  file.write(b'x')\n";
+/// Open, but without a name: no walk through the folders finds them.
+const NAMELESS: &str = "import os,time\nhold=[]\nfor number in range(200):\n  file=open('dist/x','wb')\n  os.unlink('dist/x')\n  hold.append(file)\n  for part in range(32): file.write(os.urandom(65536))\n  file.flush()\n  os.fsync(file.fileno())\ntime.sleep(600)\n";
+/// Deeper than any path goes.
+const DEEP: &str = "import os,time\nos.chdir('dist')\nfor level in range(2200):\n  os.mkdir('d')\n  os.chdir('d')\nfor number in range(200):\n  with open('%d'%number,'wb') as file:\n    for part in range(32): file.write(os.urandom(65536))\n  os.sync()\ntime.sleep(600)\n";
+/// Trees for whoever cleans up: in the site, in the home and among the temporary files.
+const DEEP_LEFT: &str = "import os\nfor place in ('dist/deep','.cache/deep',os.environ['HOME']+'/deep',os.environ['TMPDIR']+'/deep'):\n  here=os.open('.',os.O_RDONLY)\n  os.makedirs(place,exist_ok=True)\n  os.chdir(place)\n  for level in range(2200):\n    os.mkdir('d')\n    os.chdir('d')\n  os.fchdir(here)\nraise SystemExit(7)\n";
+/// Nothing of it is on the disk: whoever is not held ends well.
+const HUGE_FILE: &str = "with open('dist/huge','wb') as file:\n  file.seek(100*1024**3)\n  file.write(b'x')\nos.remove('dist/huge')\nopen('dist/index.html','w').write('done')\n";
 const DAEMON: &str = "import os,time\nif os.fork()==0:\n  os.setsid()\n  if os.fork()==0:\n    for fd in range(3): os.close(fd)\n    while True: time.sleep(1)\n  os._exit(0)\nopen('dist/index.html','w').write('done')\n";
 
 struct Runaway {
@@ -68,6 +76,10 @@ async fn run_away(mode: &str, script: &str) -> Runaway {
     let took = begun.elapsed();
     assert_eq!(alive(first_user) + alive(first_user + 1), 0, "everything that was started is gone");
 
+    if mode == "uid" {
+        let folder = world.path("workspaces/bakery-amelia").metadata().unwrap();
+        assert_eq!(folder.permissions().mode() & 0o077, 0, "the children of others do not get in");
+    }
     world.project("bakery", &wild).await;
     world.order(KEY, work("c-2", "abcdef2", "change \"7 to 18\" to \"9 to 21\"")).await;
     let next = world.result().await;
@@ -78,7 +90,6 @@ async fn run_away(mode: &str, script: &str) -> Runaway {
 
 /// Other users pass through the folder of the test, and may not enter the data directory.
 fn open_for_others(world: &World) {
-    use std::os::unix::fs::PermissionsExt as _;
     let set = |path: &std::path::Path, mode| {
         std::fs::create_dir_all(path).unwrap();
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
@@ -117,7 +128,7 @@ async fn is_ended(mode: &str, script: &str, reason: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fork_bomb_is_ended() {
     is_ended("namespaces", FORK_BOMB, "more processes").await;
-    is_ended("uid", FORK_BOMB, "").await;
+    is_ended("uid", FORK_BOMB, "held at").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -129,11 +140,26 @@ async fn a_build_that_takes_all_memory_is_ended() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_build_that_fills_the_disk_is_ended() {
     is_ended("namespaces", DISK, "wrote more").await;
+    is_ended("uid", DISK, "wrote more").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_walk_finds_counts_as_well() {
+    is_ended("namespaces", NAMELESS, "wrote more").await;
+    is_ended("namespaces", DEEP, "wrote more").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tree_that_is_too_deep_is_in_nobodys_way() {
+    for mode in ["namespaces", "uid"] {
+        let left = run_away(mode, DEEP_LEFT).await;
+        assert_eq!(left.outcome, JobOutcome::BuildFailed, "{}", left.error);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_of_a_hundred_gigabytes_is_not_begun() {
-    is_ended("namespaces", HUGE_FILE, "").await;
+    is_ended("namespaces", HUGE_FILE, "File too large").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

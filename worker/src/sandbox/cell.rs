@@ -201,6 +201,17 @@ impl Cell<'_> {
     }
 }
 
+/// What its child was let into is shut, whatever walls the next one has.
+impl Drop for Cell<'_> {
+    fn drop(&mut self) {
+        if matches!(self.walls, Walls::Uid(_))
+            && let Err(error) = owners::shut(self.workspace.root())
+        {
+            tracing::warn!(%error, "a working folder could not be shut");
+        }
+    }
+}
+
 fn is_of_the_machine(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["http_proxy", "https_proxy", "no_proxy", "npm_config_cache", "npm_config_userconfig"]

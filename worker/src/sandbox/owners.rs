@@ -12,6 +12,8 @@ use crate::inside::Account;
 const SHARED_FOLDER: u32 = 0o1770;
 /// Whoever is told a path gets through, and sees nothing on the way.
 const PASSABLE: u32 = 0o711;
+/// Nobody else gets in: children of other jobs are the same users.
+const SHUT: u32 = 0o700;
 
 /// Gives everything below to the user, but `.git` of a checkout. Links are given, never followed.
 pub(super) fn give(folder: &Path, to: Account) -> io::Result<()> {
@@ -37,6 +39,11 @@ pub(super) fn give_checkout(repo: &Path, to: Account) -> io::Result<()> {
 /// Lets others pass through a folder to what they may see in it.
 pub(super) fn let_through(folder: &Path) -> io::Result<()> {
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(PASSABLE))
+}
+
+/// Lets nobody else in any more.
+pub(super) fn shut(folder: &Path) -> io::Result<()> {
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(SHUT))
 }
 
 fn give_below(folder: &Path, to: Account) -> io::Result<()> {
