@@ -8,10 +8,16 @@ use git2::{Repository, Sort};
 use crate::git::{self, During as _, GitError, GitKind, Oid};
 
 const SIGNATURE: &str = "# v2 git bundle\n";
+/// It is made and read in memory. What is larger stays in its folder.
+const MAX_BYTES: usize = 256 * 1024 * 1024;
 const TRACKING: &str = "refs/remotes/origin/*";
 
 /// The commits of a branch that the remote is not known to have, as a bundle; none when it has them all.
 pub(super) fn write(repo: &Repository, branch: &str, tip: Oid) -> git::Result<Option<Vec<u8>>> {
+    write_within(repo, branch, tip, MAX_BYTES)
+}
+
+fn write_within(repo: &Repository, branch: &str, tip: Oid, max_bytes: usize) -> git::Result<Option<Vec<u8>>> {
     let what = format!("bundle what the remote has not of {branch}");
     let commits = unknown_to_the_remote(repo, tip).during(&what)?;
     if commits.is_empty() {
@@ -25,11 +31,18 @@ pub(super) fn write(repo: &Repository, branch: &str, tip: Oid) -> git::Result<Op
     let mut pack = repo.packbuilder().during(&what)?;
     let mut walk = walk(repo, tip).during(&what)?;
     pack.insert_walk(&mut walk).during(&what)?;
-    pack.foreach(|part| {
-        bytes.extend_from_slice(part);
-        true
-    })
-    .during(&what)?;
+    let mut fits = true;
+    let packed = pack.foreach(|part| {
+        fits = bytes.len() + part.len() <= max_bytes;
+        if fits {
+            bytes.extend_from_slice(part);
+        }
+        fits
+    });
+    if !fits {
+        return Err(GitError::new(GitKind::Other, what, format!("it has more than {max_bytes} bytes")));
+    }
+    packed.during(&what)?;
     Ok(Some(bytes))
 }
 
@@ -155,6 +168,9 @@ mod tests {
         let tip = commit(&from, "refs/heads/thread-x", "c", Some(one));
         let bundle = write(&from, "thread-x", tip).unwrap().unwrap();
         let head = header(&bundle).unwrap();
+        assert_eq!(write_within(&from, "thread-x", tip, bundle.len()).unwrap().unwrap(), bundle);
+        let too_large = write_within(&from, "thread-x", tip, bundle.len() - 1).unwrap_err();
+        assert!(too_large.to_string().contains("more than"), "{too_large}");
         assert_eq!((head.prerequisites, head.tip), (vec![base], tip));
 
         assert_eq!(read(&to, &bundle).unwrap_err().kind, GitKind::NotFound, "without what it builds on");
