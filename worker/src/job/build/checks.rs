@@ -152,6 +152,18 @@ mod tests {
     }
 
     #[test]
+    fn neither_size_nor_a_nul_hides_a_secret() {
+        let token = "ghp_0123456789abcdef";
+        let secrets = Secrets::of([Some(token.parse().unwrap())]);
+        let large = format!("{}{token}", "x".repeat(MAX_TEXT_BYTES));
+        for bytes in [format!("\0{token}"), large] {
+            let mut reading = Reading::default();
+            reading.file("data.bin", bytes.as_bytes(), &secrets);
+            assert_eq!(reading.plain, BTreeSet::from([Finding::Secret("data.bin".to_owned())]));
+        }
+    }
+
+    #[test]
     fn s63_addresses_of_storage_are_found_in_every_text() {
         let found = reading(&[
             ("index.html", "<img src=\"https://b.s3.amazonaws.com/é.png\">"),
