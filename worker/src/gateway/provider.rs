@@ -72,7 +72,14 @@ impl Provider {
     }
 
     /// The headers of a request to there.
-    #[cfg_attr(not(feature = "aws"), allow(clippy::unused_async, reason = "a signature takes time"))]
+    #[cfg_attr(
+        not(feature = "aws"),
+        allow(
+            clippy::unused_async,
+            unused_variables,
+            reason = "a signature takes time, and covers all of it"
+        )
+    )]
     pub(super) async fn headers(
         &self,
         target: &Url,
