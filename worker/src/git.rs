@@ -317,6 +317,7 @@ fn saw(repo: &Repository, branch: &str, tip: Oid) -> Result<()> {
 pub fn fetch_whole(repo: &Repository, access: &Access, branch: &str) -> Result<()> {
     const UNSHALLOW: i32 = i32::MAX;
     let what = format!("fetch the history of {branch} from {}", access.url);
+    address::check(&access.url)?;
     let mut options = access.fetch_options();
     if !access.is_local() {
         options.depth(UNSHALLOW);
@@ -363,6 +364,7 @@ pub fn push(repo: &Repository, access: &Access, commit: Oid, branch: &str) -> Re
 /// Asks the remote for its branches.
 fn advertised(repo: &Repository, access: &Access) -> Result<Advertised> {
     let what = format!("ask {} for its branches", access.url);
+    address::check(&access.url)?;
     let mut remote = repo.remote_anonymous(access.url.as_str()).during(&what)?;
     let connection = remote.connect_auth(Direction::Fetch, Some(access.callbacks()), None).during(&what)?;
     Ok(Advertised::read(connection.list().during(&what)?))

@@ -121,4 +121,23 @@ mod tests {
         assert_eq!(check(&url("https://localhost/a")).unwrap_err().kind, GitKind::Private);
         assert!(check(&url("https://localhost:8443/a")).is_ok(), "a server of the operator's own");
     }
+
+    #[test]
+    fn whatever_connects_asks_first() {
+        use crate::git::{Access, advertised, check_push_rights, fetch, fetch_whole, push};
+        let folder = tempfile::tempdir().unwrap();
+        let repo = git2::Repository::init(folder.path()).unwrap();
+        let rules = RepoRules { hosts: vec!["localhost".into()], allow_files: false };
+        let access = Access { url: RepoUrl::parse("https://localhost/a", &rules).unwrap(), token: None };
+        let commit = git2::Oid::ZERO_SHA1;
+        for tried in [
+            check_push_rights(&repo, &access),
+            fetch(&repo, &access, |_| None).map(drop),
+            fetch_whole(&repo, &access, "main"),
+            push(&repo, &access, commit, "main"),
+            advertised(&repo, &access).map(drop),
+        ] {
+            assert_eq!(tried.unwrap_err().kind, GitKind::Private);
+        }
+    }
 }
