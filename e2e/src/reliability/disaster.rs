@@ -92,8 +92,9 @@ pub async fn meet(point: Point, disaster: Disaster) -> anyhow::Result<Met> {
     let job = scene.job().await?;
     let effects = scene.effects(&job)?;
     effects.are_made_once(&job)?;
-    if disaster == Disaster::Frozen {
-        scene.thaw().await?;
+    match disaster {
+        Disaster::Frozen => scene.thaw().await?,
+        Disaster::Killed | Disaster::Ended => effects.is_put_up_once()?,
     }
     scene.world.stop().await?;
     ensure!(scene.effects(&job)? == effects, "something changed afterwards");
