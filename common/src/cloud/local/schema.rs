@@ -12,6 +12,10 @@ use crate::cloud::{CloudError, Result};
 const MIGRATIONS: [&str; 2] =
     [include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_expiry.sql")];
 
+/// The one connection that writes keeps the pages that every mail touches (KiB, as a negative number), and copies the log into
+/// the database when it has so many pages: a page that was written often meanwhile is copied once.
+const WRITER: [(&str, i32); 2] = [("cache_size", -4096), ("wal_autocheckpoint", 4000)];
+
 /// How long a reader waits for the database.
 const BUSY: Duration = Duration::from_secs(15);
 
@@ -50,6 +54,9 @@ pub(super) fn open(database: &Path, lock: &Path) -> Result<Connection> {
             database.display(),
             MIGRATIONS.len()
         )));
+    }
+    for (pragma, value) in WRITER {
+        connection.pragma_update(None, pragma, value).map_err(|e| fault::sql(WHAT, database, &e))?;
     }
     if found < MIGRATIONS.len() {
         migrate(&mut connection, found).map_err(|e| fault::sql(WHAT, database, &e))?;
