@@ -337,6 +337,7 @@ async fn record_failure(app: &App, mut stored: Stored<OutboxRecord>, error: Clou
     } else {
         tracing::error!(%error, mail.id = %row.mail_id, "an answer can never be sent");
         row.state = OutboxState::Failed;
+        returned::mark(app, &row.mail_id, &format!("could not be sent: {error}")).await?;
     }
     save(app, &stored).await
 }

@@ -75,6 +75,11 @@ async fn a_refusal_for_good_is_final() {
         let row = row(&world, &command).await;
         assert_eq!(row.state, OutboxState::Failed, "{mood:?}");
         assert!(row.note.unwrap().contains("refuses it"), "{mood:?}");
+        let unreached = world.mail(row.mail_id.as_str()).await.unreached.unwrap();
+        assert!(
+            unreached.contains("could not be sent") && unreached.contains("refuses it"),
+            "{mood:?}: {unreached}"
+        );
         sweep_later(&world).await;
         assert_eq!((server.connections(), server.taken().len()), (1, 0), "{mood:?}");
     }

@@ -6,11 +6,13 @@ use async_trait::async_trait;
 use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::config::Builder;
 use aws_sdk_sesv2::config::retry::RetryConfig;
+use aws_sdk_sesv2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sesv2::operation::send_email::SendEmailError;
 use aws_sdk_sesv2::primitives::Blob;
 use aws_sdk_sesv2::types::{Destination, EmailContent, MessageTag, RawMessage};
 
 use super::connect::timeouts;
-use super::error::failed;
+use super::error::{failed, says};
 use crate::cloud::mailer::{Mailer, OutgoingMail, Sent, check_key};
 use crate::cloud::{CloudError, Result};
 use crate::config::AwsSettings;
@@ -57,13 +59,24 @@ impl Mailer for AwsMailer {
             .config_override(once)
             .send()
             .await
-            .map_err(|error| failed(what, &error))?;
+            .map_err(|error| refused(what, &error))?;
         let id = answer.message_id.ok_or_else(|| CloudError::unavailable(what, "it has got no id"))?;
         Ok(Sent { message_id: Some(message_id(&id, &self.region)), place: format!("SES message {id}") })
     }
 
     fn longest(&self) -> Duration {
         LONGEST
+    }
+}
+
+/// An address that is not verified (yet, or for as long as the account is in the sandbox) is a matter of operators: the mail waits
+/// for them. SES says it by the code with which it refuses a mail for ever.
+fn refused<R: std::fmt::Debug>(what: &str, error: &SdkError<SendEmailError, R>) -> CloudError {
+    let unverified = says(error, &["MessageRejected"])
+        && error.message().is_some_and(|message| message.contains("not verified"));
+    match failed(what, error) {
+        CloudError::Invalid(text) if unverified => CloudError::Throttled(text),
+        other => other,
     }
 }
 
@@ -80,7 +93,26 @@ fn message_id(id: &str, region: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_sesv2::error::ErrorMetadata;
+
     use super::*;
+
+    fn answered(code: &str, message: &str) -> CloudError {
+        let said = ErrorMetadata::builder().code(code).message(message).build();
+        refused("sending", &SdkError::<_, ()>::service_error(SendEmailError::generic(said), ()))
+    }
+
+    #[test]
+    fn a_mail_waits_for_an_address_to_be_verified_and_not_when_it_is_refused_for_what_it_is() {
+        let unverified = "Email address is not verified. The following identities failed the check in region EU-WEST-1: a@b.example";
+        assert!(
+            matches!(answered("MessageRejected", unverified), CloudError::Throttled(text) if text.contains("a@b.example"))
+        );
+        assert!(answered("MailFromDomainNotVerifiedException", "no").is_retryable());
+        assert!(answered("SendingPausedException", "no").is_retryable());
+        assert!(matches!(answered("MessageRejected", "It contains a virus."), CloudError::Invalid(_)));
+        assert!(matches!(answered("BadRequestException", "not verified"), CloudError::Invalid(_)));
+    }
 
     #[test]
     fn the_message_id_is_the_one_that_recipients_see() {
