@@ -252,7 +252,7 @@ async fn a_failing_cloud_fails_before_or_loses_the_answer() {
 }
 
 /// So many writes are enough for a table to be looked through.
-const A_FEW_WRITES: u32 = 128;
+const A_FEW_WRITES: u32 = 512;
 
 #[tokio::test]
 async fn rows_that_have_expired_go_when_their_table_is_written_and_others_stay() {
@@ -273,11 +273,18 @@ async fn rows_that_have_expired_go_when_their_table_is_written_and_others_stay()
     cloud.store.put(Table::Limits, json!({"kind": "k", "id": "endless"}), Expect::Absent).await.unwrap();
     cloud
         .store
+        .put(Table::Limits, json!({"kind": "k", "id": "older", "ttl": 0}), Expect::Absent)
+        .await
+        .unwrap();
+    cloud
+        .store
         .put(Table::Access, row("elsewhere".into(), Duration::from_hours(1)), Expect::Absent)
         .await
         .unwrap();
     clock.advance(Duration::from_hours(2));
     for n in 0..A_FEW_WRITES {
+        // Written in turns with another table.
+        cloud.store.put(Table::Containers, json!({"containerId": "c"}), Expect::Any).await.unwrap();
         cloud
             .store
             .put(Table::Limits, json!({"kind": "new", "id": n.to_string()}), Expect::Absent)
@@ -290,7 +297,7 @@ async fn rows_that_have_expired_go_when_their_table_is_written_and_others_stay()
         .filter(|row| row.body["kind"] == "k")
         .map(|row| row.body["id"].as_str().unwrap())
         .collect();
-    assert_eq!(left, ["endless", "long"]);
+    assert_eq!(left, ["endless", "long", "older"]);
     assert_eq!(cloud.store.scan(Table::Access, 9, None).await.unwrap().rows.len(), 1, "nobody wrote there");
 }
 

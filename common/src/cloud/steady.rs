@@ -185,6 +185,10 @@ impl Files for Steady<dyn Files> {
         repeat(|| self.0.etag(at)).await
     }
 
+    async fn exists(&self, at: &At) -> Result<bool> {
+        repeat(|| self.0.exists(at)).await
+    }
+
     async fn copy(&self, from: &At, to: &At, condition: IfMatch) -> Result<Etag> {
         let write = || self.0.copy(from, to, condition.clone());
         write_once(write, || async {

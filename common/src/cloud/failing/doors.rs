@@ -145,6 +145,10 @@ impl Files for Around<dyn Files> {
         self.plan.around(Operation::FileEtag, self.door.etag(at)).await
     }
 
+    async fn exists(&self, at: &At) -> Result<bool> {
+        self.plan.around(Operation::FileEtag, self.door.exists(at)).await
+    }
+
     async fn copy(&self, from: &At, to: &At, condition: IfMatch) -> Result<Etag> {
         self.plan.around(Operation::CopyFile, self.door.copy(from, to, condition)).await
     }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::disk::Disk;
 use super::expiry::{self, Looks};
 use super::layout::Layout;
+use super::paths::Found;
 use crate::clock::Clock;
 use crate::cloud::files::{At, Etag, FileContent, FilePart, Files, IfMatch, Space, keys};
 use crate::cloud::{CloudError, Result};
@@ -75,6 +76,13 @@ impl Files for LocalFiles {
         keys::check_key(at)?;
         let at = at.clone();
         self.blocking("looking for a file", move |disk| disk.etag(&at)).await
+    }
+
+    async fn exists(&self, at: &At) -> Result<bool> {
+        keys::check_key(at)?;
+        let at = at.clone();
+        self.blocking("looking for a file", move |disk| Ok(disk.look("looking for", &at)? == Found::File))
+            .await
     }
 
     async fn copy(&self, from: &At, to: &At, condition: IfMatch) -> Result<Etag> {

@@ -75,12 +75,19 @@ pub(super) fn put(tx: &mut Tx<'_>, place: &Place, body: &str, expect: Expect) ->
     Ok(Version(version))
 }
 
-/// Every so many writes a table is rid of rows that have expired, so many at a time: more than are written meanwhile.
-const EXPIRY_EVERY: i64 = 64;
+/// One of so many writes rids its table of rows that have expired, so many at a time: more than are written meanwhile.
+const EXPIRY_EVERY: u64 = 64;
 const EXPIRED_AT_ONCE: i64 = 256;
 /// The tables with rows that expire, each with an index of them.
 const EXPIRING: [&str; 7] =
     ["access", "active-jobs", "containers", "edit-sessions", "limits", "thread-mappings", "threads"];
+
+/// Whether a version is one of those, which are spread evenly (Fibonacci hashing): however regular writes are, no table is
+/// passed over.
+fn is_spread(version: i64) -> bool {
+    let spread = version.unsigned_abs().wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    spread < u64::MAX / EXPIRY_EVERY
+}
 
 /// Now and then deletes rows of this table that have expired; `version` is the last one given.
 pub(super) fn expire(
@@ -89,13 +96,14 @@ pub(super) fn expire(
     Version(version): Version,
     now: Timestamp,
 ) -> Outcome<()> {
-    if version % EXPIRY_EVERY != 0 || !EXPIRING.contains(&place.spec.name) {
+    if !is_spread(version) || !EXPIRING.contains(&place.spec.name) {
         return Ok(());
     }
     let table = sql_name(&place.spec);
     let sql = format!(
         "DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table}
-         WHERE json_extract(body, '$.ttl') IS NOT NULL AND json_extract(body, '$.ttl') < ?1 LIMIT ?2)"
+         WHERE json_extract(body, '$.ttl') IS NOT NULL AND json_extract(body, '$.ttl') > 0
+         AND json_extract(body, '$.ttl') < ?1 LIMIT ?2)"
     );
     tx.prepare_cached(&sql)?.execute([now.millis() / 1000, EXPIRED_AT_ONCE])?;
     Ok(())
