@@ -88,18 +88,22 @@ impl App {
 
     /// What stands in the way of working; empty when all is well.
     pub async fn obstacles(&self) -> Vec<String> {
-        let mut obstacles = self.silent_doors().await;
+        let mut obstacles = self.silent(self.unwritable()).await;
         obstacles.extend(self.health.failing());
         obstacles
     }
 
-    /// The doors that do not answer, asked themselves.
+    /// The doors that do not answer, each asked now.
     pub async fn silent_doors(&self) -> Vec<String> {
+        self.silent(self.try_to_write()).await
+    }
+
+    async fn silent(&self, files: impl Future<Output = Option<String>>) -> Vec<String> {
         let probe = Key::of("readyz");
         let (store, queues, files) = tokio::join!(
             self.cloud.store.get(Table::Projects, &probe),
             self.cloud.queues.depth(&Queue::Output),
-            self.unwritable(),
+            files,
         );
         let store = store.err().map(|error| format!("tables: {error}"));
         let queues = queues.err().map(|error| format!("queues: {error}"));
@@ -115,11 +119,15 @@ impl App {
         {
             return outcome.clone();
         }
-        let (at, bytes) = (At::object("probe"), Bytes::from_static(PROBE));
-        let write = self.cloud.files.put(&at, bytes, IfMatch::Any).await;
-        let outcome = write.err().map(|error| format!("files: {error}"));
+        let outcome = self.try_to_write().await;
         *written = Some((Instant::now(), outcome.clone()));
         outcome
+    }
+
+    async fn try_to_write(&self) -> Option<String> {
+        let (at, bytes) = (At::object("probe"), Bytes::from_static(PROBE));
+        let write = self.cloud.files.put(&at, bytes, IfMatch::Any).await;
+        write.err().map(|error| format!("files: {error}"))
     }
 }
 

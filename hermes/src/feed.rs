@@ -29,6 +29,15 @@ pub enum Then {
     GoOn,
 }
 
+/// How soon the doors answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answers {
+    /// All did.
+    AtOnce,
+    /// Not all did at first.
+    AtLast,
+}
+
 /// The messages of one queue.
 pub struct Feed {
     app: Arc<App>,
@@ -36,6 +45,8 @@ pub struct Feed {
     part: &'static str,
     stop: CancellationToken,
     waits: backon::ExponentialBackoff,
+    /// Whether all that the work needs has answered since the start.
+    begun: bool,
     /// How long a receive waits for a message: not at all after one that failed, so that it is soon known to be well again.
     patience: Duration,
 }
@@ -43,11 +54,15 @@ pub struct Feed {
 impl Feed {
     /// Messages of `queue` until `stop`; `part` is how the readiness check calls it.
     pub fn new(app: Arc<App>, queue: Queue, part: &'static str, stop: CancellationToken) -> Self {
-        Self { app, queue, part, stop, waits: backoff(), patience: MAX_WAIT }
+        Self { app, queue, part, stop, waits: backoff(), begun: false, patience: MAX_WAIT }
     }
 
     /// The next messages, at least one; none when it is time to stop.
     pub async fn next(&mut self) -> Option<Vec<Delivery>> {
+        if !self.begun {
+            self.answers().await;
+            self.begun = true;
+        }
         while !self.stop.is_cancelled() {
             match self.receive().await? {
                 Ok(batch) => {
@@ -66,28 +81,32 @@ impl Feed {
     /// that takes; when they all do, the trouble is its own, and it has as many tries as its queue gives.
     pub async fn failed(&mut self, delivery: &Delivery, error: &CloudError) -> Then {
         tracing::warn!(%error, message.id = delivery.message_id, "a message of the {} could not be handled", self.part);
-        if !error.is_retryable() {
-            return Then::GoOn;
+        if error.is_retryable() && self.answers().await == Answers::AtLast {
+            return Then::TryAgain;
         }
-        let mut then = Then::GoOn;
-        loop {
-            let silent = self.app.silent_doors().await;
-            if silent.is_empty() {
-                break;
-            }
-            then = Then::TryAgain;
-            self.wait(&silent.join("; ")).await;
-            if self.stop.is_cancelled() {
-                return Then::GoOn;
-            }
-        }
-        self.well();
-        if then == Then::GoOn
+        if !self.stop.is_cancelled()
             && let Err(error) = self.put_off(delivery, error).await
         {
             tracing::warn!(%error, message.id = delivery.message_id, "a message comes again sooner than it should");
         }
-        then
+        Then::GoOn
+    }
+
+    /// Waits until tables, queues and files answer, or it is time to stop.
+    async fn answers(&mut self) -> Answers {
+        let mut answers = Answers::AtOnce;
+        loop {
+            let silent = self.app.silent_doors().await;
+            if silent.is_empty() {
+                self.well();
+                return answers;
+            }
+            answers = Answers::AtLast;
+            self.wait(&silent.join("; ")).await;
+            if self.stop.is_cancelled() {
+                return Answers::AtOnce;
+            }
+        }
     }
 
     /// The first time it comes again by itself; the last time people have to look at it.

@@ -28,12 +28,13 @@ async fn put(world: &World, body: String) {
 async fn s82_mails_that_come_while_tables_or_files_are_out_of_reach_for_hours_get_their_endings_after() {
     for (door, asked) in [(Door::Store, Operation::GetRow), (Door::Files, Operation::PutFile)] {
         let world = World::with_scott().await;
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(run(world.app.clone(), stop.clone()));
+        until("it has begun", async || world.plan.count(Operation::Receive, Fate::Pass) == 1).await;
         world.plan.add(Calls::Through(door), When::Always, Fate::FailBefore);
         for id in 1..=12 {
             put(&world, mail(&id.to_string(), "change 7 to 8")).await;
         }
-        let stop = CancellationToken::new();
-        let running = tokio::spawn(run(world.app.clone(), stop.clone()));
         until("unready", async || !world.app.health.failing().is_empty()).await;
         let received = world.plan.count(Operation::Receive, Fate::Pass);
         for hour in 0..3 {
@@ -50,6 +51,23 @@ async fn s82_mails_that_come_while_tables_or_files_are_out_of_reach_for_hours_ge
         stop.cancel();
         running.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn whoever_starts_in_an_outage_receives_nothing_before_it_is_over() {
+    let world = World::with_scott().await;
+    world.plan.add(Calls::Through(Door::Store), When::Always, Fate::FailBefore);
+    put(&world, mail("1", "change 7 to 8")).await;
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(run(world.app.clone(), stop.clone()));
+    until("asked again", async || world.plan.count(Operation::GetRow, Fate::FailBefore) > 2).await;
+    assert_eq!(world.plan.count(Operation::Receive, Fate::Pass), 0);
+    assert!(!world.app.health.failing().is_empty());
+    world.plan.heal();
+    until("it is worked off", async || depth(&world, &Queue::Email).await == NOTHING).await;
+    assert_eq!(world.works("amelia#scott").await.len(), 1);
+    stop.cancel();
+    running.await.unwrap();
 }
 
 /// Receives the one message and tries it; what is to be done next, if it comes at all.
