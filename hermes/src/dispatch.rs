@@ -33,7 +33,8 @@ pub async fn dispatch(app: &App, routed: &Routed, mail: &MailRecord, trace: &mut
     let job = Job {
         mail_id: Some(mail.mail_id.clone()),
         requested_by: Some(requested_by.clone()),
-        ..work.to_job(mail.received_at)
+        // A mail may have waited for days, for its confirmation or for us; its work has not.
+        ..work.to_job(app.cloud.clock.now())
     };
     let store = &*app.cloud.store;
     let (state, (), ()) = tokio::try_join!(

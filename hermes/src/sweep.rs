@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::ingest::record::{MailRecord, OPEN};
 use crate::outbox::OutboxRecord;
-use crate::unclaimed::{Alarms, GIVE_UP_AFTER};
+use crate::unclaimed::{Alarms, GIVE_UP_AFTER, GivenUp};
 use crate::{dispatch, ingest, outbox, previews, results, tidy, unclaimed, untold};
 
 /// How often it runs, unless it is told otherwise.
@@ -39,6 +39,8 @@ pub const DOUBTED_AFTER: Duration = Duration::from_mins(30);
 /// So long lies between the two looks at a queue after which it counts as empty: what SQS says of a queue is right within a
 /// minute (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html>).
 pub const LOOK_AGAIN_AFTER: Duration = Duration::from_mins(5);
+/// A queue whose head waits is looked at again after so long: fewer times in a day than make it give a message up.
+const LOOK_AGAIN_LATER: Duration = Duration::from_mins(30);
 /// Why work is given up that no queue holds.
 pub const LOST: &str = "its order was lost: no queue holds it. Send it again, please";
 
@@ -53,6 +55,8 @@ pub struct Sweeper {
     rows_seen: AtomicUsize,
     watched: HashMap<ProjectUser, Watched>,
     looks: HashMap<ProjectUser, Look>,
+    /// Since when work lies at the head of a queue that is not overdue.
+    waits: HashMap<ProjectUser, Timestamp>,
 }
 
 /// What a queue was seen to hold.
@@ -152,6 +156,7 @@ impl Sweeper {
             rows_seen: AtomicUsize::new(0),
             watched: HashMap::new(),
             looks: HashMap::new(),
+            waits: HashMap::new(),
         }
     }
 
@@ -244,6 +249,7 @@ impl Sweeper {
         let waiting = self.waiting().await?;
         self.watched.retain(|key, _| waiting.contains_key(key));
         self.looks.retain(|key, _| waiting.contains_key(key));
+        self.waits.retain(|key, _| waiting.contains_key(key));
         self.app.announced.keep(|key| waiting.contains_key(key));
         self.alarms.keep(|key| waiting.contains_key(key));
         for (key, queued) in waiting {
@@ -284,17 +290,40 @@ impl Sweeper {
             return Ok(());
         }
         self.alarms.raise(key, queued.waited);
-        if !queued.overdue.is_empty() {
-            unclaimed::give_up(&self.app, key, &queued.overdue).await?;
-        }
+        self.give_up(key, &queued.overdue).await?;
         if queued.doubted.is_empty() || !self.has_lost_its_work(key).await? {
             return self.announce(key).await;
         }
         for command in &queued.doubted {
+            if self.is_being_ordered(command).await? {
+                continue;
+            }
             tracing::error!(command.id = %command, project.key = %key, "work that no queue holds is closed");
             results::give_up(&self.app, command, LOST).await?;
         }
         Ok(())
+    }
+
+    /// A queue counts receives: where something that is not overdue lies before what is, it is left alone for a while.
+    async fn give_up(&mut self, key: &ProjectUser, overdue: &[CommandId]) -> Result<()> {
+        let now = self.app.cloud.clock.now();
+        let waits = self.waits.get(key).is_some_and(|at| now.since(*at) < LOOK_AGAIN_LATER);
+        if overdue.is_empty() || waits {
+            return Ok(());
+        }
+        match unclaimed::give_up(&self.app, key, overdue).await? {
+            GivenUp::All => self.waits.remove(key),
+            GivenUp::ToTheFirstThatWaits => self.waits.insert(key.clone(), now),
+        };
+        Ok(())
+    }
+
+    /// Whether its mail has no ending yet: whoever finishes the mail sends the order.
+    async fn is_being_ordered(&self, command: &CommandId) -> Result<bool> {
+        let store = &*self.app.cloud.store;
+        let job = store.load::<Job>(command).await?;
+        let Some(mail) = job.and_then(|row| row.value.mail_id) else { return Ok(false) };
+        Ok(store.load::<MailRecord>(&mail).await?.is_some_and(|row| row.value.ending.is_none()))
     }
 
     /// Whether the queue of a key, which nobody takes from, was empty at two looks.

@@ -58,9 +58,20 @@ impl Alarms {
     }
 }
 
+/// How far a queue was cleared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GivenUp {
+    /// There is nothing left, or there may be more of the kind.
+    All,
+    /// Something lies there whose time is not over.
+    ToTheFirstThatWaits,
+}
+
 /// Moves these commands, which lie at the head of the key's queue, to the dead letters and answers their mails.
-pub async fn give_up(app: &App, key: &ProjectUser, overdue: &[CommandId]) -> Result<()> {
-    let TakeAnswer::Taken(fence) = app.cloud.claims.take(key, &wish(app)?).await? else { return Ok(()) };
+pub async fn give_up(app: &App, key: &ProjectUser, overdue: &[CommandId]) -> Result<GivenUp> {
+    let TakeAnswer::Taken(fence) = app.cloud.claims.take(key, &wish(app)?).await? else {
+        return Ok(GivenUp::All);
+    };
     let put_aside = put_aside(app, key, overdue).await;
     release(app, &fence).await?;
     put_aside
@@ -79,14 +90,20 @@ fn wish(app: &App) -> Result<Take> {
     })
 }
 
-async fn put_aside(app: &App, key: &ProjectUser, overdue: &[CommandId]) -> Result<()> {
+async fn put_aside(app: &App, key: &ProjectUser, overdue: &[CommandId]) -> Result<GivenUp> {
     let queues = &app.cloud.queues;
     for _ in 0..MOST {
         let queue = Queue::Input(key.clone());
-        let Some(delivery) = queues.receive(&queue, 1, Duration::ZERO).await?.pop() else { return Ok(()) };
+        let Some(delivery) = queues.receive(&queue, 1, Duration::ZERO).await?.pop() else {
+            return Ok(GivenUp::All);
+        };
         let draft = WorkDraft::parse(&delivery.body, &delivery.message_id, app.cloud.clock.now());
-        match fate(app, draft.ok().map(|draft| draft.command_id), overdue).await? {
-            Head::Waits => return queues.extend(&delivery.receipt, Duration::ZERO).await,
+        let waited = app.cloud.clock.now().since(delivery.sent_at);
+        match fate(app, draft.ok().map(|draft| draft.command_id), waited, overdue).await? {
+            Head::Waits => {
+                queues.extend(&delivery.receipt, Duration::ZERO).await?;
+                return Ok(GivenUp::ToTheFirstThatWaits);
+            }
             Head::InTheWay(why) => {
                 tracing::warn!(message.id = delivery.message_id, project.key = %key, "a message is moved to the dead letters: {why}");
                 bury(app, key, &delivery, why).await?;
@@ -99,7 +116,7 @@ async fn put_aside(app: &App, key: &ProjectUser, overdue: &[CommandId]) -> Resul
         }
         queues.delete(&delivery.receipt).await?;
     }
-    Ok(())
+    Ok(GivenUp::All)
 }
 
 /// What lies at the head of a queue that nobody works off.
@@ -113,7 +130,12 @@ enum Head {
 }
 
 /// An earlier run may have closed the work and ended before its message was deleted.
-async fn fate(app: &App, command: Option<CommandId>, overdue: &[CommandId]) -> Result<Head> {
+async fn fate(
+    app: &App,
+    command: Option<CommandId>,
+    waited: Duration,
+    overdue: &[CommandId],
+) -> Result<Head> {
     let Some(command) = command else { return Ok(Head::InTheWay("it is no work")) };
     if overdue.contains(&command) {
         return Ok(Head::Overdue(command));
@@ -121,6 +143,8 @@ async fn fate(app: &App, command: Option<CommandId>, overdue: &[CommandId]) -> R
     let row = app.cloud.store.load::<Job>(&command).await?;
     Ok(match row {
         Some(row) if !row.value.is_open() => Head::InTheWay("its work has ended"),
+        // Put there by hand: no row says how long it waits.
+        None if waited > GIVE_UP_AFTER => Head::InTheWay(NOBODY),
         Some(_) | None => Head::Waits,
     })
 }

@@ -112,3 +112,17 @@ async fn a_confirmation_cut_short_is_finished_by_the_sweep() {
     assert_eq!(world.mail(&id).await.ending.unwrap().as_str(), "routed");
     assert_eq!(world.works("amelia#scott").await.len(), 1);
 }
+
+#[tokio::test]
+async fn the_time_of_work_begins_when_it_is_ordered_not_when_its_mail_came() {
+    let (world, path, id) = asked().await;
+    world.clock.advance(Duration::from_hours(25));
+    browse(&world, "POST", &path).await;
+    world.clock.advance(Duration::from_secs(15));
+    Sweeper::new(world.app.clone()).sweep().await;
+    let command = world.mail(&id).await.command_id.unwrap();
+    let job = world.job(command.as_str()).await;
+    assert!(job.is_open() && job.acknowledged_at.is_none(), "{job:?}");
+    assert_eq!(world.works("amelia#scott").await.len(), 1);
+    assert_eq!(world.outbox().len(), 1, "the question alone");
+}

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use common::cloud::failing::{Calls, Fate, Operation, When};
+use common::cloud::queue::Outgoing;
 use common::domain::ids::ProjectUser;
 use common::domain::job::JobState;
+use common::domain::names::Queue;
 use common::domain::outcome::JobOutcome;
 use hermes::sweep::{LOOK_AGAIN_AFTER, Sweeper};
+use hermes::unclaimed::GIVE_UP_AFTER;
 
 use crate::support::{World, mail, text};
 
@@ -262,4 +265,20 @@ async fn a_sweep_costs_the_same_calls_and_rows_with_ten_thousand_idle_users() {
     println!("calls and rows of a sweep: {alone:?} without idle users, {among_many:?} with 10,000");
     assert_eq!(alone, among_many);
     assert!(among_many.0 <= 7 && among_many.1 <= 2, "{among_many:?}");
+}
+
+// Of the local cloud alone: the queues of an endpoint have a time of their own.
+#[tokio::test]
+async fn what_was_put_on_a_queue_by_hand_waits_a_day_too() {
+    let world = World::with_scott().await;
+    let queue = Queue::Input(ProjectUser::parse("amelia#scott").unwrap());
+    let by_hand =
+        r#"{"type":"work","projectId":"amelia","userId":"scott","instruction":"x","commandId":"by-hand-1"}"#;
+    let message = Outgoing::fifo(by_hand, "amelia#scott", "by-hand-1");
+    world.cloud().queues.send(&queue, message).await.unwrap();
+    let behind = world.accepted(mail("1", "change 7 to 8")).await;
+    world.clock.advance(GIVE_UP_AFTER + Duration::from_mins(1));
+    Sweeper::new(world.app.clone()).rescue_waiting_work().await.unwrap();
+    assert!(!world.job(text(&behind, "commandId")).await.is_open());
+    assert_eq!(world.drain(&Queue::Dead).await.len(), 2);
 }

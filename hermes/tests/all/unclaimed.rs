@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use common::cloud::failing::{Calls, Fate, Operation, When};
 use common::cloud::queue::Outgoing;
 use common::domain::container::{Container, ContainerStatus};
 use common::domain::ids::{Nonce, Owner, ProjectUser, WorkerId};
@@ -118,6 +119,44 @@ async fn an_owner_who_comes_between_two_looks_may_have_the_work_in_hand() {
     world.clock.advance(LOOK_AGAIN_AFTER);
     sweeper.rescue_waiting_work().await.unwrap();
     assert!(world.job(text(&accepted, "commandId")).await.is_open());
+}
+
+#[tokio::test]
+async fn what_waits_before_work_that_was_lost_is_not_worn_out_by_looking_at_it() {
+    let world = World::with_scott().await;
+    let queue = Queue::Input(ProjectUser::parse("amelia#scott").unwrap());
+    let lost = world.accepted(mail("1", "change 7 to 8")).await;
+    world.drain(&queue).await;
+    world.clock.advance(GIVE_UP_AFTER);
+    world.accepted(mail("2", "change 8 to 9")).await;
+    let mut sweeper = Sweeper::new(world.app.clone());
+    for _ in 0..150 {
+        world.clock.advance(A_MINUTE);
+        sweeper.rescue_waiting_work().await.unwrap();
+    }
+    assert!(world.job(text(&lost, "commandId")).await.is_open(), "something is on its queue");
+    assert!(world.drain(&Queue::Dead).await.is_empty());
+    let [left] = world.drain(&queue).await.try_into().unwrap();
+    assert!(left.receive_count < 12, "{}", left.receive_count);
+}
+
+#[tokio::test]
+async fn work_whose_order_is_still_being_sent_is_not_lost() {
+    let world = World::with_scott().await;
+    world.plan.add(Calls::Of(Operation::Send), When::Always, Fate::FailBefore);
+    let (status, _) = world.post(mail("1", "change 7 to 8")).await;
+    assert_eq!(status, axum::http::StatusCode::SERVICE_UNAVAILABLE);
+    let mut sweeper = Sweeper::new(world.app.clone());
+    for _ in 0..3 {
+        world.clock.advance(DOUBTED_AFTER);
+        sweeper.sweep().await;
+    }
+    world.plan.heal();
+    sweeper.sweep().await;
+    let works = world.works("amelia#scott").await;
+    assert_eq!(works.len(), 1);
+    assert!(world.job(text(&works[0], "commandId")).await.is_open());
+    assert!(!world.outbox().iter().any(|mail| mail.contains("Something went wrong on our side")));
 }
 
 fn container(nonce: &str, world: &World) -> Container {
