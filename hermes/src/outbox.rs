@@ -191,6 +191,7 @@ pub async fn deliver(app: &App, stored: Stored<OutboxRecord>) -> Result<()> {
     }
     let Some(stored) = reserve(app, stored).await? else { return Ok(()) };
     if stored.value.sent_at.is_some() {
+        note_name(app, &stored.value).await?;
         return tell(app, stored).await;
     }
     hand_on(app, stored).await
@@ -279,19 +280,22 @@ async fn record_sent(app: &App, mut stored: Stored<OutboxRecord>, sent: Sent) ->
     row.message_id = sent.message_id.unwrap_or(std::mem::take(&mut row.message_id));
     row.not_before = Some(in_hand(app));
     tracing::info!(mail.id = %row.mail_id, unanswered = row.unanswered, "a mail was sent: {}", row.purpose.as_str());
-    stored.version = match app.cloud.store.replace(&stored).await {
+    // With it, what the carrier calls the mail: a bounce may come at any time, and names nothing else.
+    let (marked, named) = tokio::join!(app.cloud.store.replace(&stored), note_name(app, &stored.value));
+    stored.version = match marked {
         Ok(version) => version,
         Err(CloudError::Conflict(_)) => return Ok(()),
         Err(error) => return Err(error),
     };
+    named?;
     tell(app, stored).await
 }
 
-/// Writes down what others look for when a mail was sent: what its carrier calls it, its place in the conversation, and
-/// that its mail has its answer. Whoever is cut short leaves it to the sweep.
+/// Writes down what others look for when a mail was sent: its place in the conversation, and that its mail has its answer.
+/// Whoever is cut short leaves it to the sweep.
 async fn tell(app: &App, mut stored: Stored<OutboxRecord>) -> Result<()> {
     let row = &stored.value;
-    tokio::try_join!(note_name(app, row), note_place(app, row), note_answer(app, row))?;
+    tokio::try_join!(note_place(app, row), note_answer(app, row))?;
     stored.value.state = OutboxState::Sent;
     stored.value.not_before = None;
     save(app, &stored).await

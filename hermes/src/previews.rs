@@ -1,4 +1,4 @@
-//! Previews of conversations that nobody goes on with: a worker is ordered to take them down, as work of their owner, in
+//! Previews of conversations that nobody goes on with, or that were removed: a worker is ordered to take them down, as work of their owner, in
 //! line with their other work. The order names the preview as it was seen, so that a newer one stays. May run at any time
 //! and any number of times: one order a day for each preview that is still up.
 
@@ -36,14 +36,15 @@ pub async fn expire(cloud: &Cloud, kept: Duration) -> Result<()> {
 }
 
 fn is_idle(cloud: &Cloud, thread: &Thread, kept: Duration) -> bool {
-    cloud.clock.now().since(thread.last_activity) >= kept
+    thread.removed_at.is_some() || cloud.clock.now().since(thread.last_activity) >= kept
 }
 
 async fn look_at(cloud: &Cloud, thread: &Thread, kept: Duration) -> Result<()> {
     let preview = SiteTarget::Thread(thread.project_id.clone(), thread.preview_key.clone());
     let Some(shown) = manifest(cloud, &preview).await? else { return Ok(()) };
     let now = cloud.clock.now();
-    if shown.is_taken_down() || now.since(shown.release.published_at) < kept {
+    let is_young = thread.removed_at.is_none() && now.since(shown.release.published_at) < kept;
+    if shown.is_taken_down() || is_young {
         return Ok(());
     }
     let number = shown.release.number;
@@ -54,7 +55,7 @@ async fn look_at(cloud: &Cloud, thread: &Thread, kept: Duration) -> Result<()> {
     }
     tracing::info!(
         command.id = %command, thread.id = %thread.thread_id, project.key = %thread.project_key, release = number,
-        "a preview is to be taken down: nobody has gone on with its conversation for {} days", kept.as_secs() / 86_400
+        "a preview is to be taken down: its conversation was removed, or nobody has gone on with it for {} days", kept.as_secs() / 86_400
     );
     let whose = (&thread.project_id, &thread.user_id, &thread.thread_id);
     order_as(cloud, command, WorkAction::TakeDown, Some(number), whose).await.map(drop)

@@ -89,7 +89,10 @@ async fn first(store: &dyn Store, key: &ProjectUser, signals: &[ThreadSignal]) -
                 let is_theirs = |thread: &Thread| thread.project_key == *key && thread.removed_at.is_none();
                 row.map(|row| row.value).filter(is_theirs).map(|row| row.thread_id)
             }
-            ThreadSignal::Answers(id) => mapping(store, key, id).await?.map(|known| known.thread_id),
+            ThreadSignal::Answers(id) => match mapping(store, key, id).await? {
+                Some(known) if !is_removed(store, &known.thread_id).await? => Some(known.thread_id),
+                Some(_) | None => None,
+            },
             ThreadSignal::Itself(_) => None,
         };
         if thread.is_some() {
@@ -97,6 +100,12 @@ async fn first(store: &dyn Store, key: &ProjectUser, signals: &[ThreadSignal]) -
         }
     }
     Ok(None)
+}
+
+/// Work that ran while its conversation was removed may have noted its answer after.
+async fn is_removed(store: &dyn Store, thread: &ThreadId) -> Result<bool> {
+    let row = store.load::<Thread>(thread).await?;
+    Ok(row.is_some_and(|row| row.value.removed_at.is_some()))
 }
 
 /// What is known under the mail's own id.

@@ -15,8 +15,9 @@ use common::domain::thread::{Thread, ThreadMapping};
 use super::jobs::order;
 use super::{OperationError, Result};
 
-/// The row of a conversation that was removed is kept for so long: its preview has to be taken down by then.
-const KEPT: Duration = Duration::from_hours(30 * 24);
+/// The row of a conversation that was removed is kept for so long: its preview has to be taken down by then, which is ordered
+/// again every day while it is up.
+const KEPT: Duration = Duration::from_hours(90 * 24);
 
 /// Removes a conversation: no mail leads to it any more, what the agent remembers of it goes, and a worker is ordered to take
 /// its preview down once the work that waits before is done. Its branch stays, and so does what was published from it.

@@ -1,9 +1,12 @@
 //! Conversations that an operator removes: nothing leads to them any more, and their preview goes.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use common::cloud::failing::{Calls, Fate, Operation, When};
 use common::cloud::files::{At, IfMatch, Space};
 use common::domain::ids::{SessionId, ThreadId};
+use common::domain::names::SiteTarget;
 use common::domain::session::Session;
 use common::domain::thread::Thread;
 use serde_json::{Value, json};
@@ -82,6 +85,34 @@ async fn a_removal_that_was_cut_short_is_brought_to_its_end_by_another() {
         let row = world.cloud().store.load::<Thread>(&thread).await.unwrap().unwrap().value;
         assert!(row.removed_at.is_some() && row.ttl.is_some(), "{row:?}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_of_work_that_ran_meanwhile_does_not_bring_it_back_and_what_it_put_up_is_taken_down_the_next_day()
+ {
+    let world = World::with_scott().await;
+    let first = world.accepted(mail("1", "change 7 to 8")).await;
+    let thread = ThreadId::parse(text(&first, "threadId")).unwrap();
+    remove(&world, thread.as_str()).await;
+    world.works("amelia#scott").await;
+    world.report(world.result(text(&first, "commandId")).await.to_json()).await;
+    let answer = world.mail(text(&first, "mailId")).await.reply_message_id.unwrap();
+    let reply = mail("2", "and 8 to 9").replace("\r\n\r\n", &format!("\r\nIn-Reply-To: <{answer}>\r\n\r\n"));
+    let again = world.accepted(reply).await;
+    assert_eq!(text(&again, "ending"), "routed");
+    assert_ne!(text(&again, "threadId"), thread.as_str());
+    world.works("amelia#scott").await;
+
+    let row = world.cloud().store.load::<Thread>(&thread).await.unwrap().unwrap().value;
+    let preview = SiteTarget::Thread(row.project_id.clone(), row.preview_key.clone());
+    let manifest = json!({"number": 2, "commandId": "c-1", "commitId": "c0ffee", "epoch": 1, "state": "published",
+        "publishedAt": world.cloud().clock.now().millis(), "files": {"index.html": {"sha256": "0".repeat(64), "sizeBytes": 1}}});
+    let at = At::object(preview.manifest_key());
+    world.cloud().files.put(&at, manifest.to_string().into(), IfMatch::Any).await.unwrap();
+    hermes::previews::expire(world.cloud(), Duration::MAX).await.unwrap();
+    let works = world.works("amelia#scott").await;
+    let [work] = works.as_slice() else { panic!("{works:?}") };
+    assert_eq!((text(work, "action"), &work["release"]), ("take-down", &json!(2)));
 }
 
 #[tokio::test]
