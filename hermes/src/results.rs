@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use common::cloud::Result;
 use common::cloud::queue::Delivery;
+use common::cloud::store::Stored;
 use common::domain::ids::CommandId;
 use common::domain::job::{Job, JobState};
 use common::domain::names::{Queue, SiteTarget};
@@ -45,37 +46,36 @@ pub async fn take(app: &App, delivery: &Delivery) -> Result<()> {
         Ok(result) => result,
         Err(reason) => return set_aside(app, delivery, Queue::OutputDead, &reason.to_string()).await,
     };
-    if let Some(reason) = contradiction(app, &result).await? {
+    let row = app.cloud.store.load::<Job>(&result.command_id).await?;
+    if let Some(reason) = row.as_ref().and_then(|row| contradiction(&row.value, &result)) {
         return set_aside(app, delivery, Queue::OutputDead, &reason).await;
     }
-    settle(app, &result).await?;
+    settle(app, &result, row).await?;
     app.cloud.queues.delete(&delivery.receipt).await
 }
 
-/// Where a result says something else than the row of its job about whose work it was; none when there is no row.
-async fn contradiction(app: &App, result: &JobResult) -> Result<Option<String>> {
-    let Some(row) = app.cloud.store.load::<Job>(&result.command_id).await? else { return Ok(None) };
-    let job = row.value;
+/// Where a result says something else than the row of its job about whose work it was.
+fn contradiction(job: &Job, result: &JobResult) -> Option<String> {
     let facts = [
         ("projectId", job.project_id.as_str(), result.project_id.as_str()),
         ("userId", job.user_id.as_str(), result.user_id.as_str()),
         ("threadId", job.thread_id.as_str(), result.thread_id.as_str()),
     ];
     let wrong = facts.into_iter().find(|(_, known, said)| known != said);
-    Ok(wrong.map(|(name, known, said)| {
+    wrong.map(|(name, known, said)| {
         format!("the {name} of command {} is {known}, the result says {said}", job.command_id)
-    }))
+    })
 }
 
-/// Closes the job that a result is about and answers its mail.
-pub async fn settle(app: &App, result: &JobResult) -> Result<()> {
+/// Closes the job that a result is about, whose row was just read, and answers its mail.
+async fn settle(app: &App, result: &JobResult, mut row: Option<Stored<Job>>) -> Result<()> {
     if result.interrupted {
         tracing::info!(command.id = %result.command_id, thread.id = %result.thread_id, "a job was interrupted and runs again");
         return Ok(());
     }
     let now = app.cloud.clock.now();
     let close = |job: &mut Job| close(job, result, &app.public_url, now);
-    let Some(job) = app.cloud.store.update::<Job>(&result.command_id, close).await? else {
+    let Some(job) = app.cloud.store.update_known::<Job>(&result.command_id, &mut row, close).await? else {
         tracing::info!(
             command.id = %result.command_id, thread.id = %result.thread_id,
             "a result for work we have no row of: {}", result.outcome

@@ -16,6 +16,8 @@ use e2e::world::{World, demo_agent, plain_site};
 use serde_json::{Value, json};
 
 pub(crate) const LIMIT: Duration = Duration::from_mins(2);
+/// Nothing that one call brings about comes later than that.
+const QUIET: Duration = Duration::from_secs(1);
 pub(crate) const OWNER: &str = "amelia@example.org";
 const SENDER: &str = "hermes@example.org";
 const ROLE: &str = "arn:aws:iam::000000000000:role/hermes";
@@ -67,6 +69,23 @@ impl Gate {
         })
         .await
         .unwrap();
+    }
+
+    /// Waits until nothing was called for a while, receives aside.
+    pub(crate) async fn quiet(&self) {
+        let so_far = || -> usize {
+            let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+            calls.iter().filter(|(name, _)| *name != "ReceiveMessage").map(|(_, count)| count).sum()
+        };
+        let mut before = so_far();
+        loop {
+            tokio::time::sleep(QUIET).await;
+            let now = so_far();
+            if now == before {
+                return;
+            }
+            before = now;
+        }
     }
 
     /// What was called since the last time that somebody asked.
