@@ -55,11 +55,20 @@ impl Default for Turns {
 }
 
 impl Turns {
-    async fn wait(&self, key: &str) -> Option<MutexGuard<'_, Counts>> {
+    fn of(&self, key: &str) -> Option<&Mutex<Counts>> {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
-        let at = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or(0);
-        tokio::time::timeout(MAX_TURN, self.0.get(at)?.lock()).await.ok()
+        self.0.get(usize::try_from(hasher.finish() % TURNS as u64).unwrap_or(0))
+    }
+
+    async fn wait(&self, key: &str) -> Option<MutexGuard<'_, Counts>> {
+        tokio::time::timeout(MAX_TURN, self.of(key)?.lock()).await.ok()
+    }
+
+    /// Whether this process knows of room for one more mail, and nobody is counting one just now.
+    fn has_room(&self, key: &(&'static str, String), limit: u32, now: Timestamp) -> bool {
+        let turn = self.of(&key.1).and_then(|turn| turn.try_lock().ok());
+        turn.is_some_and(|counts| counts.rates.get(key).is_some_and(|known| known.value.has_room(limit, now)))
     }
 }
 
@@ -78,6 +87,12 @@ struct Rate {
     /// run, is counted once.
     #[serde(default)]
     lately: Vec<String>,
+}
+
+impl Rate {
+    fn has_room(&self, limit: u32, now: Timestamp) -> bool {
+        self.count < limit || now.since(self.since) >= HOUR
+    }
 }
 
 /// So many of them, and so much of each: all of it stays below 1 KB, the unit that a write costs.
@@ -149,14 +164,22 @@ pub enum Room {
     },
 }
 
-/// Counts a mail that is about to become work; the same mail again is counted once.
+/// Counts a mail that is about to become work; the same mail again is counted once. What its sender may not send is not
+/// counted for the project; so both are counted at once only where the sender is known to have room.
 pub async fn take_mail(app: &App, mail: &MailId, sender: &EmailAddress, project: &ProjectId) -> Result<Room> {
     let RateSettings { sender_mails_per_hour, project_mails_per_hour, .. } = app.rates;
-    let of_sender = count(app, mail, (OF_SENDER, sender.as_str()), sender_mails_per_hour).await?;
+    let of_sender = count(app, mail, (OF_SENDER, sender.as_str()), sender_mails_per_hour);
+    let of_project = count(app, mail, (OF_PROJECT, project.as_str()), project_mails_per_hour);
+    let key = (OF_SENDER, sender.to_string());
+    if app.turns.has_room(&key, sender_mails_per_hour, app.cloud.clock.now()) {
+        let (of_sender, of_project) = tokio::try_join!(of_sender, of_project)?;
+        return Ok(if of_sender == Room::Taken { of_project } else { of_sender });
+    }
+    let of_sender = of_sender.await?;
     if of_sender != Room::Taken {
         return Ok(of_sender);
     }
-    count(app, mail, (OF_PROJECT, project.as_str()), project_mails_per_hour).await
+    of_project.await
 }
 
 async fn count(app: &App, mail: &MailId, (kind, id): (&'static str, &str), limit: u32) -> Result<Room> {

@@ -47,6 +47,8 @@ struct Decision {
     verdict: std::result::Result<Verdict, Rejection>,
     language: Option<Language>,
     with_files: bool,
+    /// Whether it has a Message-ID that no mail of its author had before, so that it is none that came again.
+    is_new: bool,
     trace: Trace,
 }
 
@@ -119,14 +121,23 @@ pub async fn accept(app: &App, arrival: Arrival) -> Result<Accepted> {
         Err(Rejection { said: Said::Confirmation(key), .. }) => record.project_key = Some(key.clone()),
         Err(_) => {}
     }
-    match app.cloud.store.insert(&record).await {
+    let (inserted, room) = tokio::join!(app.cloud.store.insert(&record), room_ahead(app, &record, &decision));
+    match inserted {
         Ok(version) => {
             let stored = Stored { value: record, version };
-            finish(app, stored, raw, decision, Run::First).await.map(Accepted::first)
+            finish(app, stored, raw, decision, Run::First(room?)).await.map(Accepted::first)
         }
         Err(CloudError::Conflict(_)) => seen_before(app, record).await,
         Err(error) => Err(error),
     }
+}
+
+/// New work is counted while its row is written; what may have come before only when it is known that it did not.
+async fn room_ahead(app: &App, mail: &MailRecord, decision: &Decision) -> Result<Option<Room>> {
+    if !decision.is_new || !matches!(decision.verdict, Ok(Verdict::Work(_))) {
+        return Ok(None);
+    }
+    room_for(app, mail).await.map(Some)
 }
 
 /// The same mail came before: its recorded ending is the answer; without one the earlier run is taken up.
@@ -211,7 +222,8 @@ async fn decide(
 ) -> Result<Decision> {
     let mut trace = Trace::default();
     let reject = |ending, trace| {
-        Ok(Decision { verdict: Err(Rejection::silent(ending)), language: None, with_files: false, trace })
+        let verdict = Err(Rejection::silent(ending));
+        Ok(Decision { verdict, language: None, with_files: false, is_new: false, trace })
     };
     let parsed = match read {
         Ok(parsed) => parsed,
@@ -237,7 +249,9 @@ async fn decide(
     }
     let language = facts.senders.iter().find_map(|sender| sender.language).or(language);
     let verdict = route(&request, &facts, &ids(earlier, at), at, &mut trace);
-    Ok(Decision { verdict, language, with_files: !parsed.attachments.is_empty(), trace })
+    let with_files = !parsed.attachments.is_empty();
+    let is_new = parsed.message_id.is_some() && !facts.namesake;
+    Ok(Decision { verdict, language, with_files, is_new, trace })
 }
 
 /// Those of the earlier run, else new ones.
@@ -259,10 +273,10 @@ pub(crate) fn uuid_at(at: Timestamp) -> Uuid {
 }
 
 /// Whether a mail is handled for the first time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Run {
-    /// It is.
-    First,
+    /// It is; what came of counting it, if that was done.
+    First(Option<Room>),
     /// An earlier run was cut short and may have done some of it.
     Again,
 }
@@ -330,7 +344,12 @@ async fn act(
         Ok(verdict) => verdict,
         Err(rejection) => return reject(app, rejection, mail, trace).await,
     };
-    if let Room::None { what, .. } = room_for(app, mail, run).await? {
+    let room = match run {
+        Run::First(Some(room)) => room,
+        Run::First(None) => room_for(app, mail).await?,
+        Run::Again => room_again(app, mail).await?,
+    };
+    if let Room::None { what, .. } = room {
         trace.note(Stage::Dispatch, format!("there were {what} already"));
         let full = Rejection::refusing(MailEnding::RateLimited, Refusal::RateLimited);
         return reject(app, full, mail, trace).await;
@@ -348,15 +367,17 @@ async fn act(
     }
 }
 
-/// A mail is counted once: one whose earlier run got as far as its job was counted then.
-async fn room_for(app: &App, mail: &MailRecord, run: Run) -> Result<Room> {
+async fn room_for(app: &App, mail: &MailRecord) -> Result<Room> {
     let (Some(sender), Some(key)) = (&mail.sender, &mail.project_key) else { return Ok(Room::Taken) };
-    if let (Run::Again, Some(command)) = (run, &mail.command_id)
-        && app.cloud.store.load::<Job>(command).await?.is_some()
-    {
-        return Ok(Room::Taken);
-    }
     limits::take_mail(app, &mail.mail_id, sender, &key.project).await
+}
+
+/// A mail is counted once: one whose earlier run got as far as its job was counted then.
+async fn room_again(app: &App, mail: &MailRecord) -> Result<Room> {
+    match &mail.command_id {
+        Some(command) if app.cloud.store.load::<Job>(command).await?.is_some() => Ok(Room::Taken),
+        _ => room_for(app, mail).await,
+    }
 }
 
 async fn reject(app: &App, rejection: Rejection, mail: &MailRecord, trace: &mut Trace) -> Result<MailEnding> {

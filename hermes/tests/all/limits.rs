@@ -67,6 +67,34 @@ async fn over_the_projects_limit_another_sender_has_to_wait_too() {
 }
 
 #[tokio::test]
+async fn what_its_sender_may_not_send_does_not_use_up_the_projects_share() {
+    let limits = ["--trust", "all", "--sender-mails-per-hour", "2", "--project-mails-per-hour", "4"];
+    let world = World::with(&limits).await;
+    world.sender("bob@example.org", "amelia", "bob").await;
+    for number in 0..12 {
+        let answer = world.accepted(mail(&format!("m{number}"), &format!("change 7 to {number}"))).await;
+        assert_eq!(answer["ending"], if number < 2 { "routed" } else { "rate-limited" }, "mail {number}");
+    }
+    for number in 0..2 {
+        let of_bob = mail(&format!("b{number}"), "change 7 to 9").replace("scott@", "bob@");
+        assert_eq!(world.accepted(of_bob).await["ending"], "routed");
+    }
+}
+
+#[tokio::test]
+async fn old_mails_that_come_again_in_turn_are_not_counted_again() {
+    let world = World::with(&["--trust", "all", "--sender-mails-per-hour", "81"]).await;
+    let numbered = |number| mail(&format!("m{number}"), &format!("change 7 to {number}"));
+    for _ in 0..3 {
+        for number in 0..80 {
+            assert_eq!(world.accepted(numbered(number)).await["ending"], "routed", "mail {number}");
+        }
+    }
+    assert_eq!(world.accepted(numbered(80)).await["ending"], "routed");
+    assert_eq!(world.accepted(numbered(81)).await["ending"], "rate-limited");
+}
+
+#[tokio::test]
 async fn the_same_mail_again_is_not_counted_again() {
     let world = World::with(&["--trust", "all", "--sender-mails-per-hour", "2"]).await;
     for _ in 0..5 {
