@@ -12,7 +12,7 @@ use crate::domain::ids::{
 };
 use crate::domain::job::{Job, JobState, PENDING, WorkAction};
 use crate::domain::left_out::LeftOut;
-use crate::domain::names::{self, ContentHash};
+use crate::domain::names::{self, ContentHash, RECORDS_KEPT};
 use crate::domain::outcome::JobOutcome;
 use crate::domain::timestamp::{self, Timestamp};
 
@@ -163,6 +163,7 @@ impl Work {
             created_at: at,
             day: at.day(),
             finished_at: None,
+            ttl: Some(at.ttl(RECORDS_KEPT)),
         }
     }
 

@@ -14,7 +14,7 @@ use common::cloud::queue::{Outgoing, RETENTION};
 use common::cloud::store::{Expect, Key, Table};
 use common::cloud::{Cloud, CloudError, local};
 use common::domain::ids::{EmailAddress, ProjectId};
-use common::domain::names::{Prefix, Queue, SiteTarget};
+use common::domain::names::{Prefix, Queue, RECORDS_KEPT, SiteTarget};
 use common::domain::timestamp::Timestamp;
 use serde_json::json;
 use tempfile::TempDir;
@@ -302,10 +302,40 @@ async fn rows_that_have_expired_go_when_their_table_is_written_and_others_stay()
 }
 
 #[tokio::test]
+async fn records_go_in_the_order_of_their_writing_whatever_was_written_to_them_since() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SteppedClock::starting_at(Timestamp::from_millis(1_767_225_600_000));
+    let cloud = open_with(dir.path(), Clock::Stepped(clock.clone())).unwrap();
+    let row = |n: u32| json!({"commandId": format!("c{n:04}"), "ttl": cloud.clock.now().ttl(RECORDS_KEPT)});
+    for n in 0..A_FEW_WRITES {
+        cloud.store.put(Table::Jobs, row(n), Expect::Absent).await.unwrap();
+        clock.advance(Duration::from_hours(12));
+    }
+    let before =
+        json!({"commandId": "c0000", "ttl": cloud.clock.now().ttl(Duration::ZERO) - 1, "state": "done"});
+    cloud.store.put(Table::Jobs, before, Expect::Any).await.unwrap();
+    clock.advance(RECORDS_KEPT - Duration::from_hours(128 * 24));
+    for n in A_FEW_WRITES..2 * A_FEW_WRITES {
+        cloud.store.put(Table::Jobs, row(n), Expect::Absent).await.unwrap();
+    }
+    let left = cloud.store.scan(Table::Jobs, 2000, None).await.unwrap().rows;
+    let first = left.first().and_then(|row| row.body["commandId"].as_str());
+    assert_eq!((left.len(), first), (768, Some("c0256")), "half of the old ones have expired");
+}
+
+#[tokio::test]
 async fn objects_go_when_they_were_kept_for_as_long_as_their_kind_is() {
     let (dir, cloud) = open();
-    let kept = ["mail/attachments/a", "releases/amelia/a", "wip/young", "mail/raw/young"];
-    let gone = ["mail/raw/old", "mail/inbound/rule/old", "messages/old", "wip/old"];
+    let kept =
+        ["mail/attachments/young", "releases/amelia/a", "wip/young", "mail/raw/young", "transcripts/young"];
+    let gone = [
+        "mail/raw/old",
+        "mail/inbound/rule/old",
+        "messages/old",
+        "wip/old",
+        "mail/attachments/old",
+        "transcripts/old",
+    ];
     for key in kept.iter().chain(&gone) {
         cloud.files.put(&At::object(*key), (*key).into(), IfMatch::Absent).await.unwrap();
     }
@@ -314,10 +344,10 @@ async fn objects_go_when_they_were_kept_for_as_long_as_their_kind_is() {
         let now = file.metadata().unwrap().modified().unwrap();
         file.set_modified(now - Duration::from_hours(days * 24)).unwrap();
     };
-    for (key, days) in [(kept[0], 999), (kept[1], 999), (kept[2], 89), (kept[3], 29)] {
+    for (key, days) in [(kept[0], 399), (kept[1], 999), (kept[2], 89), (kept[3], 29), (kept[4], 399)] {
         written(key, days);
     }
-    for (key, days) in gone.into_iter().zip([31, 31, 16, 91]) {
+    for (key, days) in gone.into_iter().zip([31, 31, 16, 91, 401, 401]) {
         written(key, days);
     }
     drop(cloud);

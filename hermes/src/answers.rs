@@ -4,6 +4,7 @@
 use common::cloud::{CloudError, Result};
 use common::domain::ids::{EmailAddress, ThreadId};
 use common::domain::job::Job;
+use common::domain::names::RECORDS_KEPT;
 
 use crate::app::App;
 use crate::ingest::record::MailRecord;
@@ -154,6 +155,7 @@ async fn send(app: &App, plan: Plan<'_>) -> Result<()> {
         created_at,
         sent_at: None,
         renamed: false,
+        ttl: Some(created_at.ttl(RECORDS_KEPT)),
     };
     post(app, record).await
 }

@@ -129,6 +129,9 @@ pub struct OutboxRecord {
     /// Whether the carrier gave it a Message-ID of its own.
     #[serde(default)]
     pub renamed: bool,
+    /// Until when the row is kept, in Unix seconds; garbage collection only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<i64>,
 }
 
 impl OutboxRecord {

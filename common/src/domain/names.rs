@@ -4,6 +4,7 @@
 mod resources;
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -335,11 +336,24 @@ pub fn raw_mail_key(hash: &ContentHash) -> String {
 /// What the keys of mails start with that a mail service puts among the objects itself (kept for 30 days).
 pub const INBOUND_MAIL_PREFIX: &str = "mail/inbound/";
 
+/// For how many days the records of what happened are kept (mails, jobs, answers, where a message belongs): last year's can
+/// still be looked at.
+pub const RECORDS_KEPT_FOR_DAYS: u16 = 400;
+
 /// What keys of objects start with, and for how many days they are kept: raw mails and what a mail service put there for 30,
 /// bodies of large messages for a day longer than any queue keeps a message, unfinished work that nobody went on with for as
-/// long as its session.
-pub const OBJECTS_KEPT_FOR_DAYS: [(&str, u16); 4] =
-    [("mail/raw/", 30), (INBOUND_MAIL_PREFIX, 30), ("messages/", 15), ("wip/", 90)];
+/// long as its session, attachments and transcripts for as long as the jobs that they belong to.
+pub const OBJECTS_KEPT_FOR_DAYS: [(&str, u16); 6] = [
+    ("mail/raw/", 30),
+    ("mail/attachments/", RECORDS_KEPT_FOR_DAYS),
+    (INBOUND_MAIL_PREFIX, 30),
+    ("messages/", 15),
+    ("transcripts/", RECORDS_KEPT_FOR_DAYS),
+    ("wip/", 90),
+];
+
+/// For how long the records of what happened are kept.
+pub const RECORDS_KEPT: Duration = Duration::from_hours(RECORDS_KEPT_FOR_DAYS as u64 * 24);
 
 /// An attachment by its content.
 pub fn attachment_key(hash: &ContentHash) -> String {

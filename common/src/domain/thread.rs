@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ids::{ProjectId, ProjectUser, ThreadId, UserId};
-use super::names::PreviewKey;
+use super::names::{PreviewKey, RECORDS_KEPT};
 use super::timestamp::Timestamp;
 
 /// A row of the threads table.
@@ -81,5 +81,5 @@ pub struct ThreadMapping {
 
 impl ThreadMapping {
     /// Nobody replies to a message after so long; a reply that comes even later is known by its address and by our own ids.
-    pub const KEPT: Duration = Duration::from_hours(400 * 24);
+    pub const KEPT: Duration = RECORDS_KEPT;
 }

@@ -91,15 +91,12 @@ fn of_picture(file: &File, one: Rendition) -> Ready {
     }
 }
 
-/// The same content is the same object.
+/// The same content is the same object; it is written again, so that it is kept as long as what came last.
 async fn store(app: &App, file: Ready) -> Result<Attachment> {
     let sha256 = ContentHash::of(&file.bytes);
     let key = attachment_key(&sha256);
     let size_bytes = file.bytes.len() as u64;
-    match app.cloud.files.put(&At::object(&key), file.bytes.into(), IfMatch::Absent).await {
-        Ok(_) | Err(CloudError::Conflict(_)) => {}
-        Err(error) => return Err(error),
-    }
+    app.cloud.files.put(&At::object(&key), file.bytes.into(), IfMatch::Any).await?;
     let (width, height) = file.size.unzip();
     Ok(Attachment { key, name: file.name, mime_type: file.mime_type, size_bytes, sha256, width, height })
 }

@@ -3,7 +3,7 @@
 use common::cloud::store::{Key, Record, Table};
 use common::domain::ids::{CommandId, EmailAddress, MailId, ProjectUser, ThreadId};
 use common::domain::language::Language;
-use common::domain::names::ContentHash;
+use common::domain::names::{ContentHash, RECORDS_KEPT};
 use common::domain::outcome::{JobOutcome, MailEnding};
 use common::domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -99,6 +99,9 @@ pub struct MailRecord {
     /// Why its owner did not get what we wrote: what became of our mail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreached: Option<String>,
+    /// Until when the row is kept, in Unix seconds; garbage collection only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<i64>,
 }
 
 impl Record for MailRecord {
@@ -145,6 +148,7 @@ impl MailRecord {
             outcome: None,
             reply_message_id: None,
             unreached: None,
+            ttl: Some(at.ttl(RECORDS_KEPT)),
         }
     }
 

@@ -82,6 +82,9 @@ const EXPIRED_AT_ONCE: i64 = 256;
 const EXPIRING: [&str; 7] =
     ["access", "active-jobs", "containers", "edit-sessions", "limits", "thread-mappings", "threads"];
 
+/// The tables whose rows are all kept for the same time: what has expired is among the rows that were written first.
+const EXPIRING_IN_ORDER: [&str; 3] = ["jobs", "mails", "outbox"];
+
 /// Whether a version is one of those, which are spread evenly (Fibonacci hashing): however regular writes are, no table is
 /// passed over.
 fn is_spread(version: i64) -> bool {
@@ -96,15 +99,22 @@ pub(super) fn expire(
     Version(version): Version,
     now: Timestamp,
 ) -> Outcome<()> {
-    if !is_spread(version) || !EXPIRING.contains(&place.spec.name) {
+    if !is_spread(version) {
         return Ok(());
     }
     let table = sql_name(&place.spec);
-    let sql = format!(
-        "DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table}
-         WHERE json_extract(body, '$.ttl') IS NOT NULL AND json_extract(body, '$.ttl') > 0
-         AND json_extract(body, '$.ttl') < ?1 LIMIT ?2)"
-    );
+    let expired = "json_extract(body, '$.ttl') IS NOT NULL AND json_extract(body, '$.ttl') > 0
+         AND json_extract(body, '$.ttl') < ?1";
+    let sql = match place.spec.name {
+        name if EXPIRING.contains(&name) => {
+            format!("DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE {expired} LIMIT ?2)")
+        }
+        name if EXPIRING_IN_ORDER.contains(&name) => format!(
+            "DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} ORDER BY rowid LIMIT ?2)
+             AND {expired}"
+        ),
+        _ => return Ok(()),
+    };
     tx.prepare_cached(&sql)?.execute([now.millis() / 1000, EXPIRED_AT_ONCE])?;
     Ok(())
 }
