@@ -4,13 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use common::checkpoint::{self, Point};
 use common::cloud::files::{At, Etag, IfMatch};
 use common::cloud::{CloudError, Result as CloudResult};
 use common::domain::site::{Manifest, ManifestState};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::{Publication, Stored, each};
@@ -50,7 +50,7 @@ impl Before {
     }
 }
 
-/// The manifest that we go by, and when we last knew that it is in place.
+/// The manifest that we go by, and when we last asked whether it is in place, and it was. One asks for all that wait.
 pub(super) struct Watch {
     etag: Etag,
     seen: Mutex<Instant>,
@@ -59,14 +59,6 @@ pub(super) struct Watch {
 impl Watch {
     fn new(etag: Etag) -> Self {
         Self { etag, seen: Mutex::new(Instant::now()) }
-    }
-
-    fn is_fresh(&self) -> bool {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < FRESH
-    }
-
-    fn see(&self, asked: Instant) {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = asked;
     }
 }
 
@@ -117,11 +109,10 @@ impl Publication {
         let mut expected = turn.expected;
         for _ in 0..MAX_TRIES {
             let condition = match expected.take() {
-                Some(known) if ours.is_fresh() => known,
-                Some(known) => self.still(ours).await.map(|()| known)?,
+                Some(known) => self.still(ours, None).await.map(|()| known)?,
                 None => {
-                    let present = self.present(&to).await?;
-                    self.still(ours).await.map(|()| present)?
+                    let (present, looked) = (self.present(&to).await?, Instant::now());
+                    self.still(ours, Some(looked)).await.map(|()| present)?
                 }
             };
             let done = match &turn.from {
@@ -140,12 +131,16 @@ impl Publication {
         Ok(self.files.etag(at).await?.map_or(IfMatch::Absent, IfMatch::Etag))
     }
 
-    /// Fails with a conflict when the manifest is no longer the one that we go by.
-    async fn still(&self, ours: &Watch) -> CloudResult<()> {
+    /// Fails with a conflict when the manifest is no longer the one that we go by. Asked since then, or a moment ago, is enough.
+    async fn still(&self, ours: &Watch, since: Option<Instant>) -> CloudResult<()> {
+        let mut seen = ours.seen.lock().await;
+        if since.map_or_else(|| seen.elapsed() < FRESH, |since| *seen > since) {
+            return Ok(());
+        }
         let (at, asked) = (self.manifest_at(), Instant::now());
-        match self.files.get(&at).await? {
-            Some(content) if content.etag == ours.etag => {
-                ours.see(asked);
+        match self.files.etag(&at).await? {
+            Some(etag) if etag == ours.etag => {
+                *seen = asked;
                 Ok(())
             }
             _ => Err(CloudError::Conflict(at.to_string())),
