@@ -2,8 +2,8 @@
 
 use std::path::{Component, Path};
 
-use common::cloud::Cloud;
-use common::cloud::store::Query;
+use common::cloud::store::{Expect, Query, Record, Stored};
+use common::cloud::{Cloud, CloudError};
 use common::domain::budget::Limits;
 use common::domain::ids::ProjectId;
 use common::domain::project::{Build, Preempt, Project, Sender};
@@ -28,7 +28,11 @@ pub struct ProjectSettings {
     pub require_dmarc: bool,
 }
 
-/// Makes a project, or gives it other settings.
+/// How often it is tried again when somebody else made, changed or removed the same project meanwhile.
+const MAX_TRIES: usize = 10;
+
+/// Makes a project, or gives it other settings. Of several calls at once each comes behind another, never between its
+/// steps.
 pub async fn put(
     cloud: &Cloud,
     rules: &RepoRules,
@@ -36,13 +40,18 @@ pub async fn put(
     settings: ProjectSettings,
 ) -> Result<(Project, Written)> {
     check(&settings, rules)?;
-    let now = cloud.clock.now();
-    let earlier = cloud.store.load::<Project>(id).await?;
-    if earlier.is_none() {
-        // Whoever wrote about a site that had this name before says nothing about this one.
-        forget_senders(cloud, id).await?;
+    for _ in 0..MAX_TRIES {
+        match put_once(cloud, id, settings.clone()).await {
+            Err(OperationError::Cloud(CloudError::Conflict(_))) => {}
+            answer => return answer,
+        }
     }
-    let written = if earlier.is_some() { Written::Replaced } else { Written::Created };
+    Err(CloudError::Throttled(format!("project {id} is written by too many at once")).into())
+}
+
+/// A conflict says that the project was made, changed or removed since it was read.
+async fn put_once(cloud: &Cloud, id: &ProjectId, settings: ProjectSettings) -> Result<(Project, Written)> {
+    let now = cloud.clock.now();
     let project = Project {
         project_id: id.clone(),
         repo_url: settings.repo_url,
@@ -51,11 +60,18 @@ pub async fn put(
         preempt: settings.preempt,
         limits: settings.limits,
         require_dmarc: settings.require_dmarc,
-        created_at: earlier.map_or(now, |row| row.value.created_at),
+        created_at: now,
         updated_at: now,
     };
-    cloud.store.save(&project).await?;
-    Ok((project, written))
+    if let Some(Stored { value, version }) = cloud.store.load::<Project>(id).await? {
+        let project = Project { created_at: value.created_at, ..project };
+        let stored = Stored { value: project, version };
+        cloud.store.replace(&stored).await?;
+        return Ok((stored.value, Written::Replaced));
+    }
+    forget_earlier_senders(cloud, id).await?;
+    cloud.store.insert(&project).await?;
+    Ok((project, Written::Created))
 }
 
 /// One project.
@@ -92,6 +108,34 @@ pub async fn remove(cloud: &Cloud, id: &ProjectId) -> Result<()> {
     cloud.store.remove::<Project>(id).await?;
     // Whoever was added meanwhile.
     forget_senders(cloud, id).await
+}
+
+/// Whoever wrote about a site that had this name before says nothing about the one that is made now. Only what was there
+/// before the project was is forgotten, as it was: whoever made the project meanwhile may have registered senders for it.
+async fn forget_earlier_senders(cloud: &Cloud, id: &ProjectId) -> Result<()> {
+    let mut query = Query::index("project-index", id);
+    loop {
+        let (senders, next) = cloud.store.find::<Sender>(query.clone()).await?;
+        let mut earlier = Vec::new();
+        for sender in senders {
+            let key = (sender.address, sender.project_id);
+            let row = cloud.store.load::<Sender>(&key).await?;
+            earlier.extend(row.map(|row| (Sender::key(&key), row.version)));
+        }
+        if cloud.store.load::<Project>(id).await?.is_some() {
+            return Err(CloudError::Conflict(format!("project {id} is there now")).into());
+        }
+        for (key, version) in earlier {
+            match cloud.store.delete(Sender::TABLE, &key, Expect::Version(version)).await {
+                Ok(()) | Err(CloudError::Conflict(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if next.is_none() {
+            return Ok(());
+        }
+        query.after = next;
+    }
 }
 
 async fn forget_senders(cloud: &Cloud, id: &ProjectId) -> Result<()> {

@@ -20,6 +20,7 @@ mod limits;
 mod mails_of_the_world;
 mod outages;
 mod previews;
+mod projects;
 mod releases;
 mod removals;
 mod results;
