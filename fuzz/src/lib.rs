@@ -89,8 +89,8 @@ fn forms(bytes: &[u8]) {
         let at = line.iter().position(|byte| *byte == b'=').unwrap_or(line.len());
         let name = String::from_utf8_lossy(&line[..at]);
         let value = line.get(at + 1..).unwrap_or_default();
-        mailgun.take(&name, value);
-        sendgrid.take(&name, value);
+        mailgun.take(&name, value.to_vec());
+        sendgrid.take(&name, value.to_vec());
     }
     assert!(!mailgun.is_genuine(&KEY_OF_MAILGUN, Timestamp::from_millis(0)), "nobody knows the key");
     for incoming in [mailgun.into_mail(), sendgrid.into_mail()].into_iter().flatten() {

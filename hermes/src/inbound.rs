@@ -63,11 +63,11 @@ impl Held {
         self.all.grow(bytes)
     }
 
-    /// Gives back what was taken so far.
-    pub fn shrink(&mut self) {
-        self.all.taken = None;
+    /// Gives back what was taken beyond so many bytes.
+    pub fn keep(&mut self, bytes: usize) {
+        self.all.keep(bytes);
         if let Some(strangers) = &mut self.strangers {
-            strangers.taken = None;
+            strangers.keep(bytes);
         }
     }
 
@@ -97,6 +97,12 @@ impl Share {
         }
         Ok(())
     }
+
+    fn keep(&mut self, bytes: usize) {
+        if let Some(taken) = &mut self.taken {
+            drop(taken.split(taken.num_permits().saturating_sub(bytes)));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -122,7 +128,11 @@ mod tests {
         let room = Inbound::of_bytes(100);
         let mut held = room.held_for(Caller::Stranger);
         assert_eq!(held.grow(50), Ok(()));
-        held.shrink();
+        held.keep(20);
+        assert_eq!((held.grow(31), held.grow(30)), (Err(Full), Ok(())));
+        held.keep(60);
+        assert_eq!(held.grow(1), Err(Full), "nothing is taken by keeping more");
+        held.keep(0);
         assert_eq!(held.grow(50), Ok(()));
         drop(held);
         assert_eq!(room.held_for(Caller::Known).grow(100), Ok(()));

@@ -83,7 +83,7 @@ async fn collect(mut body: Body, max_bytes: usize, mut held: Option<&mut Held>) 
         } else {
             kept = BytesMut::new();
             if let Some(held) = &mut held {
-                held.shrink();
+                held.keep(0);
             }
         }
     }
@@ -96,7 +96,7 @@ fn due(begun: Instant, seen: usize) -> Instant {
     (Instant::now() + MAX_PAUSE).min(begun + MAX_PAUSE + paid_for)
 }
 
-fn no_room() -> Problem {
+pub(super) fn no_room() -> Problem {
     let detail = "too many large mails are on their way in; nothing was acknowledged, send it again";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(5)
 }

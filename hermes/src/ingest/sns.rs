@@ -17,6 +17,7 @@ use super::record::{MailRecord, Origin};
 use super::{Arrival, accept, seen, stored};
 use crate::app::App;
 use crate::config::SnsSignatures;
+use crate::inbound::Held;
 use crate::returned;
 
 /// How long SNS may take to answer.
@@ -110,13 +111,15 @@ impl Sns {
     }
 }
 
-/// Takes what SNS, or somebody who says so, posted. `Ok` may be acknowledged: a mail is durable then.
-pub async fn take(app: &App, sns: &Sns, body: &[u8]) -> Result<Taken> {
+/// Takes what SNS, or somebody who says so, posted, and for which there is room. `Ok` may be acknowledged: a mail is durable
+/// then.
+pub async fn take(app: &App, sns: &Sns, body: &[u8], room: &mut Held) -> Result<Taken> {
     let now = app.cloud.clock.now();
     let Genuine { envelope, confirm } = match sns.genuine(body, now).await? {
         Ok(genuine) => genuine,
         Err(refusal) => return Ok(Taken::Refused(refusal)),
     };
+    room.shown();
     if seen::find(app, SEEN, &envelope.message_id).await?.is_some() {
         return Ok(Taken::Nothing);
     }

@@ -9,7 +9,8 @@ use aws_lc_rs::signature::RSA_PKCS1_SHA256;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use common::cloud::files::{At, IfMatch};
-use hermes::ingest::sns::{Fetch, Sns};
+use hermes::inbound::{Caller, Full, Inbound};
+use hermes::ingest::sns::{Fetch, Sns, Taken, take};
 use serde_json::{Value, json};
 
 use crate::support::{World, base64, mail, read, serve_settings, text};
@@ -100,6 +101,33 @@ async fn a_genuine_notice_becomes_work_once() {
     assert_eq!(asked.lock().unwrap().as_slice(), [PLACE], "the certificate is kept");
     let (_, forged) = post(&world, &signed(self::envelope("m-2", &notice("2", "FAIL")))).await;
     assert_eq!(forged["ending"], "unauthenticated", "a genuine envelope does not make its mail genuine");
+}
+
+#[tokio::test]
+async fn a_genuine_envelope_leaves_strangers_their_share_and_a_forged_one_does_not() {
+    let (world, _) = world().await;
+    let room = Inbound::of_bytes(1000);
+    let mut forged = signed(envelope("m-1", &notice("1", "PASS")));
+    let genuine = forged.to_string();
+    forged["MessageId"] = "m-2".into();
+    for (envelope, is_taken) in [(forged.to_string(), false), (genuine, true)] {
+        let mut held = room.held_for(Caller::Stranger);
+        held.grow(500).unwrap();
+        let taken = take(&world.app, &world.api.sns, envelope.as_bytes(), &mut held).await.unwrap();
+        assert_eq!(matches!(taken, Taken::Mail(_)), is_taken, "{taken:?}");
+        assert_eq!(room.held_for(Caller::Stranger).grow(1).is_ok(), is_taken, "{taken:?}");
+        assert_eq!(room.held_for(Caller::Known).grow(501), Err(Full), "what it holds is still held");
+    }
+}
+
+#[tokio::test]
+async fn no_envelope_is_larger_than_those_of_sns() {
+    let (world, asked) = world().await;
+    let large = signed(envelope("m-1", &"x".repeat(2 * 1024 * 1024)));
+    assert_eq!(post(&world, &large).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(asked.lock().unwrap().is_empty());
+    let largest = signed(envelope("m-1", &"\u{1}".repeat(256 * 1024)));
+    assert_eq!(post(&world, &largest).await.1["ending"], "malformed", "genuine, and no mail");
 }
 
 #[tokio::test]

@@ -149,15 +149,46 @@ async fn postmark_shows_user_and_password_and_sends_the_raw_mail() {
     assert_eq!(world.works("amelia#scott").await[0]["instruction"], "change 7 to 8");
 }
 
+/// What Mailgun posts, and SendGrid in other fields.
+fn form(fields: &[(&str, &str)]) -> String {
+    let part = |(name, value): &(&str, &str)| {
+        format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    fields.iter().map(part).collect::<String>() + "--b--\r\n"
+}
+
+#[tokio::test]
+async fn what_is_unwrapped_takes_room_beside_its_wrapping() {
+    let mut world = World::with_room(100_000).await;
+    let settings = ["--postmark-auth", "hermes:open-sesame-1", "--mailgun-key", SECRET];
+    Arc::get_mut(&mut world.api).unwrap().inbound = serve_settings(&settings).inbound;
+    let shown = format!("Basic {}", base64(b"hermes:open-sesame-1"));
+    let long = |id: &str, bytes: usize| mail(id, &"word ".repeat(bytes / 5));
+    let by_postmark = async |raw: String| {
+        let payload = json!({"RawEmail": raw}).to_string();
+        post(&world, "/v1/inbound/postmark", &[("authorization", &shown)], payload).await.0
+    };
+    let at = now(&world);
+    let by_mailgun = async |token: &str, raw: String| {
+        let tag = hmac(&[at.as_bytes(), token.as_bytes()]);
+        let body = form(&[("timestamp", &at), ("token", token), ("signature", &tag), ("body-mime", &raw)]);
+        let kind = [("content-type", "multipart/form-data; boundary=b")];
+        post(&world, "/v1/inbound/mailgun/mime", &kind, body).await.0
+    };
+    assert_eq!(by_postmark(long("1", 40_000)).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(by_postmark(long("1", 30_000)).await, StatusCode::OK);
+    let mut others = world.app.inbound.held_for(Caller::Known);
+    others.grow(20_000).unwrap();
+    assert_eq!(by_mailgun("t1", long("2", 45_000)).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(by_mailgun("t2", long("2", 35_000)).await, StatusCode::OK);
+    assert_eq!(others.grow(80_000), Ok(()), "all of it is given back");
+}
+
 #[tokio::test]
 async fn mailgun_signs_time_and_token_and_each_token_counts_once() {
     let world = world(&["--mailgun-key", SECRET]).await;
     let form = |at: &str, token: &str, tag: &str, raw: &str| {
-        let field = |name: &str, value: &str| {
-            format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
-        };
-        let all = [("timestamp", at), ("token", token), ("signature", tag), ("body-mime", raw)];
-        all.map(|(name, value)| field(name, value)).concat() + "--b--\r\n"
+        form(&[("timestamp", at), ("token", token), ("signature", tag), ("body-mime", raw)])
     };
     let send = async |body: String| {
         let kind = [("content-type", "multipart/form-data; boundary=b")];
@@ -196,10 +227,7 @@ async fn sendgrid_signs_the_whole_body() {
     let public = base64(&[&head, key.public_key().as_ref()].concat());
     let world = world(&["--sendgrid-key", &public]).await;
     let at = now(&world);
-    let body = format!(
-        "--b\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\n{}\r\n--b\r\nContent-Disposition: form-data; name=\"sender_ip\"\r\n\r\n192.0.2.1\r\n--b--\r\n",
-        mail("1", "change 7 to 8")
-    );
+    let body = form(&[("email", &mail("1", "change 7 to 8")), ("sender_ip", "192.0.2.1")]);
     let signature = base64(key.sign(&random, format!("{at}{body}").as_bytes()).unwrap().as_ref());
     let send = async |at: &str, body: String| {
         let headers = [

@@ -7,12 +7,17 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::super::body;
+use super::super::body::{self, Bounds, no_room};
 use super::super::problem::{Problem, ProblemBody};
 use super::{AcceptedView, Api, BOUNDS};
 use crate::inbound::Caller;
 use crate::ingest::origins::sns::Refusal;
 use crate::ingest::sns::{Taken, take};
+
+/// The largest envelope: SNS takes messages of 256 KiB, of which JSON makes six times as much at most.
+const MAX_BYTES: usize = 2 * 1024 * 1024;
+/// What lies beside an envelope while it is unwrapped: its message, what the notice in it holds, and the mail.
+const COPIES: usize = 3;
 
 /// Takes what SNS posts for the topics of `HERMES_SNS_TOPICS`: confirms subscriptions, and takes mails out of the notices of
 /// SES. The signature (version 2; 1 where `HERMES_SNS_SIGNATURES` says so) is checked by a certificate from SNS itself.
@@ -36,8 +41,10 @@ pub(in super::super) async fn post_sns(
         return Err(Problem::new(StatusCode::UNAUTHORIZED, Refusal::Topic.to_string()));
     }
     let mut room = api.app.inbound.held_for(Caller::Stranger);
-    let body = body::read_held(&parts.headers, body, BOUNDS, &mut room).await.map_err(Problem::about_mail)?;
-    match take(&api.app, &api.sns, &body).await? {
+    let bounds = Bounds { max_bytes: MAX_BYTES, ..BOUNDS };
+    let body = body::read_held(&parts.headers, body, bounds, &mut room).await.map_err(Problem::about_mail)?;
+    room.grow(COPIES * body.len()).map_err(|_| no_room())?;
+    match take(&api.app, &api.sns, &body, &mut room).await? {
         Taken::Mail(record) => Ok(Json(AcceptedView::from(*record)).into_response()),
         Taken::Nothing | Taken::Confirmed => Ok(StatusCode::NO_CONTENT.into_response()),
         Taken::NoMail(reason) => Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, reason)),

@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
 
-use super::super::body;
+use super::super::body::{self, no_room};
 use super::super::problem::{Problem, ProblemBody};
 use super::{AcceptedView, Api, BOUNDS, form};
 use crate::inbound::{Caller, Held};
@@ -19,6 +19,8 @@ use crate::ingest::{self, Arrival, seen};
 
 /// The kind of the rows that say which tokens were taken.
 const MAILGUN_TOKEN: &str = "mailgun-token";
+/// A string of JSON is put together beside the body, then taken out of there.
+const COPIES_OF_JSON: usize = 2;
 
 /// Takes a mail from Postmark's inbound webhook (with raw mails switched on), whose address has user and password in it:
 /// `HERMES_POSTMARK_AUTH`.
@@ -38,9 +40,11 @@ pub(in super::super) async fn post_postmark(
     if !secret.shown_as_basic(text(request.headers(), header::AUTHORIZATION.as_str())) {
         return Err(refused("the user and password of the webhook's address are missing or wrong"));
     }
-    let (_, body, _room) = read(&api, request, Caller::Known).await?;
+    let (_, body, mut room) = read(&api, request, Caller::Known).await?;
+    room.grow(COPIES_OF_JSON * body.len()).map_err(|_| no_room())?;
     let mail = postmark::read(&body).map_err(no_mail)?;
-    Ok(Json(accept(&api, mail, Origin::Postmark).await?.into()))
+    drop(body);
+    Ok(Json(accept(&api, mail, Origin::Postmark, room).await?.into()))
 }
 
 /// Takes a mail from a route of Mailgun that forwards to this address: `HERMES_MAILGUN_KEY` is the webhook signing key.
@@ -59,7 +63,7 @@ pub(in super::super) async fn post_mailgun(
     let key = set_up(api.inbound.mailgun_key.as_ref(), "HERMES_MAILGUN_KEY")?;
     let (headers, body, mut room) = read(&api, request, Caller::Stranger).await?;
     let mut fields = mailgun::Form::default();
-    form::fields(&headers, body, |name, value| fields.take(name, value)).await?;
+    form::fields(&headers, &body, &mailgun::SIGNATURE, |name, value| fields.take(name, value)).await?;
     if !fields.is_genuine(key, api.app.cloud.clock.now()) {
         return Err(refused("the signature is missing, wrong or older than five minutes"));
     }
@@ -70,7 +74,10 @@ pub(in super::super) async fn post_mailgun(
         let record = crate::operations::mails::get(&api.app.cloud, &id).await?;
         return Ok(Json(record.into()));
     }
-    let record = accept(&api, fields.into_mail().map_err(no_mail)?, Origin::Mailgun).await?;
+    room.grow(body.len()).map_err(|_| no_room())?;
+    form::fields(&headers, &body, &mailgun::MAIL, |name, value| fields.take(name, value)).await?;
+    drop(body);
+    let record = accept(&api, fields.into_mail().map_err(no_mail)?, Origin::Mailgun, room).await?;
     seen::mark(&api.app, MAILGUN_TOKEN, &token, Some(record.mail_id.clone())).await?;
     Ok(Json(record.into()))
 }
@@ -100,13 +107,17 @@ pub(in super::super) async fn post_sendgrid(
         return Err(refused("the signature is wrong"));
     }
     room.shown();
+    room.grow(body.len()).map_err(|_| no_room())?;
     let mut fields = sendgrid::Form::default();
-    form::fields(&headers, body, |name, value| fields.take(name, value)).await?;
+    form::fields(&headers, &body, &sendgrid::FIELDS, |name, value| fields.take(name, value)).await?;
+    drop(body);
     let mail = fields.into_mail().map_err(no_mail)?;
-    Ok(Json(accept(&api, mail, Origin::Sendgrid).await?.into()))
+    Ok(Json(accept(&api, mail, Origin::Sendgrid, room).await?.into()))
 }
 
-async fn accept(api: &Api, mail: Incoming, origin: Origin) -> Result<MailRecord, Problem> {
+/// Takes a mail whose wrapping was let go.
+async fn accept(api: &Api, mail: Incoming, origin: Origin, mut room: Held) -> Result<MailRecord, Problem> {
+    room.keep(mail.raw.len());
     let arrival = Arrival { raw: mail.raw.into(), origin, word: mail.word };
     Ok(ingest::accept(&api.app, arrival).await?.record)
 }

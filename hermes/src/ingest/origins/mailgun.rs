@@ -7,6 +7,11 @@ use super::super::verify::Word;
 use super::signed::{Shared, is_recent};
 use super::{Incoming, NoMail};
 
+/// The fields that show who sends it.
+pub const SIGNATURE: [&str; 3] = ["timestamp", "token", "signature"];
+/// The field that is the mail.
+pub const MAIL: [&str; 1] = ["body-mime"];
+
 /// The fields that matter.
 #[derive(Debug, Default)]
 pub struct Form {
@@ -22,13 +27,13 @@ pub struct Form {
 
 impl Form {
     /// Takes a field; others are left out.
-    pub fn take(&mut self, name: &str, value: &[u8]) {
-        let text = || String::from_utf8_lossy(value).into_owned();
+    pub fn take(&mut self, name: &str, value: Vec<u8>) {
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
         match name {
-            "timestamp" => self.timestamp = text(),
-            "token" => self.token = text(),
-            "signature" => self.signature = text(),
-            "body-mime" => self.body_mime = value.to_vec(),
+            "timestamp" => self.timestamp = text(&value),
+            "token" => self.token = text(&value),
+            "signature" => self.signature = text(&value),
+            "body-mime" => self.body_mime = value,
             _ => {}
         }
     }

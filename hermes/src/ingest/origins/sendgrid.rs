@@ -8,6 +8,9 @@ use serde_json::Value;
 use super::super::verify::{Smtp, Word};
 use super::{Incoming, NoMail};
 
+/// The names of the fields that matter.
+pub const FIELDS: [&str; 3] = ["email", "sender_ip", "envelope"];
+
 /// The fields that matter.
 #[derive(Debug, Default)]
 pub struct Form {
@@ -18,12 +21,12 @@ pub struct Form {
 
 impl Form {
     /// Takes a field; others are left out.
-    pub fn take(&mut self, name: &str, value: &[u8]) {
+    pub fn take(&mut self, name: &str, value: Vec<u8>) {
         match name {
-            "email" => self.email = value.to_vec(),
-            "sender_ip" => self.sender_ip = String::from_utf8_lossy(value).trim().parse().ok(),
+            "email" => self.email = value,
+            "sender_ip" => self.sender_ip = String::from_utf8_lossy(&value).trim().parse().ok(),
             "envelope" => {
-                let envelope = serde_json::from_slice::<Value>(value).unwrap_or_default();
+                let envelope = serde_json::from_slice::<Value>(&value).unwrap_or_default();
                 self.mail_from = envelope.get("from").and_then(Value::as_str).map(str::to_owned);
             }
             _ => {}
