@@ -135,7 +135,7 @@ impl Rejection {
     fn telling(request: &MailRequest, ending: MailEnding, refusal: Refusal) -> Self {
         match request.assurance {
             Assurance::Full => Self::refusing(ending, refusal),
-            Assurance::Partial | Assurance::Stray => Self::silent(ending),
+            Assurance::Partial | Assurance::Stray | Assurance::Unheard => Self::silent(ending),
         }
     }
 
@@ -196,6 +196,7 @@ fn unsure(assurance: Assurance, project: &Project) -> Option<String> {
             project.require_dmarc.then(|| format!("{} wants DMARC, and all of it signed", project.project_id))
         }
         Assurance::Stray => Some("it may not be meant for us".to_owned()),
+        Assurance::Unheard => Some("nobody could be asked who wrote it".to_owned()),
     }
 }
 
@@ -452,6 +453,19 @@ mod tests {
             project.require_dmarc = false;
         }
         assert!(decide(&half, &known).is_ok());
+    }
+
+    #[test]
+    fn a_mail_about_which_nobody_could_be_asked_is_confirmed_wherever_it_goes_and_strangers_hear_nothing() {
+        let mut unheard = request("x@y.z");
+        unheard.assurance = Assurance::Unheard;
+        let mut known = facts(&["amelia"]);
+        for project in known.projects.values_mut() {
+            project.require_dmarc = false;
+        }
+        assert_eq!(decide(&unheard, &known).unwrap_err().ending, MailEnding::ConfirmationAsked);
+        let silent = Rejection::silent(MailEnding::UnknownSender);
+        assert_eq!(decide(&unheard, &facts(&[])).unwrap_err(), silent);
     }
 
     #[test]

@@ -149,12 +149,14 @@ async fn notified(app: &App, message: &str) -> Result<Taken> {
             let arrival = Arrival { raw: mail.raw.into(), origin: Origin::Sns, word: mail.word };
             Ok(Taken::Mail(Box::new(accept(app, arrival).await?.record)))
         }
-        Ok(Opened::Stored(pointers)) => Ok(match stored::take(app, &pointers, Origin::Sns).await? {
-            Ok(records) => {
-                records.into_iter().next().map_or(Taken::Nothing, |record| Taken::Mail(Box::new(record)))
-            }
-            Err(not_ours) => Taken::NoMail(not_ours.to_string()),
-        }),
+        Ok(Opened::Stored(pointers)) => {
+            Ok(match stored::take(app, &pointers, Origin::Sns, |word| word).await? {
+                Ok(records) => {
+                    records.into_iter().next().map_or(Taken::Nothing, |record| Taken::Mail(Box::new(record)))
+                }
+                Err(not_ours) => Taken::NoMail(not_ours.to_string()),
+            })
+        }
         Ok(Opened::Feedback(feedback)) => returned::take(app, &feedback).await.map(|()| Taken::Nothing),
         Ok(Opened::Nothing) => Ok(Taken::Nothing),
         Err(reason) => Ok(Taken::NoMail(reason.to_string())),

@@ -8,6 +8,7 @@ use common::domain::names::INBOUND_MAIL_PREFIX;
 
 use super::origins::Pointer;
 use super::record::{MailRecord, Origin};
+use super::verify::Word;
 use super::{Arrival, accept};
 use crate::app::App;
 use crate::mail::MAX_RAW_BYTES;
@@ -23,12 +24,13 @@ pub enum NotOurs {
     Key(String, &'static str),
 }
 
-/// Takes these mails, each like one that came itself; the same ones again change nothing. Nothing is read unless all lie
-/// where they may. One that is not there yet is an error that may be tried again: the notice was faster.
+/// Takes these mails, each like one that came itself, with what whoever told of them says besides; the same ones again change
+/// nothing. Nothing is read unless all lie where they may. One that is not there yet is an error that may be tried again: the notice was faster.
 pub async fn take(
     app: &App,
     pointers: &[Pointer],
     origin: Origin,
+    says: impl Fn(Word) -> Word,
 ) -> Result<std::result::Result<Vec<MailRecord>, NotOurs>> {
     let bucket = app.cloud.files.objects_bucket().await?;
     let places: std::result::Result<Vec<At>, NotOurs> =
@@ -39,7 +41,7 @@ pub async fn take(
     };
     let mut records = Vec::new();
     for (pointer, at) in pointers.iter().zip(places) {
-        let arrival = Arrival { raw: read(app, &at).await?, origin, word: pointer.word() };
+        let arrival = Arrival { raw: read(app, &at).await?, origin, word: says(pointer.word()) };
         records.push(accept(app, arrival).await?.record);
     }
     Ok(Ok(records))

@@ -1,6 +1,6 @@
 //! Finds out what shows who wrote a mail, before the pure stages judge it: the word of whoever brought it where we believe
 //! them, else DKIM, SPF and DMARC checked here. A name server that does not answer is no verdict: the mail is not
-//! acknowledged and comes again.
+//! acknowledged and comes again, until it comes for the last time.
 
 mod dns;
 
@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use crate::config::{MailSettings, Trust};
 use crate::mail::ParsedMail;
 use crate::mail::verdict::{self, Evidence, SesReceipt, Verdicts};
+use dns::Asker;
 pub use dns::{Dns, Records};
 
 /// A mail's signatures are checked within so long.
@@ -40,6 +41,16 @@ pub enum Word {
     Ses(SesReceipt),
     /// A provider whose request was shown to be genuine; the connection on which the mail came to it, where it tells.
     Provider(Option<Smtp>),
+    /// That, and that the mail will not be brought again.
+    Last(Box<Word>),
+}
+
+impl Word {
+    /// The same, from whoever will not bring the mail again.
+    #[must_use]
+    pub fn for_the_last_time(self) -> Self {
+        Self::Last(Box::new(self))
+    }
 }
 
 /// What a receiving server saw (RFC 5321).
@@ -57,7 +68,7 @@ pub struct Smtp {
 pub struct Verifier {
     trust: Trust,
     authserv_id: Option<String>,
-    dns: Dns,
+    dns: Asker,
     threads: Arc<Semaphore>,
 }
 
@@ -66,19 +77,23 @@ impl Verifier {
     pub fn new(settings: &MailSettings) -> Self {
         let authserv_id = settings.authserv_id.clone();
         let threads = Arc::new(Semaphore::new(MAX_THREADS));
-        Self { trust: settings.trust, authserv_id, dns: Dns::System, threads }
+        Self { trust: settings.trust, authserv_id, dns: Dns::System.into(), threads }
     }
 
     /// With other answers of the name service.
     #[must_use]
     pub fn asking(self, dns: Dns) -> Self {
-        Self { dns, ..self }
+        Self { dns: dns.into(), ..self }
     }
 
     /// What shows who wrote this mail.
     pub async fn evidence(&self, mail: &ParsedMail, raw: &Bytes, word: &Word) -> Result<Evidence> {
         match (self.trust, word, &self.authserv_id) {
             (Trust::All, ..) => Ok(Evidence::Vouched),
+            (Trust::Verify, Word::Last(word), _) => match Box::pin(self.evidence(mail, raw, word)).await {
+                Err(error) if error.is_retryable() => Ok(Evidence::Unheard(error.to_string())),
+                evidence => evidence,
+            },
             (Trust::Verify, Word::Ses(receipt), _) => Ok(verdict::of_ses(mail, *receipt)),
             (Trust::Verify, Word::Nothing, Some(server)) => Ok(verdict::pinned(mail, server)),
             (Trust::Verify, Word::Nothing, None) => self.check(mail, raw, None).await,

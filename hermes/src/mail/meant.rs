@@ -75,7 +75,8 @@ fn reaches_us(mail: &ParsedMail, name: &str, desk: Desk<'_>) -> bool {
 fn changeable(mail: &ParsedMail, author: &EmailAddress, found: &Verdicts, desk: Desk<'_>) -> Option<String> {
     let signatures: Vec<Signature<'_>> = mail.header("dkim-signature").filter_map(Signature::parse).collect();
     // Which one held is not always told; whoever adds one that does not only makes us ask.
-    let own: Vec<&Signature<'_>> = signatures.iter().filter(|one| one.may_align(author.domain())).collect();
+    let own: Vec<&Signature<'_>> =
+        signatures.iter().filter(|one| one.domain.may_align(author.domain())).collect();
     if own.is_empty() || found.sent.as_ref().is_some_and(|host| brought_by(host, author.domain())) {
         return None;
     }
@@ -115,12 +116,6 @@ impl<'a> Signature<'a> {
 
     fn covers(&self, name: &str) -> bool {
         self.fields.split(':').any(|field| field.trim().eq_ignore_ascii_case(name))
-    }
-
-    /// Domains of one organisation have their last two labels in common, at least.
-    fn may_align(&self, own: &str) -> bool {
-        let end = |domain: &str| domain.rsplit('.').take(2).map(str::to_owned).collect::<Vec<_>>();
-        end(self.domain.as_str()) == end(own)
     }
 }
 

@@ -80,7 +80,7 @@ pub fn understand(
     let (from, assured) = sender::sender(mail, evidence, trace)?;
     let assurance = match evidence {
         Evidence::Checked(found) => meant::assurance(mail, (&from, assured), found, desk, at, trace),
-        Evidence::Vouched | Evidence::Confirmed(_) | Evidence::Nothing(_) => assured,
+        Evidence::Vouched | Evidence::Confirmed(_) | Evidence::Nothing(_) | Evidence::Unheard(_) => assured,
     };
     let signals = thread::signals(mail, desk.key, trace);
     let words = instruction::instruction(mail, trace);

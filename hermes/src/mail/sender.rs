@@ -17,6 +17,8 @@ pub enum Assurance {
     Partial,
     /// They wrote it, but not to us or long ago: somebody else may have sent it on, so they are asked wherever it goes.
     Stray,
+    /// Nobody could be asked who wrote it: its author is, wherever it goes.
+    Unheard,
 }
 
 /// Fields of which a mail has one at most (RFC 5322, section 3.6; RFC 2045): a second one shows readers something else than
@@ -64,6 +66,7 @@ pub fn sender(
             return Ok((address.clone(), Assurance::Full));
         }
         Evidence::Nothing(reason) => Err(reason.clone()),
+        Evidence::Unheard(reason) => only_once(mail).map(|()| (Assurance::Unheard, reason.clone())),
         Evidence::Checked(verdicts) => only_once(mail)
             .and_then(|()| judge(address, verdicts))
             .map_err(|why| format!("{why} (by {})", verdicts.by)),
@@ -165,6 +168,14 @@ mod tests {
     fn nobody_is_believed_without_evidence() {
         assert_eq!(assurance("a@b.org", &Evidence::Nothing("no".into())), REFUSED);
         assert_eq!(assurance("A <A@b.org>", &Evidence::Vouched), Ok(Assurance::Full));
+    }
+
+    #[test]
+    fn whoever_would_know_and_did_not_answer_leaves_it_to_the_author() {
+        let unheard = Evidence::Unheard("no answer".into());
+        assert_eq!(assurance("a@b.org", &unheard), Ok(Assurance::Unheard));
+        assert_eq!(sender_of("From: a@b.org, c@d.org\r\n", &unheard), Err(MailEnding::Unauthenticated));
+        assert_eq!(sender_of("From: a@b.org\r\nSubject: y\r\n", &unheard), Err(MailEnding::Unauthenticated));
     }
 
     #[test]

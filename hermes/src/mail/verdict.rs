@@ -21,6 +21,8 @@ pub enum Evidence {
     Vouched,
     /// Nobody we believe says anything about it; why.
     Nothing(String),
+    /// Whoever would know did not answer for as long as it was brought; why.
+    Unheard(String),
     /// Its author said so, by a link that went to their address.
     Confirmed(Timestamp),
     /// Somebody we believe looked.
@@ -74,6 +76,12 @@ impl Domain {
     /// As it is compared.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it may be of the organisation of this one: such domains have their last two labels in common, at least.
+    pub fn may_align(&self, other: &str) -> bool {
+        let end = |domain: &str| domain.rsplit('.').take(2).map(str::to_owned).collect::<Vec<_>>();
+        end(&self.0) == end(other)
     }
 }
 
@@ -261,6 +269,18 @@ mod tests {
         }
         let two = "mx; spf=pass smtp.mailfrom=a@example.org; spf=pass smtp.mailfrom=a@evil.org";
         assert_eq!(verdicts(pinned(&mail(&[&format!("Authentication-Results: {two}")]), "mx")).sent, None);
+    }
+
+    #[test]
+    fn domains_of_one_organisation_end_alike() {
+        for (one, other) in [("example.org", "example.org"), ("a.example.org", "b.example.org")] {
+            assert!(domain(one).may_align(other), "{one} {other}");
+        }
+        for (one, other) in
+            [("example.org", "example.net"), ("org", "example.org"), ("evil.org", "example.org")]
+        {
+            assert!(!domain(one).may_align(other), "{one} {other}");
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ async fn a_mail_in_s3_that_is_too_large_ends_so_and_is_not_read_to_its_end() {
     raw.resize(MAX_RAW_BYTES + 1000, b'x');
     world.cloud().files.put(&At::object("mail/inbound/m"), raw.into(), IfMatch::Any).await.unwrap();
     let pointer = Pointer { bucket: "objects".into(), key: "mail/inbound/m".into(), receipt: None };
-    let taken = stored::take(&world.app, &[pointer], Origin::Queue).await.unwrap().unwrap();
+    let taken = stored::take(&world.app, &[pointer], Origin::Queue, |word| word).await.unwrap().unwrap();
     assert_eq!((taken[0].ending, taken[0].size_bytes), (Some(MailEnding::TooLarge), MAX_RAW_BYTES + 1));
 }
 

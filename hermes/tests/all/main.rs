@@ -18,6 +18,7 @@ mod interrupts;
 mod late;
 mod limits;
 mod mails_of_the_world;
+mod names;
 mod outages;
 mod previews;
 mod projects;

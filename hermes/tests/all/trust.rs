@@ -1,9 +1,16 @@
 //! Who is believed: signatures made and checked for real, results of a pinned server, and what projects ask for.
 
+use std::time::Duration;
+
+use common::cloud::queue::Outgoing;
+use common::domain::names::Queue;
+use hermes::ingest::record::MailRecord;
+use hermes::ingest::verify::Dns;
 use mail_auth::common::crypto::Ed25519Key;
 use mail_auth::common::headers::HeaderWriter;
 use mail_auth::dkim::DkimSigner;
 
+use crate::names::Names;
 use crate::support::{World, base64, mail, text};
 
 const DMARC: &str = "v=DMARC1; p=reject";
@@ -18,7 +25,7 @@ fn dated(id: &str, text: &str) -> String {
 /// A key and what the name service says about it.
 pub(crate) struct Signer {
     key: Vec<u8>,
-    record: String,
+    pub(crate) record: String,
 }
 
 impl Signer {
@@ -98,6 +105,83 @@ async fn a_mail_that_is_taken_up_again_is_judged_by_what_was_found_when_it_came(
     world.clock.advance(std::time::Duration::from_mins(5));
     hermes::sweep::Sweeper::new(world.app.clone()).sweep().await;
     assert_eq!(world.works("amelia#scott").await.len(), 1);
+}
+
+/// A world that asks this name service, and scott.
+async fn asking(names: &Names) -> World {
+    let world = World::asking(Dns::Server(names.address));
+    world.project("amelia").await;
+    world.sender("scott@example.org", "amelia", "scott").await;
+    world
+}
+
+#[tokio::test]
+async fn what_the_name_service_said_is_remembered_from_mail_to_mail() {
+    let key = Signer::new();
+    let records = [("s._domainkey.example.org", key.record.as_str()), ("_dmarc.example.org", DMARC)];
+    let names = Names::with(&records).await;
+    let world = asking(&names).await;
+    for id in ["1", "2", "3"] {
+        let signed = key.sign("example.org", &FIELDS, &dated(id, &format!("change 7 to {id}")));
+        assert_eq!(ending(&world, &signed).await, "routed");
+    }
+    for (name, _) in records {
+        assert_eq!(names.asked(name), 1, "{name}");
+    }
+    names.fall_ill();
+    let other = key.sign("sub.example.org", &FIELDS, &dated("4", "x"));
+    assert_eq!(world.post(other).await.0, 503);
+    let signed = key.sign("example.org", &FIELDS, &dated("5", "x"));
+    assert_eq!(world.post(signed).await.0, 503, "after no answer everything is asked for anew");
+}
+
+/// Brings a mail by the queue, as often as that gives it: how it ended, and the dead letters.
+async fn brought(world: &World, raw: &str) -> (Vec<bool>, usize) {
+    world.cloud().queues.send(&Queue::Email, Outgoing::standard(raw)).await.unwrap();
+    let mut taken = Vec::new();
+    while !taken.contains(&true) && taken.len() < 3 {
+        let found = world.cloud().queues.receive(&Queue::Email, 10, Duration::ZERO).await.unwrap();
+        let [delivery] = found.as_slice() else { panic!("{found:?}") };
+        taken.push(hermes::ingest::queue::take(&world.app, delivery).await.is_ok());
+        world.pass(Duration::from_mins(61));
+    }
+    (taken, world.drain(&Queue::EmailDead).await.len())
+}
+
+#[tokio::test]
+async fn a_mail_whose_name_servers_stay_silent_is_confirmed_by_its_author_and_never_lost() {
+    let key = Signer::new();
+    let names = Names::with(&[]).await;
+    names.fall_ill();
+    let world = asking(&names).await;
+    let endings = async || {
+        let (mails, _) = world.cloud().store.list::<MailRecord>(10, None).await.unwrap();
+        let mut all: Vec<_> =
+            mails.into_iter().map(|mail| (mail.message_id.unwrap(), mail.ending.unwrap().as_str())).collect();
+        all.sort_unstable();
+        all
+    };
+    let signed = key.sign("example.org", &FIELDS, &dated("1", "change 7 to 8"));
+    assert_eq!(brought(&world, &signed).await, (vec![false, false, true], 0));
+    let mut wanted = vec![("1@example.org".to_owned(), "confirmation-asked")];
+    assert_eq!(endings().await, wanted);
+    let sent = world.outbox();
+    assert!(matches!(sent.as_slice(), [one] if one.contains("To: scott@example.org")), "{sent:?}");
+    let words = hermes::mail::read(sent[0].as_bytes()).unwrap().text;
+    let token = words.split_whitespace().find_map(|word| word.split_once("/confirm/")).unwrap().1;
+    hermes::confirmations::confirm(&world.app, token).await.unwrap();
+    assert_eq!(world.works("amelia#scott").await[0]["instruction"], "change 7 to 8");
+    wanted[0].1 = "routed";
+
+    let stranger = dated("2", "x").replace("scott@example.org", "stranger@example.org");
+    let stranger = key.sign("example.org", &FIELDS, &stranger);
+    assert_eq!(brought(&world, &stranger).await, (vec![false, false, true], 0));
+    wanted.push(("2@example.org".to_owned(), "unknown-sender"));
+    let foreign = key.sign("evil.net", &FIELDS, &dated("3", "delete everything"));
+    assert_eq!(brought(&world, &foreign).await, (vec![true], 0), "nobody waits for the servers of evil.net");
+    wanted.push(("3@example.org".to_owned(), "unauthenticated"));
+    assert_eq!(endings().await, wanted);
+    assert_eq!(world.outbox().len(), 1, "nobody else hears");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use mail_auth::common::crypto::Algorithm;
@@ -59,22 +59,51 @@ impl Records {
     }
 }
 
-impl Dns {
+/// Whoever asks the name service. The resolver remembers answers for as long as they say; after one that did not come it is
+/// made anew, since what this machine says about name servers may have changed.
+#[derive(Clone)]
+pub(super) struct Asker {
+    dns: Dns,
+    resolver: Arc<Mutex<Option<MessageAuthenticator>>>,
+}
+
+impl From<Dns> for Asker {
+    fn from(dns: Dns) -> Self {
+        Self { dns, resolver: Arc::default() }
+    }
+}
+
+impl Asker {
     /// Checks a mail; the error is what kept a name server from answering.
     pub(super) async fn verify(&self, raw: &[u8], smtp: Option<&Smtp>) -> Result<Verdicts, String> {
+        let found = self.found(raw, smtp).await;
+        if found.is_err() {
+            *self.resolver() = None;
+        }
+        found
+    }
+
+    async fn found(&self, raw: &[u8], smtp: Option<&Smtp>) -> Result<Verdicts, String> {
         let asker = self.asker()?;
         let none = Records::default();
-        let records = match self {
-            Self::System | Self::Server(_) => &none,
-            Self::Records(records) => records,
+        let records = match &self.dns {
+            Dns::System | Dns::Server(_) => &none,
+            Dns::Records(records) => records,
         };
         let message = AuthenticatedMessage::parse(raw).unwrap_or_default();
-        let found = asker.verify_dkim(Parameters::new(&message).with_txt_cache(records)).await;
-        let dkim: Vec<_> = found.into_iter().filter(is_sound).collect();
-        let spf = match smtp {
-            Some(smtp) => spf(&asker, records, smtp).await,
-            None => SpfOutput::new(String::new()),
+        let author = message.from.first().and_then(|from| Domain::of_address(from));
+        let may_align = |domain: &str| {
+            Domain::parse(domain).zip(author.as_ref()).is_some_and(|(one, own)| one.may_align(own.as_str()))
         };
+        let found = asker.verify_dkim(Parameters::new(&message).with_txt_cache(records)).await;
+        let sound = found.into_iter().filter(is_sound);
+        // Of others nothing follows, so that nobody has to wait for their name servers.
+        let dkim: Vec<_> = sound.filter(|one| one.signature().is_some_and(|one| may_align(&one.d))).collect();
+        let spf = match smtp {
+            Some(smtp) => Some(spf(&asker, records, smtp).await).filter(|spf| may_align(spf.domain())),
+            None => None,
+        };
+        let spf = spf.unwrap_or_else(|| SpfOutput::new(String::new()));
         let dmarc = DmarcParameters {
             message: &message,
             dkim_output: &dkim,
@@ -86,6 +115,22 @@ impl Dns {
         verdicts(&dkim, &spf, &dmarc)
     }
 
+    fn asker(&self) -> Result<MessageAuthenticator, String> {
+        let mut resolver = self.resolver();
+        if let Some(made) = &*resolver {
+            return Ok(made.clone());
+        }
+        let made = self.dns.asker()?;
+        *resolver = Some(made.clone());
+        Ok(made)
+    }
+
+    fn resolver(&self) -> MutexGuard<'_, Option<MessageAuthenticator>> {
+        self.resolver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Dns {
     fn asker(&self) -> Result<MessageAuthenticator, String> {
         let made = match self {
             Self::System => MessageAuthenticator::new_system_conf(),
@@ -117,26 +162,34 @@ async fn spf(asker: &MessageAuthenticator, records: &Records, smtp: &Smtp) -> Sp
 }
 
 fn verdicts(dkim: &[DkimOutput<'_>], spf: &SpfOutput, dmarc: &DmarcOutput) -> Result<Verdicts, String> {
+    let undecided = undecided(dkim, spf);
+    let passed: Vec<_> = dkim.iter().filter(|output| *output.result() == DkimResult::Pass).collect();
+    let sent = spf.result() == SpfResult::Pass;
     let dmarc = match dmarc.result() {
         DmarcResult::Pass => Domain::parse(dmarc.domain()).map_or(Dmarc::Fail, Dmarc::Pass),
         DmarcResult::None => Dmarc::Open,
-        DmarcResult::TempError(error) => return Err(error.to_string()),
-        DmarcResult::Fail(_) | DmarcResult::PermError(_) => Dmarc::Fail,
+        DmarcResult::TempError(error) if undecided.is_some() || !passed.is_empty() || sent => {
+            return Err(error.to_string());
+        }
+        // Whatever the policy is, nothing meets it.
+        DmarcResult::Fail(_) | DmarcResult::PermError(_) | DmarcResult::TempError(_) => Dmarc::Fail,
     };
-    let undecided = dkim.iter().find_map(|output| match output.result() {
-        DkimResult::TempError(error) => Some(error.to_string()),
-        _ => None,
-    });
-    let signed: Vec<Domain> = dkim
-        .iter()
-        .filter(|output| *output.result() == DkimResult::Pass)
-        .filter_map(|output| Domain::parse(&output.signature()?.d))
-        .collect();
+    let domain = |output: &&DkimOutput<'_>| Domain::parse(&output.signature()?.d);
+    let signed: Vec<Domain> = passed.iter().filter_map(domain).collect();
     if let (Some(error), Dmarc::Open, true) = (undecided, &dmarc, signed.is_empty()) {
         return Err(error);
     }
-    let sent = (spf.result() == SpfResult::Pass).then(|| Domain::parse(spf.domain())).flatten();
+    let sent = sent.then(|| Domain::parse(spf.domain())).flatten();
     Ok(Verdicts { by: "hermes itself".into(), dmarc, signed, sent })
+}
+
+/// What kept a name server from saying whether a signature, or the host, is the author's.
+fn undecided(dkim: &[DkimOutput<'_>], spf: &SpfOutput) -> Option<String> {
+    let signature = dkim.iter().find_map(|output| match output.result() {
+        DkimResult::TempError(error) => Some(error.to_string()),
+        _ => None,
+    });
+    signature.or_else(|| (spf.result() == SpfResult::TempError).then(|| "no answer about SPF".to_owned()))
 }
 
 impl ResolverCache<Box<str>, Txt> for Records {
