@@ -376,7 +376,23 @@ fn hostile() -> Vec<(&'static str, Vec<(&'static str, String)>)> {
         ("end-hook", vec![(settings, hook("Stop"))]),
         ("local-hook", vec![(".claude/settings.local.json", hook("SessionStart"))]),
         ("linked-hook", vec![("odd/settings.json", hook("SessionStart")), (".claude", "-> odd".to_owned())]),
+        ("nested-hook", vec![("site/.claude/settings.json", hook("PreToolUse"))]),
+        (
+            "hook-of-a-link-above",
+            vec![
+                ("odd/.claude/settings.json", hook("SessionStart")),
+                ("x", "-> odd/.claude".to_owned()),
+                (".claude", "-> x".to_owned()),
+            ],
+        ),
         ("tool-server", vec![(".mcp.json", server())]),
+        (
+            "nested-server",
+            vec![
+                ("site/.mcp.json", server()),
+                ("site/.claude/settings.json", json!({"enableAllProjectMcpServers": true}).to_string()),
+            ],
+        ),
         (
             "approved-server",
             vec![
@@ -430,13 +446,13 @@ async fn sung(stage: &Stage, name: &str, files: &[(&'static str, String)]) -> bo
 }
 
 #[tokio::test]
-async fn fifteen_hostile_repositories_make_the_agent_do_nothing() {
+async fn eighteen_hostile_repositories_make_the_agent_do_nothing() {
     let mut stage = Stage::new(vec![write("site/rye.txt", "rye"), Turn::Say("Written.".into())]).await;
     // Without walls: what the CLI is told must do by itself.
     stage.worker("claude", &[("SANDBOX", "off")]).await;
     let begun = Instant::now();
     let all = hostile();
-    assert_eq!(all.len(), 15);
+    assert_eq!(all.len(), 18);
     for (name, files) in &all {
         assert!(!sung(&stage, name, files).await, "{name}");
     }
