@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::mail::ParsedMail;
+use crate::mail::dkim::OwnSignatures;
 use crate::mail::trace::Trace;
 use crate::mail::verdict::Evidence;
 
@@ -170,27 +171,50 @@ fn references(mail: &ParsedMail) -> Vec<String> {
 }
 
 /// Recipient, Message-ID and body: what a second delivery of the same mail has in common with the first, whatever path it
-/// took.
+/// took. Of what its author signed only that, as a signature sees it: whoever sends it again may change the rest.
 fn mail_id(mail: &ParsedMail) -> MailId {
-    let recipients: Vec<&str> = mail.addressed.iter().map(EmailAddress::as_str).collect();
-    let identity = identity(mail);
+    let signed = OwnSignatures::of(mail);
+    let recipients: Vec<&str> = recipients(mail, signed.as_ref()).map(EmailAddress::as_str).collect();
+    let identity = identity(mail, signed.as_ref());
     let author = format!("{:?}", mail.author);
     id_of(&[
         recipients.join(",").as_bytes(),
         identity.as_bytes(),
         author.as_bytes(),
-        mail.subject.as_bytes(),
+        spaced(&mail.subject).as_bytes(),
         mail.body_hash.as_str().as_bytes(),
     ])
 }
 
-/// What tells two mails with the same words apart: the Message-ID, else the date, else the whole header.
-fn identity(mail: &ParsedMail) -> String {
-    if let Some(id) = &mail.message_id {
-        return id.clone();
+/// To whom its author wrote; where To or Cc is signed, only what is.
+fn recipients<'a>(
+    mail: &'a ParsedMail,
+    signed: Option<&OwnSignatures<'_>>,
+) -> impl Iterator<Item = &'a EmailAddress> {
+    let covers = |name: &str| signed.is_some_and(|own| own.cover(name));
+    let (to, cc, all) = match (covers("to"), covers("cc")) {
+        (false, false) => (false, false, true),
+        (to, cc) => (to, cc, false),
+    };
+    let some = |addresses: &'a [EmailAddress], taken: bool| addresses.iter().filter(move |_| taken);
+    some(&mail.to, to).chain(some(&mail.cc, cc)).chain(some(&mail.addressed, all))
+}
+
+/// What tells two mails with the same words apart: the Message-ID, where a signature leaves it out the date; without either
+/// the whole header.
+fn identity(mail: &ParsedMail, signed: Option<&OwnSignatures<'_>>) -> String {
+    let date = mail.header("date").find(|date| !date.is_empty()).map(spaced);
+    let date = date.map(|date| format!("date {date}"));
+    if signed.is_some_and(|own| !own.cover("message-id")) {
+        return date.unwrap_or_default();
     }
-    let date = mail.header("date").find(|date| !date.is_empty());
-    date.map_or_else(|| format!("header {:?}", mail.headers), |date| format!("date {date}"))
+    let stated = mail.message_id.clone().or(date);
+    stated.unwrap_or_else(|| format!("header {:?}", mail.headers))
+}
+
+/// With one space between words.
+fn spaced(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// 32 hex digits of the hash of all parts, each behind its length.
@@ -243,6 +267,34 @@ mod tests {
             id(&broken.replace("today", "tomorrow")),
             "an id that is none does not count"
         );
+    }
+
+    #[test]
+    fn of_a_signed_mail_only_what_is_signed_tells_it_from_another() {
+        let signed = |fields: &str| {
+            format!(
+                "DKIM-Signature: v=1; d=b.c; h={fields}; b=x\r\nFrom: a@b.c\r\nTo: x@y.z\r\nSubject: one two\r\nDate: Tue, 3 Mar 2026 10:00:00 +0000\r\nMessage-ID: <1@b.c>\r\n\r\nhello you\r\n"
+            )
+        };
+        let changes = [
+            ("<1@", "<2@"),
+            ("To: x@y.z", "To: x@y.z\r\nCc: w@y.z"),
+            ("To: x@y.z", "Delivered-To: w@y.z\r\nTo: x@y.z"),
+            ("one two", "one  two"),
+            ("hello you", "hello \t you "),
+            ("Date: Tue, 3", "Date: Tue,  3"),
+        ];
+        let mail = signed("from:to:subject:date");
+        for (from, to) in changes {
+            assert_eq!(id(&mail), id(&mail.replace(from, to)), "{to:?}");
+        }
+        for (from, to) in [("hello", "hallo"), ("10:00:00", "10:00:01"), ("x@y.z", "w@y.z"), ("a@b", "d@b")] {
+            assert_ne!(id(&mail), id(&mail.replace(from, to)), "{to:?}");
+        }
+        let whole = signed("from:to:cc:subject:date:message-id");
+        for (from, to) in &changes[..2] {
+            assert_ne!(id(&whole), id(&whole.replace(from, to)), "signed: {to:?}");
+        }
     }
 
     #[test]

@@ -58,14 +58,24 @@ pub(super) fn looks_like_mail(headers: &[(String, String)]) -> bool {
     headers.iter().any(|(name, _)| KNOWN.contains(&name.as_str()))
 }
 
-/// The hash of all lines, each with a line feed behind it; empty lines at the end do not count, because some paths add or
-/// drop them.
+/// The hash of all lines, each with a line feed behind it, as a signature sees them at its most lenient (RFC 6376, section
+/// 3.4.4): spaces and tabs count as one space, at the end of a line as none, and empty lines at the end do not count. Some
+/// paths change these, and whoever sends a signed mail again may.
 pub(super) fn body_hash(body: &[u8]) -> ContentHash {
     let mut lines = Vec::with_capacity(body.len() + 1);
     let mut written = 0;
     for line in body.split(|byte| *byte == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        lines.extend_from_slice(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_end();
+        let mut words = line.split(|byte| matches!(byte, b' ' | b'\t'));
+        lines.extend_from_slice(words.next().unwrap_or_default());
+        let mut is_word = true;
+        for word in words {
+            if is_word {
+                lines.push(b' ');
+            }
+            lines.extend_from_slice(word);
+            is_word = !word.is_empty();
+        }
         lines.push(b'\n');
         if !line.is_empty() {
             written = lines.len();
@@ -96,6 +106,13 @@ mod tests {
         let one = body_hash(b"a\r\n\r\nb\r\n");
         for same in [&b"a\n\nb"[..], b"a\n\nb\n\n", b"a\r\n\nb\r\n\r\n"] {
             assert_eq!(body_hash(same), one, "{same:?}");
+        }
+        for same in [&b"a \r\n\t\r\nb"[..], b"a\n\nb \t\n \n"] {
+            assert_eq!(body_hash(same), one, "{same:?}");
+        }
+        assert_eq!(body_hash(b"a  b\t \tc\n\td"), body_hash(b"a b c\n d"));
+        for (one, other) in [(&b"a b"[..], &b"ab"[..]), (b" a", b"a"), (b"a\nb", b"a b")] {
+            assert_ne!(body_hash(one), body_hash(other), "{one:?}");
         }
         for other in [&b"a\nb"[..], b"a\n\nb c", b"\na\n\nb", b""] {
             assert_ne!(body_hash(other), one, "{other:?}");

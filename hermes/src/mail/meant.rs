@@ -8,6 +8,7 @@ use common::domain::timestamp::Timestamp;
 use mail_parser::DateTime;
 
 use super::Desk;
+use super::dkim::OwnSignatures;
 use super::parse::ParsedMail;
 use super::sender::Assurance;
 use super::trace::{Stage, Trace};
@@ -19,6 +20,8 @@ const MAX_AGE: Duration = Duration::from_hours(7 * 24);
 
 /// What a mail means hangs on these.
 const DECIDING: [&str; 2] = ["subject", "date"];
+/// What tells it from other mails hangs on these, as far as they are signed.
+const TELLING: [&str; 3] = ["message-id", "to", "cc"];
 /// Whom it is written to.
 const ADDRESSING: [&str; 2] = ["to", "cc"];
 
@@ -73,21 +76,21 @@ fn reaches_us(mail: &ParsedMail, name: &str, desk: Desk<'_>) -> bool {
 /// What of it that matters whoever got it could have changed before they sent it on: nothing when its author's own host
 /// brought it, or signed all of that.
 fn changeable(mail: &ParsedMail, author: &EmailAddress, found: &Verdicts, desk: Desk<'_>) -> Option<String> {
-    let signatures: Vec<Signature<'_>> = mail.header("dkim-signature").filter_map(Signature::parse).collect();
-    // Which one held is not always told; whoever adds one that does not only makes us ask.
-    let own: Vec<&Signature<'_>> =
-        signatures.iter().filter(|one| one.domain.may_align(author.domain())).collect();
-    if own.is_empty() || found.sent.as_ref().is_some_and(|host| brought_by(host, author.domain())) {
+    if found.sent.as_ref().is_some_and(|host| brought_by(host, author.domain())) {
         return None;
     }
-    if own.iter().any(|one| one.partial) {
+    // Which one held is not always told; whoever adds one that does not only makes us ask.
+    let own = OwnSignatures::of(mail)?;
+    if own.are_partial() {
         return Some("its signature covers the beginning of its text only (RFC 6376, section 8.2)".into());
     }
-    let signed = |name: &str| own.iter().all(|one| one.covers(name));
-    if let Some(name) = DECIDING.iter().find(|name| !signed(name)) {
+    if let Some(name) = DECIDING.iter().find(|name| !own.cover(name)) {
         return Some(format!("its {name} is not signed"));
     }
-    let addressed = ADDRESSING.iter().any(|name| reaches_us(mail, name, desk) && signed(name));
+    if let Some(name) = TELLING.iter().find(|name| own.disagree(name)) {
+        return Some(format!("not all of its signatures cover its {name}"));
+    }
+    let addressed = ADDRESSING.iter().any(|name| reaches_us(mail, name, desk) && own.cover(name));
     (!addressed).then(|| "whom it is written to is not signed".into())
 }
 
@@ -95,28 +98,6 @@ fn changeable(mail: &ParsedMail, author: &EmailAddress, found: &Verdicts, desk: 
 fn brought_by(host: &Domain, own: &str) -> bool {
     let below = |inner: &str, outer: &str| inner.strip_suffix(outer).is_some_and(|rest| rest.ends_with('.'));
     host.as_str() == own || below(host.as_str(), own) || below(own, host.as_str())
-}
-
-/// As much of a DKIM-Signature field as matters here (RFC 6376, section 3.5).
-struct Signature<'a> {
-    domain: Domain,
-    fields: &'a str,
-    partial: bool,
-}
-
-impl<'a> Signature<'a> {
-    fn parse(value: &'a str) -> Option<Self> {
-        let tag = |name: &str| {
-            let mut tags = value.split(';').filter_map(|tag| tag.split_once('='));
-            tags.find(|(found, _)| found.trim() == name).map(|(_, said)| said.trim())
-        };
-        let (domain, fields) = (Domain::parse(tag("d")?)?, tag("h")?);
-        Some(Self { domain, fields, partial: tag("l").is_some() })
-    }
-
-    fn covers(&self, name: &str) -> bool {
-        self.fields.split(':').any(|field| field.trim().eq_ignore_ascii_case(name))
-    }
 }
 
 #[cfg(test)]
@@ -211,6 +192,9 @@ mod tests {
         assert_eq!(judged(&signed("example.org", ALL, &first), None), Assurance::Partial);
         let of_a_list = signed("lists.example.net", "from", TO_US);
         assert_eq!(judged(&signed("example.org", ALL, &of_a_list), None), Assurance::Full);
+        let named = format!("{ALL}:message-id");
+        let both = signed("example.org", ALL, &signed("example.org", &named, TO_US));
+        assert_eq!(judged(&both, None), Assurance::Partial, "one of them leaves out what tells mails apart");
         let shortened = signed("example.org", ALL, TO_US).replace("bh=x", "l=5; bh=x");
         assert_eq!(judged(&shortened, None), Assurance::Partial, "text could have been appended");
     }

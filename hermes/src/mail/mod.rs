@@ -3,6 +3,7 @@
 
 pub mod attachment;
 pub mod command;
+pub mod dkim;
 mod guard;
 mod header;
 mod hidden;

@@ -15,7 +15,7 @@ use crate::support::{World, base64, mail, text};
 
 const DMARC: &str = "v=DMARC1; p=reject";
 /// What the large providers sign, as far as it matters.
-const FIELDS: [&str; 5] = ["From", "To", "Cc", "Subject", "Date"];
+const FIELDS: [&str; 6] = ["From", "To", "Cc", "Subject", "Date", "Message-ID"];
 
 /// A mail of scott's with a date, as every program writes it.
 fn dated(id: &str, text: &str) -> String {
@@ -77,6 +77,44 @@ async fn a_signed_mail_of_a_domain_with_a_policy_is_believed() {
     }
     assert_eq!(world.works("amelia#scott").await.len(), 1);
     assert!(world.outbox().is_empty(), "nobody is told");
+}
+
+/// What whoever got a signed mail can change about it without breaking its signature.
+const CHANGES: [(&str, &str); 9] = [
+    ("Message-ID: <1@example.org>", "Message-ID: <2@example.org>"),
+    ("Message-ID: <1@example.org>\r\n", ""),
+    ("Message-ID: <1@example.org>", "Message-ID: <2@example.org>\r\nX-Mailer: another"),
+    ("To: edit", "Delivered-To: other@hermes.localhost\r\nTo: edit"),
+    ("To: edit", "Received: from elsewhere\r\nTo: edit"),
+    ("Subject: Hours", "Subject:   Hours  "),
+    ("change 7 to 8", "change  7 \t to   8   "),
+    ("change 7 to 8", "change 7 to 8\r\n\r\n\r\n"),
+    ("Date: Tue,", "Date:\r\n  Tue,"),
+];
+
+#[tokio::test]
+async fn a_signed_mail_that_somebody_sends_again_is_the_same_whatever_they_change() {
+    let key = Signer::new();
+    let records = [("s._domainkey.example.org", key.record.as_str()), ("_dmarc.example.org", DMARC)];
+    for fields in [&["From", "To", "Subject", "Date"][..], &FIELDS] {
+        let world = World::verifying(&[], &records).await;
+        let signed = key.sign("example.org", fields, &dated("1", "change 7 to 8"));
+        let first = world.accepted(signed.clone()).await;
+        assert_eq!(first["ending"], "routed", "{}", trace(&world, &first).await);
+        for (from, to) in CHANGES {
+            assert!(signed.contains(from), "{from}");
+            world.accepted(signed.replace(from, to)).await;
+        }
+        for addition in [
+            "Cc: also@hermes.localhost",
+            "DKIM-Signature: v=1; a=ed25519-sha256; d=example.org; s=s; h=from:to:subject:date; bh=x; b=y",
+        ] {
+            world.accepted(format!("{addition}\r\n{}", signed.replace("<1@", "<3@"))).await;
+        }
+        assert_eq!(world.works("amelia#scott").await.len(), 1, "{fields:?}");
+        let later = dated("4", "change 7 to 8").replace("09:59:00", "09:59:01");
+        assert_eq!(ending(&world, &key.sign("example.org", fields, &later)).await, "routed", "another one");
+    }
 }
 
 #[tokio::test]

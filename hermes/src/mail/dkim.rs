@@ -1,0 +1,76 @@
+//! What the DKIM-Signature fields of a mail say that they cover. Whether they hold is found out elsewhere. Pure.
+
+use super::parse::{Author, ParsedMail};
+use super::verdict::Domain;
+
+/// The signatures that may be of the author's own domain: one at least.
+pub struct OwnSignatures<'a>(Vec<Signature<'a>>);
+
+/// As much of a DKIM-Signature field as matters here (RFC 6376, section 3.5).
+struct Signature<'a> {
+    domain: Domain,
+    fields: &'a str,
+    partial: bool,
+}
+
+impl<'a> OwnSignatures<'a> {
+    /// Those of a mail; none when it has none.
+    pub fn of(mail: &'a ParsedMail) -> Option<Self> {
+        let Author::One(author) = &mail.author else { return None };
+        let all = mail.header("dkim-signature").filter_map(Signature::parse);
+        let own: Vec<_> = all.filter(|one| one.domain.may_align(author.domain())).collect();
+        (!own.is_empty()).then_some(Self(own))
+    }
+
+    /// Whether all of them cover this field.
+    pub fn cover(&self, name: &str) -> bool {
+        self.0.iter().all(|one| one.covers(name))
+    }
+
+    /// Whether some cover this field and others do not.
+    pub fn disagree(&self, name: &str) -> bool {
+        !self.cover(name) && self.0.iter().any(|one| one.covers(name))
+    }
+
+    /// Whether one of them covers the beginning of the text only.
+    pub fn are_partial(&self) -> bool {
+        self.0.iter().any(|one| one.partial)
+    }
+}
+
+impl<'a> Signature<'a> {
+    fn parse(value: &'a str) -> Option<Self> {
+        let tag = |name: &str| {
+            let mut tags = value.split(';').filter_map(|tag| tag.split_once('='));
+            tags.find(|(found, _)| found.trim() == name).map(|(_, said)| said.trim())
+        };
+        let (domain, fields) = (Domain::parse(tag("d")?)?, tag("h")?);
+        Some(Self { domain, fields, partial: tag("l").is_some() })
+    }
+
+    fn covers(&self, name: &str) -> bool {
+        self.fields.split(':').any(|field| field.trim().eq_ignore_ascii_case(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn covered(fields: &str) -> Option<(bool, bool, bool)> {
+        let mail = crate::mail::read(format!("From: a@example.org\r\n{fields}\r\nhello").as_bytes()).unwrap();
+        OwnSignatures::of(&mail).map(|own| (own.cover("to"), own.disagree("to"), own.are_partial()))
+    }
+
+    #[test]
+    fn signatures_of_the_authors_domain_count_and_no_others() {
+        let signed = |domain: &str, rest: &str| format!("DKIM-Signature: v=1; d={domain}; {rest}; b=x\r\n");
+        assert_eq!(covered(""), None);
+        assert_eq!(covered(&signed("example.net", "h=from:to")), None);
+        assert_eq!(covered(&signed("example.org", "h=from : To")), Some((true, false, false)));
+        assert_eq!(covered(&signed("mail.example.org", "h=from; l=3")), Some((false, false, true)));
+        let two = signed("example.org", "h=from:to") + &signed("example.org", "h=from");
+        assert_eq!(covered(&two), Some((false, true, false)));
+        assert_eq!(covered("DKIM-Signature: v=1; d=example.org\r\n"), None, "it covers nothing");
+    }
+}
