@@ -121,10 +121,9 @@ async fn a_repository_is_cloned_shallow_edited_and_pushed_over_https_with_a_toke
         assert!(!text.contains("the-right-token"), "{file}: {text}");
     }
     let requests = stand.requests();
-    assert!(
-        requests.lines().next().unwrap().contains("git-receive-pack"),
-        "the right to push comes first: {requests}"
-    );
+    let asked = requests.find("service=git-receive-pack token").unwrap();
+    let fetched = requests.find("POST /git/bakery.git/git-upload-pack").unwrap();
+    assert!(asked < fetched, "the right to push comes first: {requests}");
 
     // Warm, and onto commits of others.
     let theirs = stand.remote.commit("thread-abcdef1", &[("site/about.html", "Since 1919\n")], "theirs");
@@ -150,6 +149,7 @@ async fn s57_bad_credentials_and_no_right_to_push_fail_clearly_before_the_agent_
         let said = serde_json::to_string(&result).unwrap();
         assert!(token.is_empty() || !said.contains(token), "{said}");
         assert_eq!(stand.remote.branches(), ["main"]);
+        assert!(!stand.requests().contains("POST"), "nothing was fetched: {}", stand.requests());
     }
 }
 

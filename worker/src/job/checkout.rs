@@ -72,6 +72,13 @@ pub async fn prepare(context: &JobContext) -> Result<Checkout, Trouble> {
     Ok(Checkout { workspace, access, branch, before, newest, finished, taken_over, after_push })
 }
 
+/// What somebody who was asked beside us says.
+fn answer(asked: Option<std::thread::ScopedJoinHandle<'_, git::Result<()>>>) -> git::Result<()> {
+    let died =
+        |_| Err(GitError::new(GitKind::Other, "ask for the right to push", "the question was cut off"));
+    asked.map_or(Ok(()), |asked| asked.join().unwrap_or_else(died))
+}
+
 /// A project without a build keeps its site in the source.
 fn made_by_build(context: &JobContext) -> Option<String> {
     let build = context.project.as_ref().map(|project| project.build.clone()).unwrap_or_default();
@@ -121,7 +128,6 @@ impl Wanted {
 
     fn prepare(&self, path: &Path) -> git::Result<Prepared> {
         let repo = git::open_or_init(path)?;
-        git::check_push_rights(&repo, &self.access)?;
         tree::leave_middle_of_anything(&repo)?;
         let built = built_marker(path);
         let left = left_marker(path);
@@ -129,7 +135,7 @@ impl Wanted {
             self.save_left(&repo, &left)?;
         }
         std::fs::remove_file(left).ok();
-        let advertised = git::fetch(&repo, &self.access, |advertised| Some(self.source(advertised)?.0))?;
+        let advertised = self.fetch(&repo, path)?;
         let mut taken_over = self.take_over(&repo, &advertised);
         let tip = match self.tip(&repo, &advertised)? {
             Joined::Together(tip) => tip,
@@ -145,6 +151,21 @@ impl Wanted {
         std::fs::remove_file(built).ok();
         let newest = finished_base(&repo, Some(tip))?.unwrap_or(tip);
         Ok(Prepared { before: tip, newest, finished, taken_over })
+    }
+
+    /// Asks the remote for its branches and whether we may push, neither waiting for the other; only then anything is
+    /// fetched.
+    fn fetch(&self, repo: &Repository, path: &Path) -> git::Result<Advertised> {
+        std::thread::scope(|scope| {
+            let asked =
+                scope.spawn(|| git::open(path).and_then(|repo| git::check_push_rights(&repo, &self.access)));
+            let (mut asked, mut may_push) = (Some(asked), Ok(()));
+            let advertised = git::fetch(repo, &self.access, |advertised| {
+                may_push = answer(asked.take());
+                may_push.as_ref().ok().and_then(|()| Some(self.source(advertised)?.0))
+            });
+            may_push.and_then(|()| answer(asked)).and(advertised)
+        })
     }
 
     /// The remote branch to go on from: the thread's own, else the default branch.
