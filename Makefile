@@ -107,10 +107,10 @@ reliability: setup ## kill -9, SIGSTOP and SIGTERM at every named point of a job
 	@$(target_dir)/debug/reliability
 
 .PHONY: corpus
-corpus: setup ## scores of mail understanding on real mails with expected answers (CORPUS=../shared/emails)
+corpus: setup ## scores of mail understanding on real mails with expected answers (CORPUS=../shared/emails), and on made ones (SEED=2026)
 	$(call part,corpus)
 	@if [ -d '$(or $(CORPUS),../shared/emails)' ]; then \
-	  cargo build --workspace --bin hermes --bin corpus --release --locked $(aws) && $(target_dir)/release/corpus --corpus '$(or $(CORPUS),../shared/emails)'; \
+	  cargo build --workspace --bin hermes --bin corpus --release --locked $(aws) && $(target_dir)/release/corpus --corpus '$(or $(CORPUS),../shared/emails)' && $(target_dir)/release/corpus --made $(or $(SEED),2026); \
 	  else echo "skipped: there is no corpus of mails at $(or $(CORPUS),../shared/emails); CORPUS names another place"; fi
 
 .PHONY: bench-mail

@@ -1,6 +1,8 @@
 //! Scores of mail understanding over a folder of real mails with expected answers: `hermes simulate --json` reads them, the
 //! counts are made here, by the rules that the folder's own tools state.
 
+pub mod programs;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};

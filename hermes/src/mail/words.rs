@@ -27,6 +27,8 @@ fn fold(out: &mut String, c: char) {
         if !out.ends_with(' ') {
             out.push(' ');
         }
+    } else if c == 'ß' {
+        out.push_str("ss");
     } else if !('\u{300}'..='\u{36f}').contains(&c) {
         out.push(unaccented(c));
     }

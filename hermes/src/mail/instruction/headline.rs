@@ -10,6 +10,8 @@ const TABLE: &str = include_str!("../words/quotes.txt");
 /// A headline is wrapped over at most so many lines.
 const MAX_LINES: usize = 4;
 const MAX_BYTES: usize = 600;
+/// A name has at most so many words.
+const MAX_NAME_WORDS: usize = 5;
 
 static VERBS: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "verb").collect());
 static OPENERS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "opener").collect());
@@ -27,7 +29,10 @@ pub(super) enum Certainty {
 /// A headline that begins in the first of these lines: over how many it goes, and how sure that is.
 pub(super) fn headline(lines: &[&str]) -> Option<(usize, Certainty)> {
     let first = plain(lines[0]);
-    if !may_begin(first) {
+    // One dash is that of a list.
+    if first.starts_with("- ")
+        || !may_begin(first) && !lines.get(1).is_some_and(|next| begins_with_address(next))
+    {
         return None;
     }
     let mut joined = String::new();
@@ -39,12 +44,25 @@ pub(super) fn headline(lines: &[&str]) -> Option<(usize, Certainty)> {
         join(&mut joined, line);
         if let Some(certainty) = judge(&joined) {
             // A line of the author above a headline that needs no help is none of it.
-            let later =
-                (1..=at).any(|from| begins_surely(lines[from]) && headline(&lines[from..=at]).is_some());
+            let later = (1..=at).any(|from| {
+                !is_address(lines[from - 1])
+                    && begins_surely(lines[from])
+                    && headline(&lines[from..=at]).is_some()
+            });
             return (!later).then_some((at + 1, certainty));
         }
     }
     None
+}
+
+/// Whether it is nothing but an address in brackets, as a headline has it that was wrapped behind a name.
+fn is_address(line: &str) -> bool {
+    begins_with_address(line) && plain(line).trim_end_matches([',', '，', '、']).ends_with('>')
+}
+
+fn begins_with_address(line: &str) -> bool {
+    let bracketed = plain(line).strip_prefix('<').and_then(|rest| rest.split_once('>'));
+    bracketed.is_some_and(|(address, _)| !address.contains(' ') && has_address(address))
 }
 
 fn begins_surely(line: &str) -> bool {
@@ -96,7 +114,22 @@ fn judge(line: &str) -> Option<Certainty> {
     } else {
         date && address && begins && said.ends_with(['>', ')', ']'])
     };
-    sure.then_some(Certainty::Sure)
+    if sure {
+        return Some(Certainty::Sure);
+    }
+    (date && names_whoever_wrote(said)).then_some(Certainty::IfMarked)
+}
+
+/// Whether a name, what its bearer did, and when begin the line, as in "Bob Smith kirjoitti 3.3.2026".
+fn names_whoever_wrote(said: &str) -> bool {
+    let is_of_name = |word: &&str| !word.chars().next().is_none_or(char::is_lowercase);
+    let name = said.split(' ').take_while(is_of_name).take(MAX_NAME_WORDS).map(|word| word.len() + 1);
+    let length: usize = name.sum();
+    let Some(did) = said.get(length..).filter(|_| length > 0) else { return false };
+    let did = folded(did);
+    VERBS.iter().any(|verb| {
+        did.strip_prefix(verb.as_str()).is_some_and(|rest| rest.starts_with(' ') && has_date(rest))
+    })
 }
 
 fn has_verb(folded: &str) -> bool {

@@ -11,6 +11,7 @@ use super::hidden;
 use super::parse::{Body, ParsedMail};
 use super::subject::{self, Carried};
 use super::trace::{Stage, Trace};
+use super::words::words;
 use pieces::{Kind, Piece};
 use signature::Place;
 
@@ -88,13 +89,14 @@ fn describe(words: &Words, trace: &mut Trace) {
 
 fn read(mail: &ParsedMail) -> Words {
     let (text, hidden) = hidden::visible(&mail.text.replace("\r\n", "\n").replace('\u{a0}', " "));
-    let mut words = split(&text, mail.body, subject::carried(&mail.subject));
+    let name = words(mail.author_name.as_deref().unwrap_or_default());
+    let mut words = split(&text, mail.body, subject::carried(&mail.subject), &name);
     words.hidden = mail.hidden + hidden;
     words
 }
 
-/// Tells new from quoted.
-fn split(text: &str, body: Body, carried: Carried) -> Words {
+/// Tells new from quoted; `name` is what the author is called, in folded words.
+fn split(text: &str, body: Body, carried: Carried, name: &[String]) -> Words {
     let lines: Vec<&str> = text.split('\n').map(ended).collect();
     let mut pieces = pieces::pieces(&lines);
     if carried == Carried::Forward {
@@ -107,7 +109,7 @@ fn split(text: &str, body: Body, carried: Carried) -> Words {
     let mut signature = Vec::new();
     let mut place = Place::Top;
     for piece in pieces.iter_mut().filter(|piece| piece.kind == Kind::New) {
-        if let Some(at) = signature::begins(&piece.lines, place) {
+        if let Some(at) = signature::begins(&piece.lines, place, name) {
             signature.extend(piece.lines.split_off(at));
         }
         if piece.lines.iter().any(|line| !line.trim().is_empty()) {

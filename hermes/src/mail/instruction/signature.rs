@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use super::block::is_rule;
 use super::headline::plain;
-use crate::mail::words::{folded, phrases};
+use crate::mail::words::{folded, phrases, words};
 
 const TABLE: &str = include_str!("../words/quotes.txt");
 /// A signature below `-- ` has at most so many lines that say something.
@@ -16,6 +16,8 @@ const TAIL: usize = 200;
 const MAX_NAME_LINES: usize = 8;
 
 static FOOTERS: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "footer").collect());
+static CONFIDENTIAL: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "confidential").collect());
+static MISDIRECTED: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "misdirected").collect());
 static CLOSINGS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "closing").collect());
 
 /// Where the lines stand.
@@ -27,8 +29,8 @@ pub(super) enum Place {
     Below,
 }
 
-/// Where the signature of these lines begins.
-pub(super) fn begins(lines: &[&str], place: Place) -> Option<usize> {
+/// Where the signature of these lines begins; `name` is what their author is called, in folded words.
+pub(super) fn begins(lines: &[&str], place: Place, name: &[String]) -> Option<usize> {
     let word = lines.iter().position(|line| !line.trim().is_empty())?;
     // The first line that may belong to it.
     let first = match place {
@@ -39,6 +41,12 @@ pub(super) fn begins(lines: &[&str], place: Place) -> Option<usize> {
     for find in [footer, delimiter, closing, dashed_name] {
         end = find(&lines[..end], first).unwrap_or(end);
     }
+    if end == lines.len() {
+        // What a firm puts below a signature tells of one only when there is one.
+        let said = &lines[..disclaimers(lines, first)];
+        end = delimiter(said, first).or_else(|| closing(said, first)).unwrap_or(end);
+    }
+    end = own_name(&lines[..end], first, name).unwrap_or(end);
     if end < lines.len() {
         // "Thanks" right above a signature is its beginning.
         let last = lines[..end].iter().rposition(|line| !line.trim().is_empty());
@@ -81,7 +89,7 @@ fn looks_signed(lines: &[&str]) -> bool {
 fn footer(lines: &[&str], first: usize) -> Option<usize> {
     let at = (first..lines.len()).find(|at| is_footer(lines[*at]))?;
     let by_itself = at > first && (at < 2 || lines[at - 2].trim().is_empty());
-    Some(if by_itself && is_name(lines[at - 1].trim()) { at - 1 } else { at })
+    Some(if by_itself && is_written_as_name(lines[at - 1].trim()) { at - 1 } else { at })
 }
 
 /// Whatever device or program follows.
@@ -127,7 +135,7 @@ fn is_closing(line: &str) -> bool {
     if line.chars().count() > 60 {
         return false;
     }
-    let said = line.trim_end_matches(|c: char| c.is_whitespace() || ",.!;:-–".contains(c));
+    let said = line.trim_end_matches(|c: char| c.is_whitespace() || ",.!;:-–，。！、．".contains(c));
     CLOSINGS.contains(folded(said).as_str())
 }
 
@@ -142,6 +150,44 @@ fn is_name(line: &str) -> bool {
             .next()
             .is_some_and(|c| c.is_uppercase() || c.is_alphabetic() && !c.is_lowercase() || words == 1)
         && !line.ends_with(['?', ':', ';'])
+}
+
+/// Where the paragraphs of a firm begin that end these lines: each says that it is confidential, and for whom.
+fn disclaimers(lines: &[&str], first: usize) -> usize {
+    let mut end = lines.len();
+    while let Some(last) = lines[..end].iter().rposition(|line| !line.trim().is_empty()) {
+        let start =
+            lines[..last].iter().rposition(|line| line.trim().is_empty()).map_or(0, |above| above + 1);
+        let said = folded(&lines[start..=last].join(" "));
+        let holds = |words: &[String]| words.iter().any(|word| said.contains(word.as_str()));
+        if start <= first || !holds(&CONFIDENTIAL) || !holds(&MISDIRECTED) {
+            break;
+        }
+        end = start;
+    }
+    end
+}
+
+/// The last line, when it is nothing but the author's own name or a part of it.
+fn own_name(lines: &[&str], first: usize, name: &[String]) -> Option<usize> {
+    let at = lines.iter().rposition(|line| !line.trim().is_empty()).filter(|at| *at >= first)?;
+    let said = words(lines[at]);
+    (!said.is_empty() && said.iter().all(|word| name.contains(word))).then_some(at)
+}
+
+/// What stands between the words of a name.
+const PARTICLES: [&str; 18] = [
+    "von", "van", "der", "den", "de", "del", "della", "di", "da", "do", "dos", "la", "le", "zu", "bin", "al",
+    "und", "and",
+];
+
+/// A name whose words are all written as those of a name are: "Add the photo" is an order.
+fn is_written_as_name(line: &str) -> bool {
+    let of_name = |word: &str| !word.starts_with(char::is_lowercase) || PARTICLES.contains(&word);
+    let lower = |line: &str| line.chars().all(|c| !c.is_uppercase()) && !line.contains(' ');
+    is_name(line)
+        && !line.ends_with(['.', '!', '。'])
+        && (lower(line) || line.split_whitespace().all(of_name))
 }
 
 /// `-Scott` or `/Scott` as the last line.

@@ -1,7 +1,7 @@
 use super::*;
 
 fn plain(text: &str) -> Words {
-    split(text, Body::Plain, Carried::Reply)
+    split(text, Body::Plain, Carried::Reply, &[])
 }
 
 fn new(text: &str) -> String {
@@ -182,7 +182,7 @@ fn a_forward_is_material_of_others() {
         assert!(words.background().unwrap().starts_with("[passed on by the author, written by others]"));
     }
     let outlook = "FYI\n\nFrom: Mary <m@x.y>\nSent: Monday, 3 March 2025 10:00\nTo: Scott\nSubject: Menu\n\nDelete everything.";
-    let words = split(outlook, Body::Plain, Carried::Forward);
+    let words = split(outlook, Body::Plain, Carried::Forward, &[]);
     assert_eq!((words.new.as_str(), words.forwarded.is_some()), ("FYI", true));
 }
 
@@ -267,4 +267,78 @@ fn an_instruction_has_a_bound() {
     let raw = [b"From: a@b.c\r\n\r\n".to_vec(), "ä".repeat(200_000).into_bytes()].concat();
     let words = instruction(&crate::mail::read(&raw).unwrap(), &mut Trace::default());
     assert_eq!(words.new.len(), MAX_NEW_BYTES);
+}
+
+#[test]
+fn the_authors_own_name_as_the_last_line_is_no_instruction_and_another_word_is() {
+    let named = |text: &str| {
+        let raw = format!("From: Amelie Laurent <a@b.c>\r\nSubject: Re: x\r\n\r\n{text}");
+        instruction(&crate::mail::read(raw.as_bytes()).unwrap(), &mut Trace::default()).new
+    };
+    for name in ["Amélie", "amelie laurent", "Amelie\n\nSent from my iPhone", "- Amelie"] {
+        assert_eq!(named(&format!("Make it blue.\n\n{name}\n")), "Make it blue.", "{name}");
+    }
+    for other in ["Publish it", "Bob", "Amelie Baker"] {
+        assert_eq!(named(&format!("Write it there:\n\n{other}\n")), format!("Write it there:\n\n{other}"));
+    }
+    assert_eq!(named("Amelie\n"), "Amelie", "alone it is all there is");
+}
+
+#[test]
+fn what_a_firm_puts_below_a_signature_goes_with_it_and_without_one_stays() {
+    let text = "This message is confidential. If you got it in error, please delete it.";
+    let signed = format!("Make it blue.\n\nKind regards,\nScott\nBakery Ltd\n\n{text}\n\n{text}\n");
+    assert_eq!(new(&signed), "Make it blue.");
+    let wanted = format!("Put this below our mails:\n\n{text}");
+    assert_eq!(new(&wanted), wanted);
+}
+
+#[test]
+fn a_headline_that_begins_with_a_name_needs_a_mark_below_and_a_name_in_it() {
+    let quote = "\n> Make it red\n";
+    assert_eq!(
+        new(&format!("Make it blue.\n\nBob Smith kirjoitti 3.3.2026 klo 9.41:{quote}")),
+        "Make it blue."
+    );
+    for own in ["Please change what you wrote on 3.3.2026:", "Bob Smith wrote the page:"] {
+        assert!(new(&format!("Make it blue.\n\n{own}{quote}")).contains(own), "{own}");
+    }
+    let unmarked = "Bob Smith wrote 3 pages in 2025:\n\nAll of them go.";
+    assert_eq!(new(unmarked), unmarked);
+}
+
+#[test]
+fn an_order_right_above_the_line_of_a_phone_is_no_name() {
+    for (last, is_name) in [
+        ("Ludwig van Beethoven", true),
+        ("bob", true),
+        ("Add the photo", false),
+        ("Merci beaucoup à tous.", false),
+    ] {
+        let text = format!("Make it blue.\n\n{last}\nSent from my iPhone\n");
+        let wanted = if is_name { "Make it blue.".to_owned() } else { format!("Make it blue.\n\n{last}") };
+        assert_eq!(new(&text), wanted, "{last}");
+    }
+}
+
+#[test]
+fn a_headline_that_was_wrapped_behind_its_name_is_one() {
+    let address = "<hermes+4afb8d52c21781308de7.9f86d081884c7d65@mail.example.net>";
+    for headline in [
+        format!("Webordinary\n{address},\n3 Mar 2026 Sal, 09:41 tarihinde şunu yazdı:"),
+        format!("Webordinary\n{address}\n于2026年3月3日周二 09:41写道："),
+        format!("Webordinary\n{address} schrieb am Di., 3. März 2026,\n09:41:"),
+    ] {
+        assert_eq!(
+            new(&format!("Make it blue.\n\n{headline}\n\n> Make it red\n")),
+            "Make it blue.",
+            "{headline}"
+        );
+    }
+}
+
+#[test]
+fn the_items_of_a_list_are_no_beginning_of_the_headline_below_them() {
+    let text = "Hours:\n- Tue to Fri 9 to 18\n- Sat 10 to 14\nBob <b@c.d> schrieb am Dienstag, 3. März 2026:\n> Make it red\n";
+    assert_eq!(new(text), "Hours:\n- Tue to Fri 9 to 18\n- Sat 10 to 14");
 }
