@@ -121,12 +121,19 @@ async fn s08_a_malformed_mail_does_not_stop_the_next_one() {
 }
 
 #[tokio::test]
-async fn s09_the_same_mail_twice_is_one_work() {
+async fn s09_the_same_mail_twice_is_one_run_and_one_answer() {
     let world = World::with_scott().await;
     let first = world.accepted(mail("1", "change 7 to 8")).await;
     let again = world.accepted(format!("Received: by another path\r\n{}", mail("1", "change 7 to 8"))).await;
     assert_eq!(first, again);
     assert_eq!((world.works("amelia#scott").await.len(), world.announcements().await), (1, 1));
+    world.report(world.result(text(&first, "commandId")).await.to_json()).await;
+    assert_eq!(world.accepted(mail("1", "change 7 to 8")).await, first, "after its answer too");
+    assert_eq!(
+        (world.works("amelia#scott").await.len(), world.outbox().len()),
+        (0, 1),
+        "one run, one answer"
+    );
     let other = world.accepted(mail("1", "change 7 to 9")).await;
     assert_ne!(first["mailId"], other["mailId"], "the same id with another body is another mail");
 }
@@ -174,6 +181,29 @@ async fn s14_html_alone_no_subject_and_no_message_id_are_processed() {
         let works = world.works("amelia#scott").await;
         assert_eq!((works.len(), text(&works[0], "instruction")), (1, "change 7 to 8"), "{raw}");
     }
+}
+
+#[tokio::test]
+async fn s15_of_a_reply_only_the_new_words_are_the_instruction_and_what_it_quotes_goes_along() {
+    let old = "make all of it red";
+    let below = [
+        format!("On Tue, Mar 3, 2026 at 9:41 AM Hermes <h@x.y>\r\nwrote:\r\n\r\n> {old}\r\n"),
+        format!("> Am 03.03.2026 um 09:41 schrieb Hermes <h@x.y>:\r\n>\r\n> {old}\r\n"),
+        format!(
+            "________________________________\r\nFrom: Hermes <h@x.y>\r\nSent: Tuesday, March 3, 2026 9:41 AM\r\nTo: scott@example.org\r\nSubject: Hours\r\n\r\n{old}\r\n"
+        ),
+        format!("-----Ursprüngliche Nachricht-----\r\nVon: Hermes\r\nBetreff: Hours\r\n\r\n{old}\r\n"),
+    ];
+    let world = World::with_scott().await;
+    for (number, quote) in below.iter().enumerate() {
+        let raw = mail(&number.to_string(), &format!("change 7 to 8\r\n\r\n{quote}"));
+        assert_eq!(world.accepted(raw).await["ending"], "routed", "{quote}");
+        let work = world.works("amelia#scott").await.remove(0);
+        assert_eq!(text(&work, "instruction"), "change 7 to 8", "{quote}");
+        assert!(text(&work["context"], "quoted").contains(old), "{work}");
+    }
+    let only = mail("9", &below[0]).replace("Subject: Hours", "Subject: Re: Hours");
+    assert_eq!(world.accepted(only).await["ending"], "question-asked", "an old order is not run again");
 }
 
 #[tokio::test]

@@ -54,6 +54,43 @@ async fn s66_a_result_closes_the_job_and_the_user_gets_one_mail() {
 }
 
 #[tokio::test]
+async fn s66_however_a_job_ends_its_owner_gets_one_mail_with_its_thread() {
+    use JobOutcome as Ended;
+    let all = [
+        Ended::Changed,
+        Ended::Answered,
+        Ended::Question,
+        Ended::Stopped,
+        Ended::BudgetExhausted,
+        Ended::BuildFailed,
+        Ended::PublishFailed,
+        Ended::PushConflict,
+        Ended::Refused,
+        Ended::AgentFailed,
+        Ended::Failed,
+    ];
+    for outcome in all {
+        let world = World::with_scott().await;
+        let (command, _) = ordered(&world).await;
+        let mut result = world.result(&command).await;
+        (result.outcome, result.success) = (outcome, outcome.is_success());
+        for _ in 0..2 {
+            world.report(result.to_json()).await;
+        }
+        let job = world.job(&command).await;
+        assert_eq!((job.is_open(), job.outcome), (false, Some(outcome)));
+        let sent = world.outbox();
+        assert_eq!(sent.len(), 1, "{outcome:?}: {sent:?}");
+        let answer = hermes::mail::read(sent[0].as_bytes()).unwrap();
+        assert!(
+            answer.text.contains(&format!("Conversation ID: {}", job.thread_id)),
+            "{outcome:?}: {}",
+            answer.text
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_reply_to_our_answer_continues_the_thread() {
     let world = World::with_scott().await;
     let (command, id) = ordered(&world).await;

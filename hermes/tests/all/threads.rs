@@ -47,6 +47,22 @@ async fn s17_in_reply_to_alone_is_enough_and_may_hold_prose() {
 }
 
 #[tokio::test]
+async fn s18_an_id_leads_to_its_thread_with_angle_brackets_or_without() {
+    let world = World::with_scott().await;
+    let a = thread_of(&world, "a@x", &[]).await;
+    for (n, (name, value)) in
+        [("In-Reply-To", "a@x"), ("In-Reply-To", "<a@x>"), ("References", "a@x"), ("References", " <a@x> ")]
+            .iter()
+            .enumerate()
+    {
+        assert_eq!(thread_of(&world, &format!("b{n}@x"), &[(name, value)]).await, a, "{name}: {value}");
+    }
+    let bare = letter("scott@example.org", "c@x", &[], "Do c.").replace("<c@x>", "c@x");
+    let bare = text(&world.accepted(bare).await, "threadId").to_owned();
+    assert_eq!(thread_of(&world, "d@x", &[("In-Reply-To", "<c@x>")]).await, bare, "its own id without them");
+}
+
+#[tokio::test]
 async fn s19_a_quoted_conversation_line_leads_to_its_thread() {
     let world = World::with_scott().await;
     let a = thread_of(&world, "a@x", &[]).await;
@@ -55,6 +71,11 @@ async fn s19_a_quoted_conversation_line_leads_to_its_thread() {
     assert_eq!(text(&answer, "threadId"), a);
     let works = world.works("amelia#scott").await;
     assert_eq!(works[0]["threadId"], works[1]["threadId"]);
+    let mut branches = Vec::new();
+    for work in &works {
+        branches.push(world.job(text(work, "commandId")).await.branch);
+    }
+    assert_eq!(branches[0], branches[1], "the same branch");
 }
 
 #[tokio::test]
@@ -176,5 +197,32 @@ async fn s22_no_signal_leads_into_the_thread_of_somebody_else() {
         let answer = world.accepted(raw).await;
         assert_ne!(text(&answer, "threadId"), scotts.as_str(), "{name}");
         assert_eq!(world.works("amelia#mary").await.len(), 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn s22_whoever_may_not_write_about_a_thread_is_refused_whatever_leads_to_it() {
+    let world = World::with_scott().await;
+    world.project("bakery").await;
+    world.sender("bob@example.org", "bakery", "bob").await;
+    let scotts = ThreadId::parse(&thread_of(&world, "a@x", &[]).await).unwrap();
+    world.works("amelia#scott").await;
+    let own = EmailAddress::parse("hermes@localhost").unwrap();
+    let to = world.app.secret.reply_address(&own, &scotts).unwrap();
+    for (n, (from, cc, wanted)) in [
+        ("stranger@example.net", to.as_str(), "unknown-sender"),
+        ("stranger@example.net", "amelia@localhost", "unknown-sender"),
+        ("bob@example.org", "amelia@localhost", "not-permitted"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let body = format!("Red.\r\n> Conversation ID: {scotts}");
+        let raw = letter(from, &format!("m{n}@x"), &[("Cc", cc), ("In-Reply-To", "<a@x>")], &body);
+        let answer = world.accepted(raw).await;
+        assert_eq!((text(&answer, "ending"), answer.get("threadId")), (*wanted, None), "{from} {cc}");
+    }
+    for key in ["amelia#scott", "bakery#bob"] {
+        assert!(world.works(key).await.is_empty(), "{key}");
     }
 }
