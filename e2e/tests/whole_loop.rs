@@ -7,11 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use common::clock::Clock;
+use common::cloud::files::Space;
+use common::cloud::local;
 use e2e::claude_api::{ScriptedApi, Turn};
 use e2e::mail::Letter;
 use e2e::process::binary;
 use e2e::remote::Remote;
+use e2e::wait;
 use e2e::world::{World, demo_agent, plain_site};
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_mins(5);
@@ -188,6 +193,36 @@ async fn a_reply_to_the_answer_continues_the_conversation() {
     let host = text(&job, "previewUrl").trim_start_matches("http://").trim_end_matches('/').to_owned();
     assert!(api.page(&host, "/").await.unwrap().text().await.unwrap().contains("8 to 20"));
     assert!(api.page(&host, "/about/").await.unwrap().text().await.unwrap().contains("Since 1919"));
+    world.stop().await.unwrap();
+}
+
+/// What is removed while its agent works ends, and leaves nothing of its words.
+#[tokio::test]
+async fn a_conversation_that_is_removed_in_the_middle_of_its_work_leaves_nothing_behind() {
+    let mut world = World::temporary().unwrap();
+    let api = world.start_hermes("127.0.0.1:0").await.unwrap();
+    world.start_worker(&demo_agent("--hang").unwrap(), &[]).await.unwrap();
+    let (folder, build) = plain_site().unwrap();
+    world.add_project("bakery", folder.path(), Some(build), ("amelia@example.org", "amelia")).await.unwrap();
+    let letter = Letter::new("amelia@example.org", "Hours", "change \"7 to 18\" to \"8 to 20\"");
+    let order = api.order(letter.to_bytes()).await.unwrap();
+    let path = format!("/v1/jobs/{}", text(&order, "commandId"));
+    wait::until("the agent's start", LIMIT, || async {
+        Ok((api.get(&path).await?["attempts"] == 1).then_some(()))
+    })
+    .await
+    .unwrap();
+    let thread = format!("/v1/threads/{}", text(&order, "threadId"));
+    let (status, down) = api.request(Method::DELETE, &thread, None).await.unwrap();
+    assert_eq!(status, StatusCode::ACCEPTED, "{down}");
+    let job = api.job_done(text(&order, "commandId"), LIMIT).await.unwrap();
+    assert_eq!(text(&job, "outcome"), "stopped", "{job}");
+    let down = api.job_done(text(&down, "commandId"), LIMIT).await.unwrap();
+    assert_eq!((text(&down, "action"), text(&down, "outcome")), ("take-down", "answered"), "{down}");
+    let cloud = local::open(&world.data_dir(), "webordinary".parse().unwrap(), Clock::System).unwrap();
+    for folder in ["sessions/", "transcripts/", "wip/"] {
+        assert_eq!(cloud.files.list(&Space::Objects, folder).await.unwrap(), [""; 0]);
+    }
     world.stop().await.unwrap();
 }
 

@@ -13,10 +13,13 @@ use uuid::Uuid;
 
 use crate::operations::jobs::order_as;
 use crate::operations::releases::manifest;
+use crate::operations::threads;
 
 /// How often it is worth a look.
 pub const INTERVAL: Duration = Duration::from_hours(24);
 const PAGE: usize = 100;
+/// So long what is left of a conversation that was removed is looked for once more: at two looks at least.
+const REMOVED_LATELY: Duration = Duration::from_hours(3 * 24);
 
 /// Orders that the previews of conversations are taken down that were idle for so long. What fails for one stops no other.
 pub async fn expire(cloud: &Cloud, kept: Duration) -> Result<()> {
@@ -24,6 +27,11 @@ pub async fn expire(cloud: &Cloud, kept: Duration) -> Result<()> {
     loop {
         let (page, next) = cloud.store.list::<Thread>(PAGE, after).await?;
         for thread in page.iter().filter(|thread| is_idle(cloud, thread, kept)) {
+            if was_removed_lately(cloud, thread)
+                && let Err(error) = threads::forget(cloud, thread).await
+            {
+                tracing::warn!(%error, thread.id = %thread.thread_id, "what is left of a removed conversation could not be cleared away yet");
+            }
             if let Err(error) = look_at(cloud, thread, kept).await {
                 tracing::warn!(%error, thread.id = %thread.thread_id, "an old preview could not be taken down yet");
             }
@@ -37,6 +45,11 @@ pub async fn expire(cloud: &Cloud, kept: Duration) -> Result<()> {
 
 fn is_idle(cloud: &Cloud, thread: &Thread, kept: Duration) -> bool {
     thread.removed_at.is_some() || cloud.clock.now().since(thread.last_activity) >= kept
+}
+
+/// Whatever ran when it was removed has ended within this.
+fn was_removed_lately(cloud: &Cloud, thread: &Thread) -> bool {
+    thread.removed_at.is_some_and(|removed| cloud.clock.now().since(removed) < REMOVED_LATELY)
 }
 
 async fn look_at(cloud: &Cloud, thread: &Thread, kept: Duration) -> Result<()> {

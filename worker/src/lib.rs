@@ -23,6 +23,7 @@ pub mod offers;
 pub mod poison;
 pub mod presence;
 pub mod process;
+pub mod removals;
 pub mod report;
 pub mod run;
 pub mod sandbox;

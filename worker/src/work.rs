@@ -27,6 +27,7 @@ use crate::lease::{InFlight, Lease};
 use crate::me::new_version;
 use crate::meter::{Allowance, Meter};
 use crate::poison;
+use crate::removals;
 use crate::report;
 use crate::sessions;
 use crate::tenure::{Standing, Tenure};
@@ -135,6 +136,12 @@ impl Message<'_> {
             return self.report(work, &row, outcome, &target).await;
         }
         let mut journal = self.journal(work, &row);
+        if thread.removed_at.is_some() && work.action.goes_on_with_a_conversation() {
+            removals::forget(&me.cloud, work).await?;
+            let text = "This conversation was removed before the work was done.";
+            let ending = Ending { summary: text.to_owned(), ..Ending::default() };
+            return self.finish(&mut journal, work, &target, JobOutcome::Stopped, &ending).await;
+        }
         if row.stop_requested.is_some() {
             return self.stopped(&mut journal, work, &target, Ending::default()).await;
         }
@@ -149,7 +156,7 @@ impl Message<'_> {
             let reason = format!("{} attempts were begun and none came to an end", row.attempts);
             return self.end_badly(&mut journal, work, &target, JobOutcome::Failed, text, &reason).await;
         }
-        let shown = Shown { preview, written_at: thread.last_activity };
+        let shown = Shown { preview, written_at: thread.written_at() };
         let run = Box::pin(self.run(intake, interrupted, &row, &mut journal, shown)).await;
         self.settle(journal, run, target).await
     }
@@ -385,6 +392,9 @@ impl Message<'_> {
         target: &SiteTarget,
     ) -> Result<Again> {
         let me = &self.tenure.me;
+        if row.stop_requested.is_some() {
+            removals::after_stop(&me.cloud, work).await?;
+        }
         let result = report::result(work, row, outcome, target, &me.owner.worker);
         report::send(&me.cloud, &result, work.task_token.as_deref()).await?;
         checkpoint::reach(Point::ResultSent).await;

@@ -48,6 +48,11 @@ impl WorkAction {
         matches!(self, Self::Publish | Self::Undo | Self::TakeDown)
     }
 
+    /// Whether it goes on with its conversation, so that it makes no sense without one.
+    pub fn goes_on_with_a_conversation(self) -> bool {
+        matches!(self, Self::Edit | Self::Publish)
+    }
+
     /// Whether nobody waits for it: no other work makes way for it.
     pub fn is_unhurried(self) -> bool {
         matches!(self, Self::Check | Self::TakeDown)

@@ -39,6 +39,13 @@ pub struct Thread {
     pub ttl: Option<i64>,
 }
 
+impl Thread {
+    /// When somebody last wrote on it, as far as that counts: nothing does that comes after its removal.
+    pub fn written_at(&self) -> Timestamp {
+        self.removed_at.map_or(self.last_activity, |removed| removed.min(self.last_activity))
+    }
+}
+
 impl PreviewKey {
     /// The first 12 of a fresh UUID's 16 bytes would carry its version bits; two UUIDs are mixed so that all 96 bits are random.
     pub fn random() -> Self {

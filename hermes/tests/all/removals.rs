@@ -5,7 +5,9 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use common::cloud::failing::{Calls, Fate, Operation, When};
 use common::cloud::files::{At, IfMatch, Space};
+use common::cloud::store::Query;
 use common::domain::ids::{SessionId, ThreadId};
+use common::domain::job::{Job, WorkAction};
 use common::domain::names::SiteTarget;
 use common::domain::session::Session;
 use common::domain::thread::Thread;
@@ -59,6 +61,63 @@ async fn a_reply_to_a_conversation_that_was_removed_begins_another_and_its_previ
     let order = json!({"threadId": thread.as_str()});
     let (status, refusal) = world.call("POST", "/v1/projects/amelia/publish", Some(order)).await;
     assert_eq!(status, StatusCode::NOT_FOUND, "{refusal}");
+}
+
+#[tokio::test]
+async fn its_work_is_stopped_and_what_the_work_left_is_cleared_away_then_and_at_the_next_looks() {
+    let world = World::with_scott().await;
+    let thread = conversation(&world).await;
+    let elsewhere = world.accepted(mail("9", "change 1 to 2")).await;
+    let jobs = jobs_of(&world, &thread).await;
+    let key = |job: &Job| format!("transcripts/{}.jsonl", job.command_id);
+    let [first, second] = jobs.as_slice() else { panic!("{jobs:?}") };
+    let theirs = [
+        key(first),
+        key(second),
+        format!("wip/{}", second.command_id),
+        format!("sessions/{thread}/agent.jsonl"),
+    ];
+    let other = format!("transcripts/{}.jsonl", text(&elsewhere, "commandId"));
+    for _ in 0..2 {
+        for key in theirs.iter().chain([&other]) {
+            world.cloud().files.put(&At::object(key), "{}".into(), IfMatch::Any).await.unwrap();
+        }
+        remove(&world, thread.as_str()).await;
+        assert_eq!(there(&world, &theirs).await, [""; 0]);
+        assert_eq!(there(&world, &[other.clone()]).await, [other.clone()]);
+    }
+    let now = jobs_of(&world, &thread).await;
+    assert_eq!(now.len(), 4, "{now:?}");
+    for job in now {
+        assert_eq!(job.stop_requested.is_some(), job.action == WorkAction::Edit, "{job:?}");
+    }
+    let other_thread = ThreadId::parse(text(&elsewhere, "threadId")).unwrap();
+    let others = jobs_of(&world, &other_thread).await;
+    assert!(others.len() == 1 && others[0].stop_requested.is_none(), "{others:?}");
+
+    for key in &theirs {
+        world.cloud().files.put(&At::object(key), "{}".into(), IfMatch::Any).await.unwrap();
+    }
+    hermes::previews::expire(world.cloud(), Duration::MAX).await.unwrap();
+    assert_eq!(there(&world, &theirs).await, [""; 0], "whatever came later");
+}
+
+/// Those of the objects that are there.
+async fn there(world: &World, keys: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    for key in keys {
+        if world.cloud().files.exists(&At::object(key)).await.unwrap() {
+            found.push(key.clone());
+        }
+    }
+    found
+}
+
+/// The jobs of a conversation.
+async fn jobs_of(world: &World, thread: &ThreadId) -> Vec<Job> {
+    let query = Query::index("project-index", "amelia#scott");
+    let (jobs, _) = world.cloud().store.find::<Job>(query).await.unwrap();
+    jobs.into_iter().filter(|job| job.thread_id == *thread).collect()
 }
 
 #[tokio::test]
