@@ -84,7 +84,7 @@ async fn its_work_is_stopped_and_what_the_work_left_is_cleared_away_then_and_at_
         }
         remove(&world, thread.as_str()).await;
         assert_eq!(there(&world, &theirs).await, [""; 0]);
-        assert_eq!(there(&world, &[other.clone()]).await, [other.clone()]);
+        assert_eq!(there(&world, std::slice::from_ref(&other)).await, std::slice::from_ref(&other));
     }
     let now = jobs_of(&world, &thread).await;
     assert_eq!(now.len(), 4, "{now:?}");
