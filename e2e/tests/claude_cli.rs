@@ -9,6 +9,7 @@
     reason = "a test may"
 )]
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,15 @@ const FLAGS: [&str; 9] = [
     "--disable-slash-commands",
     "--resume",
 ];
+/// Those of them, with their values, that keep a repository's settings from being loaded.
+const TOLD: [&str; 6] = [
+    "--tools",
+    "Read,Edit,Write,Glob,Grep",
+    "--strict-mcp-config",
+    "--setting-sources",
+    "user",
+    "--disable-slash-commands",
+];
 /// All that it offers to the model; the last one does nothing and stands for others to come.
 const TOOLS: [&str; 6] = ["Edit", "Glob", "Grep", "Read", "Write", "DeferredToolPlaceholder"];
 
@@ -46,6 +56,18 @@ fn cli() -> PathBuf {
     let claude = repository().join("e2e/agent/node_modules/.bin/claude");
     assert!(claude.is_file(), "the agent is not installed; run `make agent`");
     claude
+}
+
+/// Files, and links by an arrow.
+fn lay<'a>(folder: &Path, files: impl Iterator<Item = (&'a str, &'a str)>) {
+    for (name, content) in files {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        match content.strip_prefix("-> ") {
+            Some(target) => std::os::unix::fs::symlink(target, path).unwrap(),
+            None => std::fs::write(path, content).unwrap(),
+        }
+    }
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
@@ -72,14 +94,7 @@ impl Stage {
     /// A project with these files besides those of a plain site.
     async fn project(&self, id: &str, limits: Value, files: &[(&str, &str)]) -> Remote {
         let (folder, build) = plain_site().unwrap();
-        for (name, content) in files {
-            let path = folder.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            match content.strip_prefix("-> ") {
-                Some(target) => std::os::unix::fs::symlink(target, path).unwrap(),
-                None => std::fs::write(path, content).unwrap(),
-            }
-        }
+        lay(folder.path(), files.iter().copied());
         let owner = format!("{id}-{OWNER}");
         let remote =
             self.world.add_project(id, folder.path(), Some(build.clone()), (&owner, "amelia")).await.unwrap();
@@ -432,6 +447,9 @@ fn hostile() -> Vec<(&'static str, Vec<(&'static str, String)>)> {
     ]
 }
 
+/// Those whose will is not settings: no name is taken out for them, the CLI has to be told.
+const WORDS: [&str; 1] = ["instructions"];
+
 /// One project for each; a canary that sang has left its file or its words.
 async fn sung(stage: &Stage, name: &str, files: &[(&'static str, String)]) -> bool {
     let files: Vec<(&str, &str)> = files.iter().map(|(path, content)| (*path, content.as_str())).collect();
@@ -439,43 +457,84 @@ async fn sung(stage: &Stage, name: &str, files: &[(&'static str, String)]) -> bo
     let asked = stage.bodies().len();
     let (_, job) = stage.order(name, Letter::new(OWNER, "A page", "Make a page about rye.")).await;
     assert_eq!(job["outcome"], "changed", "{name}: {job}\n{}", stage.logs());
-    let bodies = stage.bodies().split_off(asked);
+    let (bodies, branch) = (stage.bodies().split_off(asked), text(&job, "branch").to_owned());
     assert!(bodies.iter().any(|body| body.contains("Make a page about rye.")), "{name}");
-    remote.file(text(&job, "branch"), "site/canary.txt").is_ok()
-        || bodies.iter().any(|body| body.contains("CANARY-WORDS"))
+    assert_eq!(job["filesChanged"], json!(["site/rye.txt"]), "{name}: the settings stay as they are: {job}");
+    remote.file(&branch, "site/canary.txt").is_ok() || bodies.iter().any(|body| body.contains("CANARY-WORDS"))
 }
 
+/// The CLI in a folder with these files, with no worker around it: whether a canary sang.
+#[allow(clippy::disallowed_methods, reason = "the program is asked directly")]
+async fn sung_alone(stage: &Stage, files: &[(&'static str, String)], flags: &[&str]) -> bool {
+    let (home, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    lay(folder.path(), files.iter().map(|(path, content)| (*path, content.as_str())));
+    std::fs::create_dir_all(folder.path().join("site")).unwrap();
+    let asked = stage.bodies().len();
+    let mut command = tokio::process::Command::new(cli());
+    command.args(["-p", "--output-format", "stream-json", "--verbose", "--permission-mode", "acceptEdits"]);
+    command.args(flags).arg("Make a page about rye.").current_dir(&folder).env_clear();
+    command.env("PATH", &stage.path).env("HOME", home.path()).env("ANTHROPIC_BASE_URL", stage.api.base_url());
+    command.env("ANTHROPIC_API_KEY", MODEL_KEY).env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1");
+    command.env("CLAUDE_CODE_MAX_RETRIES", "0").stdin(std::process::Stdio::null()).output().await.unwrap();
+    // Without the page it asked somebody else.
+    !folder.path().join("site/rye.txt").exists()
+        || folder.path().join("site/canary.txt").exists()
+        || stage.bodies().split_off(asked).iter().any(|body| body.contains("CANARY-WORDS"))
+}
+
+/// What the CLI is told, and what is not there when it looks, are a wall each.
 #[tokio::test]
-async fn eighteen_hostile_repositories_make_the_agent_do_nothing() {
+async fn eighteen_hostile_repositories_make_the_agent_do_nothing_behind_any_walls() {
     let mut stage = Stage::new(vec![write("site/rye.txt", "rye"), Turn::Say("Written.".into())]).await;
-    // Without walls: what the CLI is told must do by itself.
-    stage.worker("claude", &[("SANDBOX", "off")]).await;
     let begun = Instant::now();
     let all = hostile();
     assert_eq!(all.len(), 18);
+    // Nothing told and everything there: so that the test can fail.
+    let mut voices = Vec::new();
     for (name, files) in &all {
-        assert!(!sung(&stage, name, files).await, "{name}");
-    }
-    for body in stage.api.seen().bodies {
-        for tool in body["tools"].as_array().into_iter().flatten() {
-            assert!(TOOLS.contains(&text(tool, "name")), "{tool}");
+        if sung_alone(&stage, files, &[]).await {
+            voices.push(*name);
         }
+        assert!(!sung_alone(&stage, files, &TOLD).await, "{name}: what the CLI is told does by itself");
     }
-    eprintln!("0 of {} hostile repositories did anything, in {:?}", all.len(), begun.elapsed());
-    stage.no_worker().await;
-
-    // The same CLI without our arguments, so that the test can fail.
-    let plain = format!(
-        "'{}' -p --output-format stream-json --verbose --permission-mode acceptEdits",
-        cli().display()
-    );
-    stage.worker(&plain, &[("SANDBOX", "off")]).await;
-    for name in ["session-hook", "instructions"] {
-        let (_, files) = all.iter().find(|(found, _)| *found == name).unwrap();
-        assert!(
-            sung(&stage, &format!("{name}-again"), files).await,
-            "{name} has a voice where nothing hinders it"
+    let (number, took) = (voices.len(), begun.elapsed());
+    eprintln!("{number} of them have a voice where nothing hinders them, seen in {took:?}: {voices:?}");
+    for name in ["session-hook", "linked-hook", "hook-of-a-link-above", "approved-server", "instructions"] {
+        assert!(voices.contains(&name), "{name} has a voice where nothing hinders it: {voices:?}");
+    }
+    let workspaces = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(workspaces.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+    for mode in ["off", "uid", "namespaces"] {
+        let workspaces = workspaces.path().to_str().unwrap();
+        let walls = [("SANDBOX", mode), ("SANDBOX_UID", "59300"), ("WORKSPACE_PATH", workspaces)];
+        stage.worker("claude", &walls).await;
+        let asked = stage.bodies().len();
+        // What the CLI is told is the same in every mode; where it alone helps, it is looked at in each.
+        for (name, files) in all.iter().filter(|(name, _)| mode == "off" || WORDS.contains(name)) {
+            assert!(!sung(&stage, &format!("{name}-{mode}"), files).await, "{name} in mode {mode}");
+        }
+        for body in stage.api.seen().bodies.split_off(asked) {
+            for tool in body["tools"].as_array().into_iter().flatten() {
+                assert!(TOOLS.contains(&text(tool, "name")), "{tool}");
+            }
+        }
+        stage.no_worker().await;
+        // What is not there has no voice, whatever the CLI is told.
+        let deaf = format!(
+            "{} -p --output-format stream-json --verbose --permission-mode acceptEdits",
+            cli().display()
         );
+        stage.worker(&deaf, &walls).await;
+        for (name, files) in all.iter().filter(|(name, _)| voices.contains(name)) {
+            let again = sung(&stage, &format!("{name}-{mode}-again"), files).await;
+            assert_eq!(again, WORDS.contains(name), "{name} in mode {mode}, without what the CLI is told");
+        }
+        stage.no_worker().await;
     }
+    eprintln!(
+        "0 of {} hostile repositories did anything in any of 3 modes, in {:?}",
+        all.len(),
+        begun.elapsed()
+    );
     stage.world.stop().await.unwrap();
 }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::handover::{AgentReport, Checkout};
 use super::prompt::{prompt, repair};
-use super::{Cut, Failure, JobContext, Trouble};
+use super::{Cut, Failure, JobContext, Trouble, settings as repo_settings};
 use crate::meter::Met;
 use crate::process::{Running, STOP_GRACE, last_words, tail};
 use crate::sandbox::Who;
@@ -233,6 +233,7 @@ async fn once(
 ) -> Result<Seen, Trouble> {
     let settings = &context.settings;
     let workspace = &checkout.workspace;
+    repo_settings::take_out(workspace.repo()).await?;
     let sandbox = settings.sandbox.metered(&context.meter);
     let cell = sandbox.cell(workspace, Who::Agent).await.map_err(|error| {
         failed("agent-start", format!("the folders of the agent could not be prepared: {error}"))

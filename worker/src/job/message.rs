@@ -125,12 +125,12 @@ fn without_controls(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use common::domain::timestamp::Timestamp;
 
     use super::*;
 
-    fn work(instruction: &str) -> Work {
+    pub(in crate::job) fn work(instruction: &str) -> Work {
         let body = serde_json::json!({"commandId": "c-1", "projectId": "amelia", "userId": "scott",
             "instruction": instruction, "context": {"from": "scott@example.org"}});
         let draft = common::messages::WorkDraft::parse(&body.to_string(), "m", Timestamp::default()).unwrap();

@@ -22,6 +22,7 @@ mod renew;
 mod repeated;
 pub mod room;
 mod save;
+mod settings;
 mod sweep;
 mod tree;
 pub mod workspace;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use git2::Repository;
 
+use super::settings;
 use crate::folders;
 use crate::git::{self, During as _};
 
@@ -36,6 +37,20 @@ pub(super) fn remove_nested_repositories(root: &Path) -> git::Result<()> {
             _ if is_git => Then::Remove,
             true => Then::Enter,
             false => Then::Leave,
+        })
+    })
+}
+
+/// Removes what an agent would take its settings from, in every folder.
+pub(super) fn remove_settings(root: &Path) -> git::Result<()> {
+    let git = root.join(".git");
+    each_below(root, &mut |path, kind| {
+        Ok(if settings::is_one(path.file_name().unwrap_or_default()) {
+            Then::Remove
+        } else if kind.is_dir() && path != git {
+            Then::Enter
+        } else {
+            Then::Leave
         })
     })
 }

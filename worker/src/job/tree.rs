@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use git2::build::CheckoutBuilder;
 use git2::{Diff, Index, IndexAddOption, Repository, RepositoryState};
 
-use super::sweep;
+use super::{settings, sweep};
 use crate::git::{self, During as _, Oid};
 use crate::leaks::new_credential;
 use crate::secrets::Secrets;
@@ -30,6 +30,7 @@ pub(super) fn stage(repo: &Repository, before: Oid) -> git::Result<Option<Oid>> 
     index.add_all(["*"], IndexAddOption::DEFAULT, Some(&mut own)).during(what)?;
     index.update_all(["*"], Some(&mut own)).during(what)?;
     drop_new_gitlinks(&mut index, &old)?;
+    settings::keep(&mut index, &old)?;
     index.write().during(what)?;
     let tree = index.write_tree().during(what)?;
     Ok((tree != old.id()).then_some(tree))

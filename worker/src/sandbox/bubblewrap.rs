@@ -14,8 +14,6 @@ pub(super) const DOOR: &str = "/run/hermes";
 /// The one port that leads out.
 pub(super) const PORT: u16 = 8090;
 const SHARED_MEMORY_BYTES: u64 = 64 * 1024 * 1024;
-/// Settings of agents that a repository could bring along.
-const MASKED: [&str; 3] = [".claude", ".mcp.json", ".cursor"];
 
 /// One job's part of it.
 pub(super) struct Job<'a> {
@@ -96,20 +94,6 @@ fn folders(words: &mut Words, job: &Job<'_>) {
     let git = outside.repo.join(".git");
     if git.exists() {
         words.paths("--ro-bind", &git, &within.repo.join(".git"));
-    }
-    for name in MASKED {
-        let there = outside.repo.join(name).symlink_metadata().map(|meta| meta.file_type());
-        match there {
-            Ok(kind) if kind.is_dir() => {
-                let masked = within.repo.join(name);
-                words.path("--tmpfs", &masked);
-                words.path("--remount-ro", &masked);
-            }
-            Ok(kind) if kind.is_file() => {
-                words.paths("--ro-bind", Path::new("/dev/null"), &within.repo.join(name));
-            }
-            _ => {}
-        }
     }
     words.paths("--bind", &outside.home, &within.home);
     if outside.attachments.is_dir() {

@@ -11,6 +11,8 @@ use crate::meter::Message;
 
 /// The program that is called by its well-known name gets the arguments that make it speak.
 const CLAUDE: &str = "claude";
+/// Whoever says this says all the rest as well.
+const PRINTS: [&str; 2] = ["-p", "--print"];
 /// It may edit files and nothing else; settings, commands and tool servers of the repository are not loaded.
 const CLAUDE_ARGUMENTS: [&str; 12] = [
     "-p",
@@ -43,8 +45,8 @@ pub struct NoAgent(String);
 pub struct AgentCommand(Vec<String>);
 
 impl AgentCommand {
-    /// Splits a command line into its words. A lone `claude` (or a path to it) gets the arguments it needs; any other
-    /// command is started as it is, reads the prompt on standard input and writes the same events.
+    /// Splits a command line into its words. `claude` (or a path to it) gets the arguments it needs behind those it has,
+    /// unless it is told to print by itself; any other command is started as it is, reads the prompt on standard input and writes the same events.
     pub fn parse(text: &str) -> Result<Self, String> {
         let words = shell_words::split(text).map_err(|error| format!("AGENT_COMMAND {text:?}: {error}"))?;
         if words.is_empty() {
@@ -72,7 +74,8 @@ impl AgentCommand {
 
     /// Whether it is the Claude Code CLI, with the arguments that we give it.
     pub fn is_claude(&self) -> bool {
-        matches!(self.0.as_slice(), [program] if program.rsplit('/').next() == Some(CLAUDE))
+        let Some((program, own)) = self.0.split_first() else { return false };
+        program.rsplit('/').next() == Some(CLAUDE) && !own.iter().any(|word| PRINTS.contains(&word.as_str()))
     }
 
     /// The argument vector for this work; it goes on with a session, if there is one.
@@ -176,6 +179,20 @@ mod tests {
         );
         assert!(AgentCommand::parse("").is_err());
         assert!(AgentCommand::parse("'open").is_err());
+    }
+
+    #[test]
+    fn the_cli_gets_its_arguments_behind_those_of_the_operator() {
+        let work = crate::job::message::tests::work("hi");
+        let argv = |text: &str| AgentCommand::parse(text).unwrap().argv(&work, Path::new("/x"), Some("s1"));
+        for (text, own) in [("claude", 1), ("/a/claude --model m", 3)] {
+            let argv = argv(text);
+            assert_eq!(argv[own..own + CLAUDE_ARGUMENTS.len()], CLAUDE_ARGUMENTS, "{text}");
+            assert_eq!(argv[own + CLAUDE_ARGUMENTS.len()..], ["--resume", "s1"], "{text}");
+        }
+        for text in ["claude -p", "claude --print --model m", "/a/not-claude", "demo-agent"] {
+            assert_eq!(argv(text), AgentCommand::parse(text).unwrap().0, "{text}");
+        }
     }
 
     #[test]
