@@ -108,13 +108,11 @@ impl Publication {
         let to = At::page(&self.target, &turn.path);
         let mut expected = turn.expected;
         for _ in 0..MAX_TRIES {
-            let condition = match expected.take() {
-                Some(known) => self.still(ours, None).await.map(|()| known)?,
-                None => {
-                    let (present, looked) = (self.present(&to).await?, Instant::now());
-                    self.still(ours, Some(looked)).await.map(|()| present)?
-                }
+            let (condition, looked) = match expected.take() {
+                Some(known) => (known, None),
+                None => (self.present(&to).await?, Some(Instant::now())),
             };
+            self.still(ours, looked).await?;
             let done = match &turn.from {
                 Some(from) => self.files.copy(from, &to, condition).await.map(Some),
                 None => self.files.delete(&to, condition).await.map(|()| None),
