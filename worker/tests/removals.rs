@@ -6,6 +6,7 @@ mod support;
 
 use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use common::cloud::files::{At, IfMatch, Space};
 use common::cloud::queue::Outgoing;
@@ -177,8 +178,9 @@ async fn work_that_waits_or_comes_late_ends_before_it_begins_and_the_preview_goe
         "threadId": THREAD, "action": "take-down"});
     order(&world, down).await;
     // Two that were under way when it was removed: nobody marked them, and their mails came in after it.
+    let later = world.cloud.clock.now().plus(Duration::from_hours(1));
     let wrote = |thread: &mut Thread| {
-        thread.last_activity = Timestamp::from_millis(i64::MAX / 4);
+        thread.last_activity = later;
         ControlFlow::Continue(())
     };
     world.cloud.store.update::<Thread>(&thread(), wrote).await.unwrap();
