@@ -76,7 +76,7 @@ async fn stand(agent: &str, patience: Patience, max_minutes: Option<u32>) -> Sta
     message["repoUrl"] = remote.url().into();
     let draft = WorkDraft::parse(&message.to_string(), "m", Timestamp::default()).unwrap();
     let work = draft.complete("amelia".parse().unwrap(), "abcdef1".parse().unwrap(), remote.url());
-    world.cloud.store.insert(&work.to_job(Timestamp::default())).await.unwrap();
+    world.cloud.store.insert(&work.to_job(world.cloud.clock.now())).await.unwrap();
     let id = "bakery".parse().unwrap();
     let mut project = world.cloud.store.load::<Project>(&id).await.unwrap().unwrap().value;
     project.limits.max_minutes = max_minutes;

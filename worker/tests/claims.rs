@@ -373,7 +373,7 @@ async fn s78_work_that_was_stopped_before_its_turn_never_starts_and_is_told_once
     let message = work("c-1", "aaaaaa1", HOURS);
     let draft = common::messages::WorkDraft::parse(&message.to_string(), "m", Timestamp::default()).unwrap();
     let stopped = draft.complete("amelia".parse().unwrap(), "aaaaaa1".parse().unwrap(), remote.url());
-    let mut row = stopped.to_job(Timestamp::default());
+    let mut row = stopped.to_job(world.cloud.clock.now());
     row.stop_requested = Some(Timestamp::from_millis(1));
     world.cloud.store.insert(&row).await.unwrap();
     world.order(AMELIA, message).await;
@@ -395,7 +395,7 @@ async fn work_whose_worker_died_three_times_is_not_tried_a_fourth_time() {
     let message = work("c-1", "aaaaaa1", HOURS);
     let draft = common::messages::WorkDraft::parse(&message.to_string(), "m", Timestamp::default()).unwrap();
     let poison = draft.complete("amelia".parse().unwrap(), "aaaaaa1".parse().unwrap(), "file:///x".into());
-    let mut row = poison.to_job(Timestamp::default());
+    let mut row = poison.to_job(world.cloud.clock.now());
     row.attempts = 3;
     world.cloud.store.insert(&row).await.unwrap();
     let worker = world.worker(&[]);

@@ -294,7 +294,7 @@ async fn s45_whoever_waits_for_interrupted_work_hears_preempted() {
     let ears = std::sync::Arc::new(Ears::default());
     let cloud = Cloud { callback: ears.clone(), ..world.cloud.clone() };
     let order = complete(&work("c-1", ONE, "slow one"));
-    let row = order.to_job(Timestamp::default());
+    let row = order.to_job(world.cloud.clock.now());
     let key = common::domain::names::PreviewKey::random();
     let target = SiteTarget::Thread("bakery".parse().unwrap(), key);
     for outcome in [JobOutcome::Interrupted, JobOutcome::Stopped] {
@@ -311,7 +311,7 @@ async fn s41_whoever_waits_for_failed_work_hears_its_outcome_and_why_within_the_
     let ears = std::sync::Arc::new(Ears::default());
     let cloud = Cloud { callback: ears.clone(), ..world.cloud.clone() };
     let order = complete(&work("c-1", ONE, "slow one"));
-    let mut row = order.to_job(Timestamp::default());
+    let mut row = order.to_job(world.cloud.clock.now());
     row.error = Some("npm: no such file\n".repeat(4_000));
     let target = SiteTarget::Preview("bakery".parse().unwrap());
     let failed = JobOutcome::BuildFailed;

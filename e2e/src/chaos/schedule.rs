@@ -141,7 +141,7 @@ async fn works(cloud: &Cloud, seed: u64, dice: &mut Dice) -> anyhow::Result<Vec<
         for index in 0..MESSAGES {
             works.push(work(&key, &format!("{}-{}-{index}", key.project, key.user))?);
         }
-        let site = work(&key, site_row(&key)?.as_str())?.to_job(Timestamp::default());
+        let site = work(&key, site_row(&key)?.as_str())?.to_job(cloud.clock.now());
         cloud.store.save(&Job { pending: None, ..site }).await?;
     }
     for place in (1..works.len()).rev() {
