@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use git2::{Index, IndexEntry, IndexTime, ObjectType, Tree, TreeWalkMode, TreeWalkResult};
+use git2::{Index, IndexEntry, Tree};
 
 use super::sweep;
 use crate::git::{self, During as _, off_thread};
@@ -46,33 +46,11 @@ pub(super) fn keep(index: &mut Index, old: &Tree<'_>) -> git::Result<()> {
     Ok(())
 }
 
+/// Read by way of an index, whose paths are bytes: libgit2's walk ends at a name that is not UTF-8.
 fn before(old: &Tree<'_>) -> Result<Vec<IndexEntry>, git2::Error> {
-    let mut found = Vec::new();
-    old.walk(TreeWalkMode::PreOrder, |folder, entry| {
-        let path = [folder.as_bytes(), entry.name_bytes()].concat();
-        if entry.kind() != Some(ObjectType::Tree) && is_among(&path) {
-            found.push(entry_of(path, entry));
-        }
-        TreeWalkResult::Ok
-    })?;
-    Ok(found)
-}
-
-fn entry_of(path: Vec<u8>, entry: &git2::TreeEntry<'_>) -> IndexEntry {
-    IndexEntry {
-        ctime: IndexTime::new(0, 0),
-        mtime: IndexTime::new(0, 0),
-        dev: 0,
-        ino: 0,
-        mode: u32::try_from(entry.filemode_raw()).unwrap_or_default(),
-        uid: 0,
-        gid: 0,
-        file_size: 0,
-        id: entry.id(),
-        flags: 0,
-        flags_extended: 0,
-        path,
-    }
+    let mut all = Index::new()?;
+    all.read_tree(old)?;
+    Ok(all.iter().filter(|entry| is_among(&entry.path)).collect())
 }
 
 #[cfg(test)]
@@ -176,6 +154,29 @@ mod tests {
         assert_eq!(paths, [Path::new("page.txt")]);
     }
 
+    #[test]
+    fn a_folder_whose_name_is_not_utf_8_is_committed_like_any_other() {
+        let stand = tempfile::tempdir().unwrap();
+        let root = stand.path().join("repo");
+        let (repo, _) = repository(&root);
+        let folder = root.join(OsStr::from_bytes(b"b\xfccher"));
+        std::fs::create_dir_all(folder.join(".claude")).unwrap();
+        for path in ["a.txt", ".claude/x"] {
+            std::fs::write(folder.join(path), "x").unwrap();
+        }
+        let mut index = repo.index().unwrap();
+        index.add_all(["*"], git2::IndexAddOption::FORCE, None).unwrap();
+        index.write().unwrap();
+        let tree = repo.find_tree(index.write_tree().unwrap()).unwrap();
+        let who = git2::Signature::now("a", "a@example.org").unwrap();
+        let parent = repo.head().unwrap().peel_to_commit().unwrap();
+        let with = repo.commit(Some("HEAD"), &who, &who, "more", &tree, &[&parent]).unwrap();
+        std::fs::write(folder.join(".claude/x"), "by the agent").unwrap();
+        assert_eq!(tree::stage(&repo, with).unwrap(), None);
+        std::fs::write(folder.join("a.txt"), "changed").unwrap();
+        assert!(tree::stage(&repo, with).unwrap().is_some());
+    }
+
     #[tokio::test]
     async fn a_folder_that_was_made_a_file_takes_its_settings_along() {
         let stand = tempfile::tempdir().unwrap();
@@ -185,7 +186,7 @@ mod tests {
         std::fs::write(root.join("site"), "a file").unwrap();
         let staged = tree::stage(&repo, before).unwrap().unwrap();
         let staged = repo.find_tree(staged).unwrap();
-        assert_eq!(staged.get_name("site").unwrap().kind(), Some(ObjectType::Blob));
+        assert_eq!(staged.get_name("site").unwrap().kind(), Some(git2::ObjectType::Blob));
         assert!(tree::has(&staged, ".claude") && tree::has(&staged, ".mcp.json"));
     }
 }

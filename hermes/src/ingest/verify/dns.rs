@@ -76,10 +76,9 @@ impl From<Dns> for Asker {
 impl Asker {
     /// Checks a mail; the error is what kept a name server from answering.
     pub(super) async fn verify(&self, raw: &[u8], smtp: Option<&Smtp>) -> Result<Verdicts, String> {
+        let mut doubt = Doubt { asker: self, heard: false };
         let found = self.found(raw, smtp).await;
-        if found.is_err() {
-            *self.resolver() = None;
-        }
+        doubt.heard = found.is_ok();
         found
     }
 
@@ -127,6 +126,20 @@ impl Asker {
 
     fn resolver(&self) -> MutexGuard<'_, Option<MessageAuthenticator>> {
         self.resolver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whoever stops waiting for an answer ends the question here: that, too, is an answer that did not come.
+struct Doubt<'a> {
+    asker: &'a Asker,
+    heard: bool,
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if !self.heard {
+            *self.asker.resolver() = None;
+        }
     }
 }
 
@@ -231,4 +244,28 @@ fn parsed(name: &str, text: &str) -> Txt {
         return DomainKey::parse(bytes).into();
     }
     if name.starts_with("_dmarc.") { Policy::parse(bytes).into() } else { Spf::parse(bytes).into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_question_that_nobody_waits_for_any_more_makes_the_resolver_anew() {
+        let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let asker = Asker::from(Dns::Server(silent.local_addr().unwrap()));
+        let raw = b"From: a@example.org\r\n\r\nhi\r\n";
+        let smtp = Smtp {
+            ip: "192.0.2.1".parse().unwrap(),
+            helo: "example.org".into(),
+            mail_from: "a@example.org".into(),
+        };
+        let mut answer = [0; 512];
+        let question = asker.verify(raw, Some(&smtp));
+        tokio::select! {
+            found = question => panic!("{found:?}"),
+            _ = silent.recv_from(&mut answer) => {}
+        }
+        assert!(asker.resolver().is_none());
+    }
 }
