@@ -89,7 +89,8 @@ fn looks_signed(lines: &[&str]) -> bool {
 fn footer(lines: &[&str], first: usize) -> Option<usize> {
     let at = (first..lines.len()).find(|at| is_footer(lines[*at]))?;
     let by_itself = at > first && (at < 2 || lines[at - 2].trim().is_empty());
-    Some(if by_itself && is_written_as_name(lines[at - 1].trim()) { at - 1 } else { at })
+    let named = by_itself && !is_announced(lines, at - 1) && is_written_as_name(lines[at - 1].trim());
+    Some(if named { at - 1 } else { at })
 }
 
 /// Whatever device or program follows.
@@ -168,9 +169,18 @@ fn disclaimers(lines: &[&str], first: usize) -> usize {
     end
 }
 
+/// Whether the words above end with a colon: then what stands here is what they announce ("Put this on the page:").
+fn is_announced(lines: &[&str], at: usize) -> bool {
+    let above = lines[..at].iter().rev().map(|line| line.trim()).find(|line| !line.is_empty());
+    above.is_some_and(|above| above.ends_with([':', '：']))
+}
+
 /// The last line, when it is nothing but the author's own name or a part of it.
 fn own_name(lines: &[&str], first: usize, name: &[String]) -> Option<usize> {
     let at = lines.iter().rposition(|line| !line.trim().is_empty()).filter(|at| *at >= first)?;
+    if is_announced(lines, at) {
+        return None;
+    }
     let said = words(lines[at]);
     (!said.is_empty() && said.iter().all(|word| name.contains(word))).then_some(at)
 }
@@ -201,5 +211,5 @@ fn dashed_name(lines: &[&str], first: usize) -> Option<usize> {
     let capital = name.trim_start().chars().next().is_some_and(char::is_uppercase);
     let letters = name.chars().all(|c| c.is_alphabetic() || c == ' ' || c == '.' || c == '\'');
     let apart = at == 0 || lines[at - 1].trim().is_empty();
-    (capital && letters && words <= 3 && !spaced && apart).then_some(at)
+    (capital && letters && words <= 3 && !spaced && apart && !is_announced(lines, at)).then_some(at)
 }

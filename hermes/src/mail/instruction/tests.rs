@@ -342,3 +342,18 @@ fn the_items_of_a_list_are_no_beginning_of_the_headline_below_them() {
     let text = "Hours:\n- Tue to Fri 9 to 18\n- Sat 10 to 14\nBob <b@c.d> schrieb am Dienstag, 3. März 2026:\n> Make it red\n";
     assert_eq!(new(text), "Hours:\n- Tue to Fri 9 to 18\n- Sat 10 to 14");
 }
+
+#[test]
+fn a_name_that_the_words_above_announce_is_what_they_are_about() {
+    let said = |text: &str| split(text, Body::Plain, Carried::Reply, &["anna".into(), "berg".into()]).new;
+    for text in [
+        "Please put this at the foot of the page:\n\nAnna Berg",
+        "Schreib bitte unter das Bild：\nAnna",
+        "Sign the letter with:\n\n-Anna",
+    ] {
+        assert_eq!(said(text), text);
+    }
+    let footed = "The title is now:\n\nAnna Berg\n\nSent from my iPhone";
+    assert_eq!(said(footed), "The title is now:\n\nAnna Berg");
+    assert_eq!(said("Please make it blue.\n\nAnna Berg"), "Please make it blue.");
+}
