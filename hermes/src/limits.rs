@@ -65,7 +65,9 @@ impl Turns {
         tokio::time::timeout(MAX_TURN, self.of(key)?.lock()).await.ok()
     }
 
-    /// Whether this process knows of room for one more mail, and nobody is counting one just now.
+    /// Whether this process knows of room for one more mail, and nobody is counting one just now. It holds nothing for whoever
+    /// asks: of several that hear of the last place at once, one takes it, and the others' mails were counted for the project
+    /// as well.
     fn has_room(&self, key: &(&'static str, String), limit: u32, now: Timestamp) -> bool {
         let turn = self.of(&key.1).and_then(|turn| turn.try_lock().ok());
         turn.is_some_and(|counts| counts.rates.get(key).is_some_and(|known| known.value.has_room(limit, now)))

@@ -8,7 +8,7 @@ use common::cloud::store::Store;
 use common::cloud::{Cloud, CloudError};
 use common::domain::ids::{CommandId, ProjectUser};
 use common::domain::job::{Job, JobState, PENDING};
-use common::domain::names::Queue;
+use common::domain::names::{Queue, RECORDS_KEPT};
 use common::domain::timestamp::Timestamp;
 use common::messages::WorkDraft;
 use serde_json::Value;
@@ -191,6 +191,7 @@ async fn order_again(store: &dyn Store, old: &CommandId, new: &CommandId, now: T
         finished_at: None,
         created_at: now,
         day: now.day(),
+        ttl: Some(now.ttl(RECORDS_KEPT)),
         ..row.value
     };
     match store.insert(&job).await {

@@ -106,8 +106,11 @@ pub async fn remove(cloud: &Cloud, id: &ProjectId) -> Result<()> {
     forget_senders(cloud, id).await?;
     known?;
     cloud.store.remove::<Project>(id).await?;
-    // Whoever was added meanwhile.
-    forget_senders(cloud, id).await
+    // Whoever was added meanwhile, unless it was to a site that was given this name since.
+    match forget_earlier_senders(cloud, id).await {
+        Err(OperationError::Cloud(CloudError::Conflict(_))) => Ok(()),
+        forgotten => forgotten,
+    }
 }
 
 /// Whoever wrote about a site that had this name before says nothing about the one that is made now. Only what was there

@@ -156,3 +156,35 @@ async fn a_making_that_was_cut_short_is_completed_by_another() {
         assert!(nth > 4, "{nth} calls");
     }
 }
+
+#[tokio::test]
+async fn a_project_that_is_made_while_its_name_is_given_up_keeps_its_senders_or_goes_with_all_of_them() {
+    let (mut nth, mut kept) = (0, 0);
+    loop {
+        let world = World::empty("all");
+        put(world.cloud(), "earlier").await.unwrap();
+        register(world.cloud(), "both@example.org", "earlier").await;
+        register(world.cloud(), "gone@example.org", "earlier").await;
+        let cloud = world.cloud().clone();
+        let other = async move {
+            put(&cloud, "other").await.unwrap();
+            register(&cloud, "both@example.org", "now").await;
+            register(&cloud, "new@example.org", "now").await;
+        };
+        let then = Mutex::new(Some(Box::pin(other) as BoxFuture<'static, ()>));
+        let store =
+            Arc::new(Between { store: world.cloud().store.clone(), nth, calls: AtomicUsize::new(0), then });
+        let slow = Cloud { store: store.clone(), ..world.cloud().clone() };
+        projects::remove(&slow, &amelia()).await.unwrap();
+        if store.then.lock().await.is_some() {
+            break;
+        }
+        let now = ["both@example.org", "new@example.org"].map(|who| (who.to_owned(), "now".to_owned()));
+        let there = projects::get(world.cloud(), &amelia()).await.is_ok();
+        kept += usize::from(there);
+        let wanted = if there { now.to_vec() } else { Vec::new() };
+        assert_eq!(registered(world.cloud()).await, wanted, "before call {nth}");
+        nth += 1;
+    }
+    assert!(kept >= 1 && nth > kept, "kept {kept} of {nth} times");
+}
