@@ -324,6 +324,35 @@ async fn records_go_in_the_order_of_their_writing_whatever_was_written_to_them_s
 }
 
 #[tokio::test]
+async fn records_from_before_the_rule_are_kept_for_as_long_from_when_they_were_made() {
+    let (dir, cloud) = open();
+    let made = "2026-01-02T03:04:05.678Z";
+    let old = [
+        (Table::Mails, json!({"mailId": "m", "day": "2026-01-02", "receivedAt": made})),
+        (Table::Jobs, json!({"commandId": "c", "createdAt": made})),
+        (Table::Outbox, json!({"dedupKey": "d", "createdAt": made})),
+    ];
+    for (table, row) in &old {
+        cloud.store.put(*table, row.clone(), Expect::Absent).await.unwrap();
+    }
+    let said = json!({"commandId": "said", "createdAt": made, "ttl": 7});
+    cloud.store.put(Table::Jobs, said.clone(), Expect::Absent).await.unwrap();
+    drop(cloud);
+    let database = rusqlite::Connection::open(dir.path().join("hermes.db")).unwrap();
+    database.pragma_update(None, "user_version", 2).unwrap();
+    drop(database);
+    let cloud = open_with(dir.path(), Clock::System).unwrap();
+    let kept = Timestamp::parse(made).unwrap().ttl(RECORDS_KEPT);
+    for (table, mut row) in old {
+        row["ttl"] = kept.into();
+        let rows = cloud.store.scan(table, 10, None).await.unwrap().rows;
+        assert!(rows.iter().any(|found| found.body == row), "{table:?}: {:?}", rows.first());
+    }
+    let rows = cloud.store.scan(Table::Jobs, 10, None).await.unwrap().rows;
+    assert!(rows.iter().any(|found| found.body == said), "what a row says itself stays");
+}
+
+#[tokio::test]
 async fn objects_go_when_they_were_kept_for_as_long_as_their_kind_is() {
     let (dir, cloud) = open();
     let kept =

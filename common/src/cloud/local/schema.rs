@@ -9,8 +9,11 @@ use super::{durable, fault};
 use crate::cloud::{CloudError, Result};
 
 /// Every migration, in order. Those that were released are never changed.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_expiry.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_expiry.sql"),
+    include_str!("migrations/0003_kept.sql"),
+];
 
 /// The one connection that writes keeps the pages that every mail touches (KiB, as a negative number), and copies the log into
 /// the database when it has so many pages: a page that was written often meanwhile is copied once.
