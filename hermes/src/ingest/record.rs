@@ -186,16 +186,12 @@ fn mail_id(mail: &ParsedMail) -> MailId {
     ])
 }
 
-/// To whom its author wrote; where To or Cc is signed, only what is.
+/// To whom its author wrote: of a signed mail what is signed of To and Cc, which may be nothing.
 fn recipients<'a>(
     mail: &'a ParsedMail,
     signed: Option<&OwnSignatures<'_>>,
 ) -> impl Iterator<Item = &'a EmailAddress> {
-    let covers = |name: &str| signed.is_some_and(|own| own.cover(name));
-    let (to, cc, all) = match (covers("to"), covers("cc")) {
-        (false, false) => (false, false, true),
-        (to, cc) => (to, cc, false),
-    };
+    let (to, cc, all) = signed.map_or((false, false, true), |own| (own.cover("to"), own.cover("cc"), false));
     let some = |addresses: &'a [EmailAddress], taken: bool| addresses.iter().filter(move |_| taken);
     some(&mail.to, to).chain(some(&mail.cc, cc)).chain(some(&mail.addressed, all))
 }
@@ -291,6 +287,12 @@ mod tests {
         for (from, to) in [("hello", "hallo"), ("10:00:00", "10:00:01"), ("x@y.z", "w@y.z"), ("a@b", "d@b")] {
             assert_ne!(id(&mail), id(&mail.replace(from, to)), "{to:?}");
         }
+        let unaddressed = signed("from:subject:date:message-id");
+        assert_eq!(
+            id(&unaddressed),
+            id(&unaddressed.replace("x@y.z", "w@y.z")),
+            "whom it goes to is not signed"
+        );
         let whole = signed("from:to:cc:subject:date:message-id");
         for (from, to) in &changes[..2] {
             assert_ne!(id(&whole), id(&whole.replace(from, to)), "signed: {to:?}");

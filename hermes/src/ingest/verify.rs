@@ -17,7 +17,9 @@ use tokio::sync::Semaphore;
 
 use crate::config::{MailSettings, Trust};
 use crate::mail::ParsedMail;
-use crate::mail::verdict::{self, Evidence, SesReceipt, Verdicts};
+use crate::mail::dkim::OwnSignatures;
+use crate::mail::parse::Author;
+use crate::mail::verdict::{self, Domain, Evidence, SesReceipt, Verdicts};
 use dns::Asker;
 pub use dns::{Dns, Records};
 
@@ -91,7 +93,7 @@ impl Verifier {
         match (self.trust, word, &self.authserv_id) {
             (Trust::All, ..) => Ok(Evidence::Vouched),
             (Trust::Verify, Word::Last(word), _) => match Box::pin(self.evidence(mail, raw, word)).await {
-                Err(error) if error.is_retryable() => Ok(Evidence::Unheard(error.to_string())),
+                Err(error) if error.is_retryable() => Ok(unheard(mail, word, &error)),
                 evidence => evidence,
             },
             (Trust::Verify, Word::Ses(receipt), _) => Ok(verdict::of_ses(mail, *receipt)),
@@ -137,6 +139,22 @@ impl Verifier {
         });
         thread.await.map_err(|_| Broken)
     }
+}
+
+/// What silence shows in the end. Only that of the author's own name servers brings them a question: whoever names others
+/// beside them may be the one who keeps those from answering.
+fn unheard(mail: &ParsedMail, word: &Word, error: &CloudError) -> Evidence {
+    let Author::One(author) = &mail.author else { return Evidence::Nothing(error.to_string()) };
+    let host = match word {
+        Word::Provider(Some(smtp)) => Domain::of_address(&smtp.mail_from),
+        _ => None,
+    };
+    let of_kin = |signatures: OwnSignatures<'_>| signatures.are_of_kin(author.domain());
+    let foreign = |host: &Domain| host.may_align(author.domain()) && !host.is_kin_of(author.domain());
+    if OwnSignatures::of(mail).is_none_or(of_kin) && !host.as_ref().is_some_and(foreign) {
+        return Evidence::Unheard(error.to_string());
+    }
+    Evidence::Nothing(format!("{error}; not all of its signatures are of its author's domain"))
 }
 
 /// A mail that breaks the parser is one without evidence.

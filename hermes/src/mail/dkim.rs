@@ -32,6 +32,11 @@ impl<'a> OwnSignatures<'a> {
         !self.cover(name) && self.0.iter().any(|one| one.covers(name))
     }
 
+    /// Whether all of them are surely of the author's domain.
+    pub fn are_of_kin(&self, author: &str) -> bool {
+        self.0.iter().all(|one| one.domain.is_kin_of(author))
+    }
+
     /// Whether one of them covers the beginning of the text only.
     pub fn are_partial(&self) -> bool {
         self.0.iter().any(|one| one.partial)

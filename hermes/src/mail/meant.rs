@@ -12,16 +12,14 @@ use super::dkim::OwnSignatures;
 use super::parse::ParsedMail;
 use super::sender::Assurance;
 use super::trace::{Stage, Trace};
-use super::verdict::{Domain, Verdicts};
+use super::verdict::Verdicts;
 
 /// A mail is on its way for no longer: servers try for four to five days (RFC 5321, section 4.5.4.1), and a mail program may
 /// have kept it for two before. So much may a clock be ahead, too.
 const MAX_AGE: Duration = Duration::from_hours(7 * 24);
 
-/// What a mail means hangs on these.
-const DECIDING: [&str; 2] = ["subject", "date"];
 /// What tells it from other mails hangs on these, as far as they are signed.
-const TELLING: [&str; 3] = ["message-id", "to", "cc"];
+const TELLING: [&str; 4] = ["date", "message-id", "to", "cc"];
 /// Whom it is written to.
 const ADDRESSING: [&str; 2] = ["to", "cc"];
 
@@ -39,12 +37,13 @@ pub(super) fn assurance(
         trace.note(Stage::Sender, format!("{why}; its author has to say that it is meant for us"));
         return Assurance::Stray;
     }
-    match changeable(mail, author, found, desk) {
-        Some(why) if assured == Assurance::Full => {
-            trace.note(Stage::Sender, why);
-            Assurance::Partial
-        }
-        _ => assured,
+    let Some((left, why)) = changeable(mail, author, found, desk) else { return assured };
+    trace.note(Stage::Sender, why);
+    match left {
+        // Whoever sends it on may make any number of mails of it.
+        Left::Mail => Assurance::Stray,
+        Left::Place if assured == Assurance::Full => Assurance::Partial,
+        Left::Place => assured,
     }
 }
 
@@ -73,37 +72,49 @@ fn reaches_us(mail: &ParsedMail, name: &str, desk: Desk<'_>) -> bool {
     mail.header(name).count() == 1 && addresses.iter().any(|to| desk.is_ours(to))
 }
 
+/// What is left to whoever sends a mail on.
+enum Left {
+    /// To whom and when it was written. It stays the same mail, which counts once.
+    Place,
+    /// What it says, or what tells it from other mails.
+    Mail,
+}
+
 /// What of it that matters whoever got it could have changed before they sent it on: nothing when its author's own host
 /// brought it, or signed all of that.
-fn changeable(mail: &ParsedMail, author: &EmailAddress, found: &Verdicts, desk: Desk<'_>) -> Option<String> {
-    if found.sent.as_ref().is_some_and(|host| brought_by(host, author.domain())) {
+fn changeable(
+    mail: &ParsedMail,
+    author: &EmailAddress,
+    found: &Verdicts,
+    desk: Desk<'_>,
+) -> Option<(Left, String)> {
+    if found.sent.as_ref().is_some_and(|host| host.is_kin_of(author.domain())) {
         return None;
     }
     // Which one held is not always told; whoever adds one that does not only makes us ask.
     let own = OwnSignatures::of(mail)?;
     if own.are_partial() {
-        return Some("its signature covers the beginning of its text only (RFC 6376, section 8.2)".into());
+        let why = "its signature covers the beginning of its text only (RFC 6376, section 8.2)";
+        return Some((Left::Mail, why.into()));
     }
-    if let Some(name) = DECIDING.iter().find(|name| !own.cover(name)) {
-        return Some(format!("its {name} is not signed"));
+    if !own.cover("subject") {
+        return Some((Left::Mail, "its subject is not signed".into()));
     }
     if let Some(name) = TELLING.iter().find(|name| own.disagree(name)) {
-        return Some(format!("not all of its signatures cover its {name}"));
+        return Some((Left::Mail, format!("not all of its signatures cover its {name}")));
+    }
+    if !own.cover("date") {
+        let left = if own.cover("message-id") { Left::Place } else { Left::Mail };
+        return Some((left, "its date is not signed".into()));
     }
     let addressed = ADDRESSING.iter().any(|name| reaches_us(mail, name, desk) && own.cover(name));
-    (!addressed).then(|| "whom it is written to is not signed".into())
-}
-
-/// Whether SPF passed for the author's domain, one above or one below it.
-fn brought_by(host: &Domain, own: &str) -> bool {
-    let below = |inner: &str, outer: &str| inner.strip_suffix(outer).is_some_and(|rest| rest.ends_with('.'));
-    host.as_str() == own || below(host.as_str(), own) || below(own, host.as_str())
+    (!addressed).then(|| (Left::Place, "whom it is written to is not signed".into()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::recipient::Place;
-    use super::super::verdict::Dmarc;
+    use super::super::verdict::{Dmarc, Domain};
     use super::*;
     use crate::secrets::SecretKey;
 
@@ -169,9 +180,15 @@ mod tests {
 
     #[test]
     fn what_is_not_signed_could_have_been_changed() {
-        for names in ["from", "from:to:subject", "from:to:date", "from:subject:date", "from:cc:subject:date"]
-        {
-            assert_eq!(judged(&signed("example.org", names, TO_US), None), Assurance::Partial, "{names}");
+        for (names, wanted) in [
+            ("from", Assurance::Stray),
+            ("from:to:subject", Assurance::Stray),
+            ("from:to:date:message-id", Assurance::Stray),
+            ("from:to:subject:message-id", Assurance::Partial),
+            ("from:subject:date", Assurance::Partial),
+            ("from:cc:subject:date", Assurance::Partial),
+        ] {
+            assert_eq!(judged(&signed("example.org", names, TO_US), None), wanted, "{names}");
             let brought = judged(&signed("example.org", names, TO_US), Some("bounces.example.org"));
             assert_eq!(brought, Assurance::Full, "its own host brought it: {names}");
         }
@@ -189,13 +206,13 @@ mod tests {
     #[test]
     fn a_second_signature_does_not_speak_for_the_first() {
         let first = signed("mail.example.org", "from", TO_US);
-        assert_eq!(judged(&signed("example.org", ALL, &first), None), Assurance::Partial);
+        assert_eq!(judged(&signed("example.org", ALL, &first), None), Assurance::Stray);
         let of_a_list = signed("lists.example.net", "from", TO_US);
         assert_eq!(judged(&signed("example.org", ALL, &of_a_list), None), Assurance::Full);
         let named = format!("{ALL}:message-id");
         let both = signed("example.org", ALL, &signed("example.org", &named, TO_US));
-        assert_eq!(judged(&both, None), Assurance::Partial, "one of them leaves out what tells mails apart");
+        assert_eq!(judged(&both, None), Assurance::Stray, "one of them leaves out what tells mails apart");
         let shortened = signed("example.org", ALL, TO_US).replace("bh=x", "l=5; bh=x");
-        assert_eq!(judged(&shortened, None), Assurance::Partial, "text could have been appended");
+        assert_eq!(judged(&shortened, None), Assurance::Stray, "text could have been appended");
     }
 }

@@ -12,10 +12,11 @@ use super::verdict::{Dmarc, Evidence, Verdicts};
 pub enum Assurance {
     /// DMARC passed for their domain, or the operator vouches for everybody.
     Full,
-    /// Their domain has no DMARC policy, but signed or sent it; or whom it is written to, or another field that matters, was
-    /// not signed: enough where the project says so.
+    /// Their domain has no DMARC policy, but signed or sent it; or whom it is written to, or when, was not signed: enough where
+    /// the project says so.
     Partial,
-    /// They wrote it, but not to us or long ago: somebody else may have sent it on, so they are asked wherever it goes.
+    /// They wrote it, but not to us or long ago, or not all of what it says: somebody else may have sent it on, so they are
+    /// asked wherever it goes.
     Stray,
     /// Nobody could be asked who wrote it: its author is, wherever it goes.
     Unheard,

@@ -83,6 +83,14 @@ impl Domain {
         let end = |domain: &str| domain.rsplit('.').take(2).map(str::to_owned).collect::<Vec<_>>();
         end(&self.0) == end(other)
     }
+
+    /// Whether it is this one, lies above it or below it. Others that may be of the same organisation may as well be of anybody
+    /// who got a name at the same registry (`owner.co.uk`, `evil.co.uk`).
+    pub fn is_kin_of(&self, other: &str) -> bool {
+        let below =
+            |inner: &str, outer: &str| inner.strip_suffix(outer).is_some_and(|rest| rest.ends_with('.'));
+        self.0 == other || below(&self.0, other) || below(other, &self.0)
+    }
 }
 
 impl std::fmt::Display for Domain {
@@ -280,6 +288,20 @@ mod tests {
             [("example.org", "example.net"), ("org", "example.org"), ("evil.org", "example.org")]
         {
             assert!(!domain(one).may_align(other), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn only_what_lies_above_or_below_is_surely_of_the_same_owner() {
+        for (one, other) in [
+            ("owner.co.uk", "owner.co.uk"),
+            ("a.owner.co.uk", "owner.co.uk"),
+            ("owner.co.uk", "a.owner.co.uk"),
+        ] {
+            assert!(domain(one).is_kin_of(other), "{one} {other}");
+        }
+        for (one, other) in [("evil.co.uk", "owner.co.uk"), ("notowner.co.uk", "owner.co.uk")] {
+            assert!(domain(one).may_align(other) && !domain(one).is_kin_of(other), "{one} {other}");
         }
     }
 

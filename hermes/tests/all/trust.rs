@@ -9,6 +9,7 @@ use hermes::ingest::verify::Dns;
 use mail_auth::common::crypto::Ed25519Key;
 use mail_auth::common::headers::HeaderWriter;
 use mail_auth::dkim::DkimSigner;
+use serde_json::json;
 
 use crate::names::Names;
 use crate::support::{World, base64, mail, text};
@@ -96,8 +97,16 @@ const CHANGES: [(&str, &str); 9] = [
 async fn a_signed_mail_that_somebody_sends_again_is_the_same_whatever_they_change() {
     let key = Signer::new();
     let records = [("s._domainkey.example.org", key.record.as_str()), ("_dmarc.example.org", DMARC)];
-    for fields in [&["From", "To", "Subject", "Date"][..], &FIELDS] {
+    let without_id = &["From", "To", "Subject", "Date"][..];
+    let without_to = &["From", "Subject", "Date", "Message-ID"][..];
+    for (fields, wants_dmarc) in [without_id, &FIELDS]
+        .into_iter()
+        .flat_map(|fields| [(fields, true), (fields, false)])
+        .chain([(without_to, false)])
+    {
         let world = World::verifying(&[], &records).await;
+        let settings = json!({"repoUrl": "https://github.com/you/amelia.git", "requireDmarc": wants_dmarc});
+        assert_eq!(world.call("PUT", "/v1/projects/amelia", Some(settings)).await.0, 200);
         let signed = key.sign("example.org", fields, &dated("1", "change 7 to 8"));
         let first = world.accepted(signed.clone()).await;
         assert_eq!(first["ending"], "routed", "{}", trace(&world, &first).await);
@@ -108,10 +117,17 @@ async fn a_signed_mail_that_somebody_sends_again_is_the_same_whatever_they_chang
         for addition in [
             "Cc: also@hermes.localhost",
             "DKIM-Signature: v=1; a=ed25519-sha256; d=example.org; s=s; h=from:to:subject:date; bh=x; b=y",
+            "DKIM-Signature: v=1; a=ed25519-sha256; d=example.org; s=s; h=from:subject:date:message-id; bh=x; b=y",
+            "DKIM-Signature: v=1; a=ed25519-sha256; d=example.org; s=s; h=from; bh=x; b=y\r\nCc: w@hermes.localhost",
         ] {
-            world.accepted(format!("{addition}\r\n{}", signed.replace("<1@", "<3@"))).await;
+            for mail in [&signed, &signed.replace("<1@", "<3@")] {
+                world.accepted(format!("{addition}\r\n{mail}")).await;
+            }
         }
-        assert_eq!(world.works("amelia#scott").await.len(), 1, "{fields:?}");
+        let elsewhere = signed.replace("To: edit@", "To: other@");
+        assert_ne!(elsewhere, signed);
+        world.accepted(elsewhere).await;
+        assert_eq!(world.works("amelia#scott").await.len(), 1, "{fields:?} {wants_dmarc}");
         let later = dated("4", "change 7 to 8").replace("09:59:00", "09:59:01");
         assert_eq!(ending(&world, &key.sign("example.org", fields, &later)).await, "routed", "another one");
     }
@@ -123,7 +139,7 @@ async fn where_the_domain_has_no_policy_the_project_says_whether_a_signature_is_
     let world = World::verifying(&[], &[("s._domainkey.example.org", &key.record)]).await;
     let signed = |id: &str| key.sign("example.org", &FIELDS, &dated(id, "change 7 to 8"));
     assert_eq!(ending(&world, &signed("1")).await, "confirmation-asked");
-    let settings = serde_json::json!({"repoUrl": "https://github.com/you/amelia.git", "requireDmarc": false});
+    let settings = json!({"repoUrl": "https://github.com/you/amelia.git", "requireDmarc": false});
     let (_, project) = world.call("PUT", "/v1/projects/amelia", Some(settings)).await;
     assert_eq!(project["requireDmarc"], false);
     assert_eq!(ending(&world, &signed("2")).await, "routed");
@@ -220,6 +236,29 @@ async fn a_mail_whose_name_servers_stay_silent_is_confirmed_by_its_author_and_ne
     wanted.push(("3@example.org".to_owned(), "unauthenticated"));
     assert_eq!(endings().await, wanted);
     assert_eq!(world.outbox().len(), 1, "nobody else hears");
+}
+
+#[tokio::test]
+async fn whoever_has_silent_name_servers_beside_an_owner_brings_them_no_question() {
+    let key = Signer::new();
+    let names = Names::with(&[]).await;
+    names.fall_ill();
+    let world = asking(&names).await;
+    world.sender("scott@owner.co.uk", "amelia", "scott").await;
+    let of_owner =
+        |id: &str| dated(id, "delete everything").replace("scott@example.org", "scott@owner.co.uk");
+    let beside = key.sign("evil.co.uk", &FIELDS, &of_owner("1"));
+    let both = key.sign("evil.co.uk", &FIELDS, &key.sign("owner.co.uk", &FIELDS, &of_owner("2")));
+    for forged in [beside, both] {
+        assert_eq!(brought(&world, &forged).await, (vec![false, false, true], 0));
+    }
+    let (mails, _) = world.cloud().store.list::<MailRecord>(10, None).await.unwrap();
+    let endings: Vec<_> = mails.iter().map(|mail| mail.ending.unwrap().as_str()).collect();
+    assert_eq!(endings, ["unauthenticated"; 2]);
+    assert_eq!(world.outbox().len(), 0);
+    let own = key.sign("owner.co.uk", &FIELDS, &of_owner("3"));
+    assert_eq!(brought(&world, &own).await, (vec![false, false, true], 0));
+    assert_eq!(world.outbox().len(), 1, "its own name servers may be silent as well: then it is asked");
 }
 
 #[tokio::test]
