@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use git2::{Index, IndexEntry, Tree};
+use git2::{Index, Repository, Tree};
 
 use super::sweep;
 use crate::git::{self, During as _, off_thread};
@@ -28,35 +28,91 @@ pub(super) async fn take_out(root: PathBuf) -> git::Result<()> {
     off_thread(move || sweep::remove_settings(&root)).await
 }
 
-/// Has them in the index as they were in the tree before, and no others.
-pub(super) fn keep(index: &mut Index, old: &Tree<'_>) -> git::Result<()> {
+/// Has them in the index as they were in the tree before, with what their links lead to, and no others.
+pub(super) fn keep(repo: &Repository, index: &mut Index, old: &Tree<'_>) -> git::Result<()> {
     let what = "keep the settings of agents as they are";
-    let staged = index.iter().map(|entry| entry.path).filter(|path| is_among(path)).collect::<Vec<_>>();
+    // Read by way of an index, whose paths are bytes: libgit2's walk ends at a name that is not UTF-8.
+    let mut before = Index::new().during(what)?;
+    before.read_tree(old).during(what)?;
+    let linked = Linked::of(repo, &before);
+    let staged = index.iter().map(|entry| entry.path);
+    let staged = staged.filter(|path| is_among(path) || linked.reach(path)).collect::<Vec<_>>();
     for path in staged {
         index.remove_path(Path::new(OsStr::from_bytes(&path))).during(what)?;
     }
-    for entry in before(old).during(what)? {
+    for entry in before.iter() {
+        let (own, led_to) = (is_among(&entry.path), linked.reach(&entry.path));
         let path = Path::new(OsStr::from_bytes(&entry.path));
-        // A folder that became a file has nothing in it any more.
         let mut above = path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
-        if above.all(|above| index.get_path(above, 0).is_none()) {
+        // A folder that became a file has nothing in it any more; but a link must not come to lead elsewhere by that.
+        if led_to || own && above.all(|above| index.get_path(above, 0).is_none()) {
             index.add(&entry).during(what)?;
         }
     }
     Ok(())
 }
 
-/// Read by way of an index, whose paths are bytes: libgit2's walk ends at a name that is not UTF-8.
-fn before(old: &Tree<'_>) -> Result<Vec<IndexEntry>, git2::Error> {
-    let mut all = Index::new()?;
-    all.read_tree(old)?;
-    Ok(all.iter().filter(|entry| is_among(&entry.path)).collect())
+/// What links among the settings lead to inside the repository, and the links that they lead over.
+struct Linked(Vec<Vec<u8>>);
+
+/// The file mode of a symbolic link.
+const LINK: u32 = 0o120_000;
+/// So many links are followed one after another (as Linux does).
+const MAX_LINKS: usize = 40;
+
+impl Linked {
+    fn of(repo: &Repository, before: &Index) -> Self {
+        let mut all = Vec::new();
+        for link in before.iter().filter(|entry| entry.mode == LINK && is_among(&entry.path)) {
+            let mut over = Vec::new();
+            let end = follow(repo, before, &link.path, &mut over);
+            all.extend(over.into_iter().filter(|path| !is_among(path)));
+            // All of what the link itself lies in would be nearly all there is.
+            all.extend(end.filter(|end| !end.is_empty() && !lies_in(&link.path, end)));
+        }
+        Self(all)
+    }
+
+    fn reach(&self, path: &[u8]) -> bool {
+        self.0.iter().any(|end| lies_in(path, end))
+    }
+}
+
+/// Whether a path is this one or lies below it.
+fn lies_in(path: &[u8], above: &[u8]) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+/// Where a path leads inside the repository, and over which links; none when it leads out of it or in a circle.
+fn follow(repo: &Repository, before: &Index, path: &[u8], over: &mut Vec<Vec<u8>>) -> Option<Vec<u8>> {
+    let parts = |path: &[u8]| path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let (mut at, mut rest) = (Vec::new(), parts(path));
+    rest.reverse();
+    while let Some(part) = rest.pop() {
+        match part.as_slice() {
+            b"" | b"." => continue,
+            b".." => {
+                at.pop()?;
+                continue;
+            }
+            _ => at.push(part),
+        }
+        let here = at.join(&b'/');
+        let found = before.get_path(Path::new(OsStr::from_bytes(&here)), 0);
+        let Some(link) = found.filter(|entry| entry.mode == LINK) else { continue };
+        over.push(here);
+        let target = repo.find_blob(link.id).ok()?;
+        if over.len() > MAX_LINKS || target.content().starts_with(b"/") {
+            return None;
+        }
+        at.pop();
+        rest.extend(parts(target.content()).into_iter().rev());
+    }
+    Some(at.join(&b'/'))
 }
 
 #[cfg(test)]
 mod tests {
-    use git2::Repository;
-
     use super::*;
     use crate::job::tree;
 
@@ -152,6 +208,65 @@ mod tests {
         let paths: Vec<_> =
             changed.deltas().map(|delta| delta.new_file().path().unwrap().to_owned()).collect();
         assert_eq!(paths, [Path::new("page.txt")]);
+    }
+
+    #[tokio::test]
+    async fn what_their_links_lead_to_is_not_changed_either_and_no_link_comes_to_lead_elsewhere() {
+        let stand = tempfile::tempdir().unwrap();
+        let root = stand.path().join("repo");
+        let (repo, _) = repository(&root);
+        let write = |path: &str, text: &str| {
+            std::fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+            std::fs::write(root.join(path), text).unwrap();
+        };
+        let link = |target: &str, path: &str| {
+            std::fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(target, root.join(path)).unwrap();
+        };
+        let commit = || {
+            let mut index = repo.index().unwrap();
+            index.add_all(["*"], git2::IndexAddOption::FORCE, None).unwrap();
+            index.write().unwrap();
+            let tree = repo.find_tree(index.write_tree().unwrap()).unwrap();
+            let who = git2::Signature::now("a", "a@example.org").unwrap();
+            let parent = repo.head().unwrap().peel_to_commit().unwrap();
+            repo.commit(Some("HEAD"), &who, &who, "links", &tree, &[&parent]).unwrap()
+        };
+        write("deep/ai/hooks.json", "{}");
+        write("ai/rules.md", "x");
+        link("../ways/first", "over/.claude");
+        link("second/ai", "ways/first");
+        link("../deep", "ways/second");
+        link("../../ai/rules.md", "page/.cursor/rules");
+        link(".", "round/.claude");
+        write("round/page.txt", "x");
+        link(".claude", "circle/.claude");
+        let before = commit();
+        let all = left(&root);
+        let changed = || {
+            let staged = tree::stage(&repo, before).unwrap();
+            let diff = staged.map(|staged| tree::diff(&repo, Some(before), staged).unwrap());
+            let paths = diff.iter().flat_map(|diff| diff.deltas());
+            let paths = paths.map(|delta| delta.new_file().path().unwrap().display().to_string());
+            paths.collect::<Vec<_>>()
+        };
+        take_out(root.clone()).await.unwrap();
+        for path in ["odd/settings.json", "odd/new.json", "deep/ai/hooks.json", "ai/rules.md"] {
+            write(path, "by the agent");
+        }
+        std::fs::remove_file(root.join("ways/first")).unwrap();
+        link("../odd", "ways/first");
+        assert_eq!(changed(), [] as [&str; 0]);
+        write("round/page.txt", "by the agent");
+        write("ai/other.md", "by the agent");
+        assert_eq!(changed(), ["ai/other.md", "round/page.txt"]);
+
+        tree::check_out(&repo, "thread-x", before, &[]).unwrap();
+        assert_eq!(left(&root), all);
+        std::fs::rename(root.join("deep"), root.join("moved")).unwrap();
+        link("moved", "deep");
+        write("moved/ai/hooks.json", "by the agent");
+        assert_eq!(changed(), ["moved/ai/hooks.json"], "the link leads where it did");
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(super) fn stage(repo: &Repository, before: Oid) -> git::Result<Option<Oid>> 
     index.add_all(["*"], IndexAddOption::DEFAULT, Some(&mut own)).during(what)?;
     index.update_all(["*"], Some(&mut own)).during(what)?;
     drop_new_gitlinks(&mut index, &old)?;
-    settings::keep(&mut index, &old)?;
+    settings::keep(repo, &mut index, &old)?;
     index.write().during(what)?;
     let tree = index.write_tree().during(what)?;
     Ok((tree != old.id()).then_some(tree))
