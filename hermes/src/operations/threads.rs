@@ -6,7 +6,7 @@ use std::time::Duration;
 use common::cloud::files::{At, IfMatch, Space};
 use common::cloud::store::{Expect, Query, Record};
 use common::cloud::{Cloud, Result as CloudResult};
-use common::domain::ids::{SessionId, ThreadId};
+use common::domain::ids::ThreadId;
 use common::domain::job::{Job, WorkAction};
 use common::domain::names::{agent_memory_prefix, transcript_key, wip_key};
 use common::domain::session::Session;
@@ -67,11 +67,20 @@ fn is_to_stop(job: &Job) -> bool {
 }
 
 async fn jobs_of(cloud: &Cloud, thread: &Thread) -> CloudResult<Vec<Job>> {
+    of_owner(cloud, thread, |job: &Job| job.thread_id == thread.thread_id).await
+}
+
+/// The rows of its owner that are its own.
+async fn of_owner<T: Record>(
+    cloud: &Cloud,
+    thread: &Thread,
+    is_own: impl Fn(&T) -> bool,
+) -> CloudResult<Vec<T>> {
     let mut query = Query::index("project-index", &thread.project_key);
     let mut found = Vec::new();
     loop {
-        let (page, next) = cloud.store.find::<Job>(query.clone()).await?;
-        found.extend(page.into_iter().filter(|job| job.thread_id == thread.thread_id));
+        let (page, next) = cloud.store.find::<T>(query.clone()).await?;
+        found.extend(page.into_iter().filter(|row| is_own(row)));
         if next.is_none() {
             return Ok(found);
         }
@@ -93,5 +102,9 @@ async fn forget_words(cloud: &Cloud, thread: &Thread, jobs: &[Job]) -> CloudResu
     for key in left.into_iter().chain(of_jobs) {
         cloud.files.delete(&At::object(key), IfMatch::Any).await?;
     }
-    cloud.store.remove::<Session>(&SessionId::of_thread(id)).await
+    // Whoever orders work may name a session otherwise than we do.
+    for session in of_owner(cloud, thread, |session: &Session| session.thread_id == *id).await? {
+        cloud.store.remove::<Session>(&session.session_id).await?;
+    }
+    Ok(())
 }

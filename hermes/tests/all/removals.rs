@@ -6,10 +6,11 @@ use axum::http::StatusCode;
 use common::cloud::failing::{Calls, Fate, Operation, When};
 use common::cloud::files::{At, IfMatch, Space};
 use common::cloud::store::Query;
-use common::domain::ids::{SessionId, ThreadId};
+use common::domain::claim::Epoch;
+use common::domain::ids::{ProjectUser, SessionId, ThreadId, WorkerId};
 use common::domain::job::{Job, WorkAction};
 use common::domain::names::SiteTarget;
-use common::domain::session::Session;
+use common::domain::session::{Session, Writer};
 use common::domain::thread::Thread;
 use serde_json::{Value, json};
 
@@ -22,6 +23,16 @@ async fn conversation(world: &World) -> ThreadId {
     let thread = ThreadId::parse(text(&first, "threadId")).unwrap();
     let memory = At::object(format!("sessions/{thread}/agent.jsonl"));
     world.cloud().files.put(&memory, "{}".into(), IfMatch::Absent).await.unwrap();
+    for (id, thread) in [
+        (SessionId::of_thread(&thread), &thread),
+        (SessionId::parse("named-otherwise").unwrap(), &thread),
+        (SessionId::parse("of-another").unwrap(), &ThreadId::parse("another").unwrap()),
+    ] {
+        let key = ProjectUser::parse("amelia#scott").unwrap();
+        let by = Writer { worker: WorkerId::parse("worker-1").unwrap(), epoch: Epoch(1) };
+        let session = Session::new(id, thread.clone(), key, by, world.cloud().clock.now());
+        world.cloud().store.insert(&session).await.unwrap();
+    }
     world.works("amelia#scott").await;
     thread
 }
@@ -49,7 +60,9 @@ async fn a_reply_to_a_conversation_that_was_removed_begins_another_and_its_previ
     assert_eq!((text(work, "action"), text(work, "commandId")), ("take-down", text(&job, "commandId")));
     assert_eq!(work.get("release"), None, "whatever it shows by then");
     assert_eq!(memory(&world, &thread).await, [""; 0]);
-    assert!(world.cloud().store.load::<Session>(&SessionId::of_thread(&thread)).await.unwrap().is_none());
+    let (sessions, _) = world.cloud().store.list::<Session>(10, None).await.unwrap();
+    let left: Vec<_> = sessions.iter().map(|session| session.session_id.as_str()).collect();
+    assert_eq!(left, ["of-another"]);
     for (id, to) in [("3", "1"), ("4", "2")] {
         let again = world.accepted(reply(id, to)).await;
         assert_eq!(text(&again, "ending"), "routed");
