@@ -43,6 +43,47 @@ fn bombs() -> Vec<(&'static str, String)> {
         ("parts in parts", format!("{head}Content-Type: multipart/mixed; boundary=b0\n\n{nested_parts}")),
         ("mails in mails", format!("{head}{}", "Content-Type: message/rfc822\n\n".repeat(300_000))),
         ("mails in mails below the cap", format!("{head}{}", "Content-Type: message/rfc822\n\n".repeat(99))),
+        (
+            "mails in mails, a blank in their kind",
+            format!("{head}{}", "Content-Type: message /rfc822\n\n".repeat(24_000)),
+        ),
+        ("mails in mails, folded", format!("{head}{}", "Content-Type: message\n /rfc822\n\n".repeat(24_000))),
+        (
+            "mails in mails, with a comment",
+            format!("{head}{}", "Content-Type: message(x)/global\n\n".repeat(24_000)),
+        ),
+        (
+            "mails in mails, encoded",
+            format!(
+                "{head}Content-Type: message/rfc822\nContent-Transfer-Encoding: quoted-printable\n\n{}",
+                "Content-Type: message/rfc822\n\n".repeat(24_000)
+            ),
+        ),
+        (
+            "digests in digests",
+            format!(
+                "{head}{}",
+                "Content-Type: multipart/digest; boundary*=utf-8''b\n\n--b\n\n".repeat(12_000)
+            ),
+        ),
+        (
+            "parts between a boundary that stands behind another",
+            format!(
+                "{head}Content-Type: multipart/mixed; xboundary=1; boundary=b\n\n{}",
+                "--b\n".repeat(2_000_000)
+            ),
+        ),
+        ("parts on one line", format!("{mixed}{}", "x--b\ty\n".repeat(500_000))),
+        (
+            "boundaries that never come",
+            format!(
+                "{mixed}{}{}",
+                "--b\nContent-Type: multipart/mixed; boundary=never\n\n".repeat(990),
+                "x".repeat(8 * MEGABYTE)
+            ),
+        ),
+        ("short fields", format!("{head}{}\nhello", "a:\n".repeat(340_000))),
+        ("short fields of a part", format!("{mixed}--b\n{}\nhello\n--b--\n", "a:\n".repeat(340_000))),
         ("recipients", format!("{head}To: {}\n\nhello", "a@b.cc, ".repeat(120_000))),
         (
             "recipients of a part",

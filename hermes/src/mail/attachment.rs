@@ -4,9 +4,9 @@
 use common::domain::left_out::{LeftOut, LeftOutReason};
 use common::domain::text;
 use infer::MatcherType;
-use mail_parser::{MessageParser, MimeHeaders, PartType};
+use mail_parser::{MimeHeaders, PartType};
 
-use super::parse::ParsedMail;
+use super::parse::{PARSER, ParsedMail};
 use super::trace::{Stage, Trace};
 
 /// The largest file that is taken.
@@ -66,7 +66,7 @@ pub fn note(mail: &ParsedMail, trace: &mut Trace) {
 
 /// The files of a mail, and those that are left out: no more of them than a mail may bring.
 pub fn files(raw: &[u8]) -> (Vec<File>, Vec<LeftOut>) {
-    let Some(message) = MessageParser::default().parse(raw) else { return (Vec::new(), Vec::new()) };
+    let Some(message) = PARSER.parse(raw) else { return (Vec::new(), Vec::new()) };
     let (mut taken, mut left_out) = (Vec::new(), Vec::new());
     for (at, part) in message.attachments().enumerate() {
         let stated = part.content_type().map(|kind| {

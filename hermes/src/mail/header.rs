@@ -2,6 +2,7 @@
 
 use common::domain::names::ContentHash;
 use common::domain::text;
+use mail_parser::{HeaderName, Message};
 
 /// Where the body begins: behind the first empty line.
 pub(super) fn length(raw: &[u8]) -> usize {
@@ -56,6 +57,23 @@ pub(super) fn looks_like_mail(headers: &[(String, String)]) -> bool {
         "delivered-to",
     ];
     headers.iter().any(|(name, _)| KNOWN.contains(&name.as_str()))
+}
+
+/// Whether the parser found the fields that are here, each as often. It knows fields by names with blanks in them, or behind a
+/// colon (`F rom: x`, `:From: x`), which others take for fields of another name, or for none: what one of them has shown to be
+/// genuine the other would not have read.
+pub(super) fn is_seen_alike(headers: &[(String, String)], message: &Message<'_>) -> bool {
+    let known = message.headers().iter().map(|header| &header.name).filter(|name| !is_other(name));
+    let mut seen: Vec<String> = known.map(|name| name.as_str().to_ascii_lowercase()).collect();
+    let mut here: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
+    here.retain(|name| HeaderName::parse(*name).is_some_and(|name| !is_other(&name)));
+    seen.sort_unstable();
+    here.sort_unstable();
+    seen == here
+}
+
+fn is_other(name: &HeaderName<'_>) -> bool {
+    matches!(name, HeaderName::Other(_))
 }
 
 /// The hash of all lines, each with a line feed behind it, as a signature sees them at its most lenient (RFC 6376, section

@@ -93,6 +93,9 @@ fn changeable(
     }
     // Which one held is not always told; whoever adds one that does not only makes us ask.
     let own = OwnSignatures::of(mail)?;
+    if mail.header("cc").nth(1).is_some() {
+        return Some((Left::Mail, "it has several Cc fields, and one was signed at most".into()));
+    }
     if own.are_partial() {
         let why = "its signature covers the beginning of its text only (RFC 6376, section 8.2)";
         return Some((Left::Mail, why.into()));
@@ -201,6 +204,8 @@ mod tests {
         );
         let twice = format!("Cc: edit@hermes.org\r\n{copied}");
         assert_eq!(judged(&signed("example.org", ALL, &twice), None), Assurance::Stray, "two fields");
+        let above = format!("Cc: x@example.net\r\nCc: y@example.net\r\n{TO_US}");
+        assert_eq!(judged(&signed("example.org", ALL, &above), None), Assurance::Stray, "one was added");
     }
 
     #[test]

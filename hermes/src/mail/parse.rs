@@ -2,6 +2,8 @@
 //! Header fields that decide something (From, ids, automatic marks) are read from the raw header, field by field, because
 //! a lenient parser keeps only one of several.
 
+use std::sync::LazyLock;
+
 use common::domain::ids::EmailAddress;
 use common::domain::names::ContentHash;
 use common::domain::text;
@@ -109,6 +111,13 @@ impl ParsedMail {
     }
 }
 
+/// The fields that are read by it; all others are taken from the lines of the header. It loses the line below a `Date` whose
+/// zone is `UT`.
+pub(super) static PARSER: LazyLock<MessageParser> = LazyLock::new(|| {
+    let parser = MessageParser::new().with_mime_headers().with_address_headers();
+    parser.header_text(HeaderName::Subject).default_header_ignore()
+});
+
 /// Reads a mail.
 pub fn read(raw: &[u8]) -> Result<ParsedMail, Unreadable> {
     if raw.len() > MAX_RAW_BYTES {
@@ -122,12 +131,14 @@ pub fn read(raw: &[u8]) -> Result<ParsedMail, Unreadable> {
     if !header::looks_like_mail(&headers) {
         return Err(Unreadable::NotAMail("it has none of the header fields that every mail has"));
     }
-    if let Some(reason) = structure::refusal(raw) {
-        return Err(Unreadable::NotAMail(reason));
-    }
     guard::caught(|| {
-        let message =
-            MessageParser::default().parse(raw).ok_or(Unreadable::NotAMail("no header was found"))?;
+        if let Some(reason) = structure::refusal(raw) {
+            return Err(Unreadable::NotAMail(reason));
+        }
+        let message = PARSER.parse(raw).ok_or(Unreadable::NotAMail("no header was found"))?;
+        if !header::is_seen_alike(&headers, &message) {
+            return Err(Unreadable::NotAMail("its header can be read in two ways"));
+        }
         Ok(extract(&message, headers, header::body_hash(&raw[body_at..])))
     })
     .unwrap_or(Err(Unreadable::NotAMail("its structure cannot be read")))
@@ -156,7 +167,7 @@ fn extract(message: &Message<'_>, headers: Vec<(String, String)>, body_hash: Con
         to: unique(stated_recipients(message, &[HeaderName::To])),
         cc: unique(stated_recipients(message, &[HeaderName::Cc])),
         addressed,
-        subject: one_line(message.subject().unwrap_or_default(), MAX_SUBJECT_CHARS),
+        subject: one_line(&spaced(message.subject().unwrap_or_default()), MAX_SUBJECT_CHARS),
         message_id,
         text: rendered.text,
         hidden: rendered.hidden,
@@ -305,6 +316,11 @@ fn message_of<'a, 'x>(part: &'a MessagePart<'x>) -> Option<&'a Message<'x>> {
     if let PartType::Message(message) = &part.body { Some(message) } else { None }
 }
 
+/// With one space between words, as a signature sees it (RFC 6376, section 3.4.2).
+fn spaced(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Text without line breaks and other control characters, at most so long.
 fn one_line(said: &str, max_chars: usize) -> String {
     text::one_line(said).trim().chars().take(max_chars).collect()
@@ -369,6 +385,28 @@ mod tests {
         assert_eq!((mail.subject.as_str(), mail.text.trim()), ("xy", "one\ttwo\u{1f600}"));
         let encoded = b"From: a@b.c\r\nSubject: =?utf-8?Q?=1B[31mred?=\r\n\r\nhello";
         assert_eq!(read(encoded).unwrap().subject, "[31mred");
+    }
+
+    #[test]
+    fn a_header_that_can_be_read_in_two_ways_is_none() {
+        for field in
+            ["F rom: a@b.c", ":From: a@b.c", "T\to: a@b.c", "Su bject: x", "C c: a@b.c", "Con tent-Type: a/b"]
+        {
+            let raw = format!("From: a@b.c\r\nX-Y: z\r\n{field}\r\n\r\nhello");
+            let two = Err(Unreadable::NotAMail("its header can be read in two ways"));
+            assert_eq!(read(raw.as_bytes()), two, "{field}");
+        }
+        for field in [
+            "X Y: z",
+            "From the list: x",
+            "From me at 10:00",
+            ">From: x",
+            "Subject :y",
+            "Date: Sat, 3 Mar 2026 10:00 UT",
+        ] {
+            let raw = format!("{field}\r\nFrom: a@b.c\r\n\r\nhello");
+            assert!(read(raw.as_bytes()).is_ok(), "{field}");
+        }
     }
 
     #[test]

@@ -1,103 +1,280 @@
-//! A look at a mail's structure before a parser builds it: one pass, no memory to speak of. What would cost a parser far
-//! more than its bytes is refused here.
+//! A look at a mail's structure before a parser builds it: by the parser's own steps, so that both see the same parts, but
+//! nothing is kept. What would cost a parser far more than its bytes is refused here.
 
-use std::collections::{BTreeSet, HashSet};
+use mail_parser::parsers::MessageStream;
+use mail_parser::{ContentType, GetHeader, Header, HeaderName, HeaderValue};
+use memchr::memmem;
+
+use super::parse::PARSER;
 
 /// Parts of one mail, those of mails within it included.
 pub(super) const MAX_PARTS: usize = 1000;
 /// Mails within mails: a parser keeps them inside each other.
 const MAX_NESTED: usize = 100;
-/// Header bytes of all parts together.
+/// The same for those that are encoded (RFC 2046, section 5.2.1 forbids it): a parser calls itself for each.
+const MAX_NESTED_ENCODED: usize = 3;
+/// Header bytes and lines of all parts together.
 const MAX_HEADER_BYTES: usize = 4 * 1024 * 1024;
-/// A mail within a mail that is encoded (RFC 2046, section 5.2.1 forbids it) cannot be looked into here.
+const MAX_HEADER_LINES: usize = 50_000;
+/// A mail within a mail that is encoded is decoded to be looked into.
 const MAX_ENCODED_BYTES: usize = 1024 * 1024;
-const MAX_BOUNDARY_BYTES: usize = 200;
+/// A parser looks through the rest of a mail for each boundary that never comes; so often through all of it is too much.
+const MAX_SEARCHES: usize = 4;
+/// A mail with so few bytes, and with so few of them to be looked through again and again, is cheap whatever it says.
+const CHEAP_BYTES: usize = 1024 * 1024;
+const CHEAP_STEPS: usize = 16 * 1024 * 1024;
 
-/// Where the pass stands.
+type Refused = &'static str;
+
+const TOO_MANY: Refused = "it has more than 1,000 parts";
+const TOO_DEEP: Refused = "its parts are nested too deeply";
+const TOO_WIDE: Refused = "the headers of its parts are larger than 4 MB, or longer than 50,000 lines";
+
+/// Why a mail with this structure is not built, if so.
+pub(super) fn refusal(raw: &[u8]) -> Option<Refused> {
+    if is_cheap(raw) {
+        return None;
+    }
+    Walk::default().through(raw, MAX_NESTED_ENCODED).err()
+}
+
+/// Whether it can be told without a walk that it is: each part begins with two dashes, each mail within it says "message" or
+/// is a part of a "digest".
+fn is_cheap(raw: &[u8]) -> bool {
+    let parts = memmem::find_iter(raw, b"--").take(MAX_PARTS).count() + 1;
+    let lines = memchr::memchr_iter(b'\n', raw).take(MAX_HEADER_LINES).count();
+    raw.len() <= CHEAP_BYTES
+        && parts < MAX_PARTS
+        && parts * raw.len() <= CHEAP_STEPS
+        && lines < MAX_HEADER_LINES
+        && !says(raw, b"digest")
+        && !says(raw, b"rfc822")
+        && !says(raw, b"global")
+}
+
+/// Whether this word stands in it, in whatever case.
+fn says(raw: &[u8], word: &[u8]) -> bool {
+    let (first, rest) = (word[0], &word[1..]);
+    memchr::memchr2_iter(first, first.to_ascii_uppercase(), raw)
+        .any(|at| raw.get(at + 1..at + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(rest)))
+}
+
+/// What was met so far.
 #[derive(Default)]
-struct Pass {
-    boundaries: HashSet<Vec<u8>>,
-    /// How long the boundaries are, so that a line is compared with few of them.
-    lengths: BTreeSet<usize>,
+struct Walk {
     parts: usize,
     nested: usize,
     header_bytes: usize,
-    /// What the header section says so far.
-    message: bool,
-    encoded: bool,
+    header_lines: usize,
+    searched: usize,
 }
 
-/// Why a mail with this structure is not built, if so.
-pub(super) fn refusal(raw: &[u8]) -> Option<&'static str> {
-    let mut pass = Pass::default();
-    let mut in_header = true;
-    for line in raw.split(|byte| *byte == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.starts_with(b"--") && pass.is_boundary(&line[2..]) {
-            pass.parts += 1;
-            in_header = true;
-            (pass.message, pass.encoded) = (false, false);
-        } else if in_header && line.is_empty() {
-            // The header of a mail within follows at once.
-            in_header = pass.message;
-            pass.nested += usize::from(pass.message);
-            if pass.message && pass.encoded && raw.len() > MAX_ENCODED_BYTES {
-                return Some("a large mail within it is encoded");
+/// What the parts of a level are, as far as it matters for what they contain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The one part of a mail.
+    Mail,
+    Digest,
+    Other,
+}
+
+/// Where the walk stands: among parts between these boundaries.
+struct Level {
+    kind: Kind,
+    boundary: Option<Vec<u8>>,
+}
+
+/// What the header of a part says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    None,
+    Base64,
+    QuotedPrintable,
+}
+
+impl Walk {
+    /// Goes the way of `MessageParser::parse`.
+    fn through(&mut self, raw: &[u8], depth: usize) -> Result<(), Refused> {
+        let mut headers = Vec::new();
+        let mut stream = MessageStream::new(raw);
+        let mut level = Level { kind: Kind::Mail, boundary: None };
+        let mut above: Vec<Level> = Vec::new();
+        loop {
+            self.header(&raw[stream.offset()..])?;
+            headers.clear();
+            if !stream.parse_headers(&PARSER, &mut headers) {
+                return Ok(());
             }
-            (pass.message, pass.encoded) = (false, false);
-        } else if in_header {
-            pass.field(line);
-        }
-        if pass.parts > MAX_PARTS {
-            return Some("it has more than 1,000 parts");
-        }
-        if pass.nested > MAX_NESTED || pass.boundaries.len() > MAX_PARTS {
-            return Some("its parts are nested too deeply");
-        }
-        if pass.header_bytes > MAX_HEADER_BYTES {
-            return Some("the headers of its parts are larger than 4 MB");
+            self.part()?;
+            let kind = content_type(&headers);
+            if let Some(boundary) = kind.filter(|kind| kind.ctype() == "multipart").and_then(boundary) {
+                if stream.seek_next_part(boundary) {
+                    let digest = kind.and_then(ContentType::subtype) == Some("digest");
+                    let inner = if digest { Kind::Digest } else { Kind::Other };
+                    above.push(std::mem::replace(
+                        &mut level,
+                        Level { kind: inner, boundary: Some(boundary.to_vec()) },
+                    ));
+                    stream.skip_crlf();
+                    continue;
+                }
+                self.search(raw.len(), stream.remaining())?;
+            }
+            let encoding = encoding(&headers);
+            let is_mail = is_mail(kind, level.kind);
+            if is_mail && encoding == Encoding::None {
+                self.nest()?;
+                let boundary = level.boundary.take();
+                above.push(std::mem::replace(&mut level, Level { kind: Kind::Mail, boundary }));
+                continue;
+            }
+            self.body(&mut stream, encoding, &mut level, is_mail.then_some(depth))?;
+            if level.boundary.is_none() {
+                if stream.offset() >= raw.len() {
+                    return Ok(());
+                }
+                continue;
+            }
+            if !leave(&mut stream, &mut level, &mut above) {
+                return Ok(());
+            }
         }
     }
-    None
-}
 
-impl Pass {
-    fn is_boundary(&self, rest: &[u8]) -> bool {
-        self.lengths
-            .iter()
-            .take_while(|length| **length <= rest.len())
-            .any(|length| self.boundaries.contains(&rest[..*length]))
-    }
-
-    fn field(&mut self, line: &[u8]) {
-        self.header_bytes += line.len() + 1;
-        if self.header_bytes > MAX_HEADER_BYTES {
-            return;
-        }
-        self.message |= find(line, b"message/").is_some();
-        self.encoded |= find(line, b"base64").or(find(line, b"quoted-printable")).is_some();
-        let Some(at) = find(line, b"boundary") else { return };
-        let value = line[at + b"boundary".len()..].trim_ascii_start();
-        let Some(value) = value.strip_prefix(b"=").map(<[u8]>::trim_ascii_start) else { return };
-        let boundary = match value.strip_prefix(b"\"") {
-            Some(quoted) => quoted.split(|byte| *byte == b'"').next(),
-            None => value.split(|byte| byte.is_ascii_whitespace() || *byte == b';').next(),
+    /// Steps over what lies below a header.
+    fn body(
+        &mut self,
+        stream: &mut MessageStream<'_>,
+        encoding: Encoding,
+        level: &mut Level,
+        mail: Option<usize>,
+    ) -> Result<(), Refused> {
+        let boundary = level.boundary.as_deref().unwrap_or_default();
+        let (end, decoded) = match encoding {
+            Encoding::None => stream.mime_part(boundary),
+            Encoding::Base64 => stream.decode_base64_mime(boundary),
+            Encoding::QuotedPrintable => stream.decode_quoted_printable_mime(boundary),
         };
-        if let Some(boundary) = boundary.filter(|text| !text.is_empty() && text.len() <= MAX_BOUNDARY_BYTES) {
-            self.lengths.insert(boundary.len());
-            self.boundaries.insert(boundary.to_vec());
+        if end == usize::MAX {
+            if !stream.seek_part_end(level.boundary.as_deref()).1 {
+                level.boundary = None;
+            }
+        } else if let Some(depth) = mail.and_then(|depth| depth.checked_sub(1)) {
+            self.nest()?;
+            if decoded.len() > MAX_ENCODED_BYTES {
+                return Err("a large mail within it is encoded");
+            }
+            self.through(&decoded, depth)?;
+        }
+        Ok(())
+    }
+
+    /// Before a parser builds its fields: the header ends with the first line that says nothing.
+    fn header(&mut self, rest: &[u8]) -> Result<(), Refused> {
+        for line in rest.split_inclusive(|byte| *byte == b'\n') {
+            self.header_bytes += line.len();
+            self.header_lines += 1;
+            if self.header_bytes > MAX_HEADER_BYTES || self.header_lines > MAX_HEADER_LINES {
+                return Err(TOO_WIDE);
+            }
+            if line.trim_ascii().is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn part(&mut self) -> Result<(), Refused> {
+        self.parts += 1;
+        if self.parts > MAX_PARTS { Err(TOO_MANY) } else { Ok(()) }
+    }
+
+    fn nest(&mut self) -> Result<(), Refused> {
+        self.nested += 1;
+        if self.nested > MAX_NESTED { Err(TOO_DEEP) } else { Ok(()) }
+    }
+
+    /// A boundary was looked for in vain.
+    fn search(&mut self, all: usize, rest: usize) -> Result<(), Refused> {
+        self.searched += rest;
+        let allowed = (MAX_SEARCHES * all).max(CHEAP_STEPS);
+        if self.searched > allowed { Err("its parts have boundaries that never come") } else { Ok(()) }
+    }
+}
+
+/// Behind a part: on to the next one of this level, or of the levels above when it was the last. Whether there is more.
+fn leave(stream: &mut MessageStream<'_>, level: &mut Level, above: &mut Vec<Level>) -> bool {
+    loop {
+        if level.kind == Kind::Mail {
+            let Some(mut outer) = above.pop() else { return false };
+            outer.boundary = level.boundary.take();
+            *level = outer;
+        }
+        if !stream.is_multipart_end() {
+            return true;
+        }
+        let Some(outer) = above.pop() else { return false };
+        *level = outer;
+        let next = level.boundary.as_ref().and_then(|boundary| stream.seek_next_part_offset(boundary));
+        if next.is_none() {
+            return false;
         }
     }
 }
 
-/// Where a word stands in a line, in whatever case.
-fn find(line: &[u8], word: &[u8]) -> Option<usize> {
-    line.windows(word.len()).position(|window| window.eq_ignore_ascii_case(word))
+fn content_type<'a>(headers: &'a Vec<Header<'_>>) -> Option<&'a ContentType<'a>> {
+    headers.header_value(&HeaderName::ContentType)?.as_content_type()
+}
+
+fn boundary<'a>(kind: &'a ContentType<'_>) -> Option<&'a [u8]> {
+    kind.attribute("boundary").map(str::as_bytes)
+}
+
+fn encoding(headers: &Vec<Header<'_>>) -> Encoding {
+    match headers.header_value(&HeaderName::ContentTransferEncoding) {
+        Some(HeaderValue::Text(said)) if said.eq_ignore_ascii_case("base64") => Encoding::Base64,
+        Some(HeaderValue::Text(said)) if said.eq_ignore_ascii_case("quoted-printable") => {
+            Encoding::QuotedPrintable
+        }
+        _ => Encoding::None,
+    }
+}
+
+/// Whether a part is a mail (RFC 2046, sections 5.1.5 and 5.2.1).
+fn is_mail(kind: Option<&ContentType<'_>>, level: Kind) -> bool {
+    match kind {
+        Some(kind) => kind.ctype() == "message" && matches!(kind.subtype(), Some("rfc822" | "global")),
+        None => level == Kind::Digest,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use mail_parser::{Message, PartType};
+
     use super::*;
+
+    const MIXED: &str = "Content-Type: multipart/mixed; boundary=b\n\n";
+
+    /// How many parts the parser makes of it.
+    fn built(message: &Message<'_>) -> usize {
+        let within = message.parts.iter().map(|part| match &part.body {
+            PartType::Message(message) => built(message),
+            _ => 0,
+        });
+        message.parts.len() + within.sum::<usize>()
+    }
+
+    fn walked(raw: &[u8]) -> usize {
+        let mut walk = Walk::default();
+        assert_eq!(walk.through(raw, MAX_NESTED_ENCODED), Ok(()), "{}", String::from_utf8_lossy(raw));
+        walk.parts
+    }
+
+    fn encoded(text: &str) -> String {
+        let text = text.replace('=', "=3D");
+        format!("Content-Type: message/rfc822\nContent-Transfer-Encoding: quoted-printable\n\n{text}")
+    }
 
     #[test]
     fn ordinary_structures_pass() {
@@ -112,13 +289,57 @@ mod tests {
     }
 
     #[test]
-    fn what_multiplies_is_refused() {
-        let many = format!("Content-Type: multipart/mixed; boundary=x\n\n{}", "--x\n\n".repeat(1001));
-        let deep = "Content-Type: message/rfc822\n\n".repeat(101);
-        let wide =
-            format!("Content-Type: multipart/mixed; boundary=x\n\n--x\nTo: {}\n\n", "a@b,".repeat(1_100_000));
-        for raw in [many, deep, wide] {
-            assert!(refusal(raw.as_bytes()).is_some(), "{}", &raw[..60]);
+    fn the_walk_meets_the_parts_that_the_parser_makes() {
+        let inner = format!("{MIXED}--b\n\none\n--b\nContent-Type: text/html\n\n<p>two\n--b--\n");
+        let mails = [
+            "From: a@b.c\n\nhello".to_owned(),
+            inner.clone(),
+            format!("Content-Type: message/rfc822\n\n{inner}"),
+            format!("Content-Type: message /rfc822\n\n{inner}"),
+            format!("Content-Type: message(x)/rfc822\n\n{inner}"),
+            format!("Content-Type: message\n /rfc822\n\n{inner}"),
+            encoded(&inner),
+            encoded(&encoded(&inner)),
+            format!("{}=ZZ", encoded(&inner)),
+            encoded(&inner).replace("quoted-printable", "base64"),
+            format!("Content-Type: multipart/mixed; xboundary=1; boundary=o\n\n--o\n{inner}\n--o\n\nthree\n--o--"),
+            format!("Content-Type: multipart/digest; boundary*=utf-8''o\n\n--o\n\n{inner}\n--o\n\n{inner}--o--"),
+            format!("Content-Type: multipart/mixed; boundary=never\n\n--o\n\n{inner}"),
+            format!("Content-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: message/rfc822\n\n{inner}\n--o\n\nlast"),
+            "Content-Type: multipart/mixed; boundary=b\n\nx --b y: z\n\none--btwo: x\n\nthree--b--".to_owned(),
+            "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Transfer-Encoding: quoted-printable\n\n=ZZ--b\n\nx".to_owned(),
+            "a: b\n \nc: d\n\n:From: x\n\nx".to_owned(),
+        ];
+        for raw in &mails {
+            let built = PARSER.parse(raw.as_bytes()).map_or(0, |message| built(&message));
+            assert_eq!(walked(raw.as_bytes()), built, "{raw}");
+        }
+    }
+
+    #[test]
+    fn what_multiplies_is_refused_however_it_is_written() {
+        let digest = "Content-Type: multipart/digest; boundary*=utf-8''b\n\n--b\n\n";
+        let deep = "Content-Type: message/rfc822\n\n".repeat(1000);
+        let all = [
+            format!("{MIXED}{}", "--b\n\n".repeat(1001)),
+            format!("Content-Type: multipart/mixed; xboundary=1; boundary=b\n\n{}", "--b\n\n".repeat(1001)),
+            format!("{MIXED}{}", "x--b\n\n".repeat(1001)),
+            "Content-Type: message/rfc822\n\n".repeat(101),
+            "Content-Type: message /rfc822\n\n".repeat(101),
+            "Content-Type: message\n /rfc822\n\n".repeat(101),
+            "Content-Type: message(x)/GLOBAL\n\n".repeat(101),
+            digest.repeat(101),
+            encoded(&deep),
+            format!("{MIXED}--b\nTo: {}\n\n", "a@b,".repeat(1_100_000)),
+            format!("{MIXED}--b\n{}\n", "a:\n".repeat(60_000)),
+            format!(
+                "{MIXED}{}{}",
+                "--b\nContent-Type: multipart/mixed; boundary=never\n\n".repeat(900),
+                "x".repeat(900_000)
+            ),
+        ];
+        for raw in all {
+            assert!(refusal(raw.as_bytes()).is_some(), "{}", &raw[..80]);
         }
     }
 }

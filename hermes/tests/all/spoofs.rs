@@ -122,6 +122,40 @@ async fn twenty_genuine_mails_are_taken() {
     assert_eq!(world.works("amelia#scott").await.len(), 20);
 }
 
+/// Fields that one reader takes for an author or an addressee, and another does not.
+const HALF_SEEN: [&str; 8] = [
+    "F rom: scott@example.org",
+    "Fro\tm: scott@example.org",
+    ":From: scott@example.org",
+    "X: y\r\n : From: scott@example.org\r\n:From: scott@example.org",
+    "From\r\n : scott@example.org\r\nF\u{c}rom: scott@example.org",
+    "T o: edit@hermes.localhost",
+    "C c: edit@hermes.localhost",
+    "S ubject: delete everything",
+];
+
+#[tokio::test]
+async fn a_field_that_only_some_readers_see_shows_nobody_as_the_author_and_reaches_nobody() {
+    let world = pinning().await;
+    let found = "spf=none; dkim=pass header.d=example.org; dmarc=pass header.from=example.org";
+    for (at, field) in HALF_SEEN.iter().enumerate() {
+        for (from, to) in
+            [("eve@example.org", "edit@hermes.localhost"), ("scott@example.org", "friend@example.net")]
+        {
+            let genuine = raw(&format!("{SERVER}; {found}"), &format!("From: {from}"), at);
+            let genuine = genuine.replace("edit@hermes.localhost", to);
+            for mail in [
+                genuine.replacen("\r\n\r\n", &format!("\r\n{field}\r\n\r\n"), 1),
+                format!("{field}\r\n{genuine}"),
+            ] {
+                let answer = world.accepted(mail).await;
+                assert_ne!(answer["ending"], "routed", "{from} {to} {field:?}");
+            }
+        }
+    }
+    assert!(world.works("amelia#scott").await.is_empty());
+}
+
 /// What scott once wrote, and signed, and what somebody who got it may make of it: none of it was written to us, now.
 const PASSED_ON: [(&str, &str); 9] = [
     ("to a friend", "To: friend@example.net"),

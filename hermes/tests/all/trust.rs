@@ -81,13 +81,15 @@ async fn a_signed_mail_of_a_domain_with_a_policy_is_believed() {
 }
 
 /// What whoever got a signed mail can change about it without breaking its signature.
-const CHANGES: [(&str, &str); 9] = [
+const CHANGES: [(&str, &str); 11] = [
     ("Message-ID: <1@example.org>", "Message-ID: <2@example.org>"),
     ("Message-ID: <1@example.org>\r\n", ""),
     ("Message-ID: <1@example.org>", "Message-ID: <2@example.org>\r\nX-Mailer: another"),
     ("To: edit", "Delivered-To: other@hermes.localhost\r\nTo: edit"),
     ("To: edit", "Received: from elsewhere\r\nTo: edit"),
-    ("Subject: Hours", "Subject:   Hours  "),
+    ("Subject: Opening hours", "Subject:   Opening \t hours  "),
+    ("Subject: Opening hours", "S ubject: Hours at all\r\nSubject: Opening hours"),
+    ("To: edit", "Cc: one@example.net\r\nCc: two@example.net\r\nTo: edit"),
     ("change 7 to 8", "change  7 \t to   8   "),
     ("change 7 to 8", "change 7 to 8\r\n\r\n\r\n"),
     ("Date: Tue,", "Date:\r\n  Tue,"),
@@ -107,7 +109,8 @@ async fn a_signed_mail_that_somebody_sends_again_is_the_same_whatever_they_chang
         let world = World::verifying(&[], &records).await;
         let settings = json!({"repoUrl": "https://github.com/you/amelia.git", "requireDmarc": wants_dmarc});
         assert_eq!(world.call("PUT", "/v1/projects/amelia", Some(settings)).await.0, 200);
-        let signed = key.sign("example.org", fields, &dated("1", "change 7 to 8"));
+        let mail = dated("1", "change 7 to 8").replace("Subject: Hours", "Subject: Opening hours");
+        let signed = key.sign("example.org", fields, &mail);
         let first = world.accepted(signed.clone()).await;
         assert_eq!(first["ending"], "routed", "{}", trace(&world, &first).await);
         for (from, to) in CHANGES {
@@ -124,6 +127,7 @@ async fn a_signed_mail_that_somebody_sends_again_is_the_same_whatever_they_chang
                 world.accepted(format!("{addition}\r\n{mail}")).await;
             }
         }
+        world.accepted(signed.replace("Opening hours", &format!("Opening{}hours", " ".repeat(600)))).await;
         let elsewhere = signed.replace("To: edit@", "To: other@");
         assert_ne!(elsewhere, signed);
         world.accepted(elsewhere).await;

@@ -90,7 +90,11 @@ impl Asker {
             Dns::Records(records) => records,
         };
         let message = AuthenticatedMessage::parse(raw).unwrap_or_default();
-        let author = message.from.first().and_then(|from| Domain::of_address(from));
+        // Whatever else it takes for an author: that is not what the mail says to us.
+        let author = match message.from.as_slice() {
+            [author] => Domain::of_address(author),
+            _ => None,
+        };
         let may_align = |domain: &str| {
             Domain::parse(domain).zip(author.as_ref()).is_some_and(|(one, own)| one.may_align(own.as_str()))
         };
