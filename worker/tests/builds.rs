@@ -117,6 +117,15 @@ impl Stand {
     }
 }
 
+/// Asks the worker that has the bakery to stop a job.
+async fn stop(world: &World, command: &str) {
+    let claim = world.cloud.claims.get(&KEY.parse().unwrap()).await.unwrap().unwrap();
+    let stop =
+        serde_json::json!({"type": "control", "version": 1, "action": "stop-job", "commandId": command});
+    let control = Queue::Control(claim.owner.unwrap());
+    world.cloud.queues.send(&control, Outgoing::standard(stop.to_string())).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s63_an_address_of_storage_goes_back_to_the_agent_and_never_into_the_site() {
     let stand = Stand::new(&["put site/index.html mended"]).await;
@@ -285,14 +294,50 @@ async fn what_a_repair_has_done_by_then_is_kept_when_it_is_stopped() {
     let half = stand.world.path("data/workspaces/bakery-amelia/repo/site/half.html");
     let written = async || std::fs::read(&half).ok().filter(|text| text == b"half\n");
     stand.world.until("half of a repair", written).await;
-    let claim = stand.world.cloud.claims.get(&KEY.parse().unwrap()).await.unwrap().unwrap();
-    let stop = serde_json::json!({"type": "control", "version": 1, "action": "stop-job", "commandId": "c-1"});
-    let control = Queue::Control(claim.owner.unwrap());
-    stand.world.cloud.queues.send(&control, Outgoing::standard(stop.to_string())).await.unwrap();
+    stop(&stand.world, "c-1").await;
     assert_eq!(stand.world.result().await.outcome, JobOutcome::Stopped);
     assert_eq!(stand.remote.file("thread-abcdef1", "site/half.html").unwrap(), "half\n");
     assert_eq!(stand.remote.file("thread-abcdef1", "site/a.html").unwrap(), "broken\n");
     let messages = stand.remote.messages("thread-abcdef1");
     assert!(messages.len() == 1 && messages[0].starts_with("WIP: Auto-save: Stopped"), "{messages:?}");
+    stand.worker.stop().await;
+}
+
+/// A build that makes what takes long to be read: files without anything in them, and a last one that says that it is done.
+const VAST: &str = r"
+const fs = require('fs');
+fs.mkdirSync('dist', { recursive: true });
+fs.writeFileSync('dist/index.html', 'fine');
+for (let n = 0; n < 24; n++) { fs.writeFileSync(`dist/${n}.bin`, ''); fs.truncateSync(`dist/${n}.bin`, 250e6); }
+fs.writeFileSync('dist/made', '');
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_is_stopped_while_what_it_built_is_read() {
+    let stand = Stand::new(&[]).await;
+    stand.world.project_built_by("bakery", &stand.remote, &["node", "-e", VAST]).await;
+    stand.world.order(KEY, work("c-1", "abcdef1", "put site/a.html fine")).await;
+    let made = stand.world.path("data/workspaces/bakery-amelia/repo/dist/made");
+    stand.world.until("a build", async || made.exists().then_some(())).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    stop(&stand.world, "c-1").await;
+    assert_eq!(stand.world.result().await.outcome, JobOutcome::Stopped);
+    assert_eq!(stand.remote.file("thread-abcdef1", "site/a.html").unwrap(), "fine\n");
+    stand.worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_is_one_long_address_of_storage_is_told_shortly() {
+    const LONG: &str = r"
+const fs = require('fs');
+fs.mkdirSync('dist', { recursive: true });
+fs.writeFileSync('dist/index.html', 's3://'.repeat(600000));
+";
+    let stand = Stand::new(&[]).await;
+    stand.world.project_built_by("bakery", &stand.remote, &["node", "-e", LONG]).await;
+    let result = stand.order("c-1", "put site/a.html fine").await;
+    assert_eq!(result.outcome, JobOutcome::BuildFailed, "{result:?}");
+    let error = result.error.unwrap();
+    assert!(error.contains("index.html: the address s3://") && error.len() < 1000, "{error}");
     stand.worker.stop().await;
 }

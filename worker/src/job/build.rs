@@ -31,9 +31,7 @@ pub async fn build(context: &JobContext, checkout: &Checkout, commit: &Commit) -
     if !build.command.is_empty() {
         run(context, checkout, build.command.clone(), "build").await?;
     }
-    let (site, reading) = inspect::read(context, checkout, build).await?;
-    inspect::check(context, checkout, commit, &reading).await?;
-    Ok(site)
+    inspect::inspect(context, checkout, commit, build).await
 }
 
 /// Installs the packages when their list is another than the one installed last.

@@ -13,6 +13,8 @@ use nix::sys::stat::Mode;
 
 /// A site has no more files than this.
 const MAX_FILES: usize = 100_000;
+/// And no more than this lies in its folders, links and empty folders counted.
+const MAX_ENTRIES: usize = 400_000;
 /// And none larger than this.
 const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
 /// Object keys end here (common::cloud::files).
@@ -41,10 +43,10 @@ impl Output {
     /// The paths of all regular files (with '/'), in order. Links and the like are passed over; a name that no web address
     /// can have is an error.
     pub fn files(&self) -> io::Result<Vec<String>> {
-        let mut files = Vec::new();
-        walk(self.0.try_clone()?, "", &mut files)?;
-        files.sort();
-        Ok(files)
+        let mut found = Found::default();
+        walk(self.0.try_clone()?, "", &mut found)?;
+        found.files.sort();
+        Ok(found.files)
     }
 
     /// The bytes of one file.
@@ -112,7 +114,22 @@ fn too_large(limit: u64) -> io::Error {
     io::Error::other(format!("it is larger than {} MB", limit / 1024 / 1024))
 }
 
-fn walk(folder: OwnedFd, prefix: &str, files: &mut Vec<String>) -> io::Result<()> {
+/// What a walk came by.
+#[derive(Default)]
+struct Found {
+    files: Vec<String>,
+    entries: usize,
+}
+
+impl Found {
+    /// Whether there is room for one more.
+    fn count(&mut self) -> bool {
+        self.entries += 1;
+        self.entries <= MAX_ENTRIES && self.files.len() < MAX_FILES
+    }
+}
+
+fn walk(folder: OwnedFd, prefix: &str, found: &mut Found) -> io::Result<()> {
     let mut listed = Dir::from_fd(folder.try_clone()?)?;
     for entry in listed.iter() {
         let entry = entry?;
@@ -127,18 +144,18 @@ fn walk(folder: OwnedFd, prefix: &str, files: &mut Vec<String>) -> io::Result<()
             ))
         })?;
         let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
-        if path.len() > MAX_KEY_BYTES || files.len() >= MAX_FILES {
+        if path.len() > MAX_KEY_BYTES || !found.count() {
             return Err(io::Error::other(format!("{path}: too long a path, or more than {MAX_FILES} files")));
         }
-        let found = File::from(look(&folder, name)?);
-        if found.metadata()?.is_dir() {
+        let there = File::from(look(&folder, name)?);
+        if there.metadata()?.is_dir() {
             if !LEFT_OUT.contains(&name) {
-                walk(enter(&folder, name)?, &path, files)?;
+                walk(enter(&folder, name)?, &path, found)?;
             }
-        } else if let Err(error) = check(&found) {
+        } else if let Err(error) = check(&there) {
             tracing::warn!(path, %error, "it is not published");
         } else {
-            files.push(path);
+            found.files.push(path);
         }
     }
     Ok(())

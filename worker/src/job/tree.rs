@@ -14,6 +14,9 @@ use crate::secrets::Secrets;
 /// The file mode of a link to another repository.
 const GITLINK: u32 = 0o160_000;
 
+/// Larger files of a source are no text.
+const MAX_TEXT_BYTES: usize = 32 * 1024 * 1024;
+
 /// Stages the working tree, honouring `.gitignore`; the tree when it differs from the commit's.
 pub(super) fn stage(repo: &Repository, before: Oid) -> git::Result<Option<Oid>> {
     let what = "stage what was changed";
@@ -86,20 +89,26 @@ pub(super) fn secret_in(repo: &Repository, diff: &Diff<'_>, secrets: &Secrets) -
     None
 }
 
-/// Whether these bytes stand in any file of a tree.
-pub(super) fn holds(repo: &Repository, tree: &git2::Tree<'_>, wanted: &[u8]) -> git::Result<bool> {
-    let mut found = false;
-    let look = |_: &str, entry: &git2::TreeEntry<'_>| {
-        if entry.kind() == Some(git2::ObjectType::Blob) {
-            let blob = repo.find_blob(entry.id()).ok();
-            found = blob.is_some_and(|blob| blob.content().windows(wanted.len()).any(|part| part == wanted));
+/// Shows the files of a commit one after another, as text, until the answer is that it is enough. Larger ones are data.
+pub(super) fn each_text(
+    repo: &Repository,
+    commit: Oid,
+    mut look: impl FnMut(&str) -> bool,
+) -> git::Result<()> {
+    let what = "search the source";
+    let tree = repo.find_commit(commit).and_then(|commit| commit.tree()).during(what)?;
+    // Read by way of an index, whose paths are bytes: libgit2's walk ends at a name that is not UTF-8.
+    let mut index = Index::new().during(what)?;
+    index.read_tree(&tree).during(what)?;
+    let objects = repo.odb().during(what)?;
+    for entry in index.iter() {
+        let size = objects.read_header(entry.id).map_or(usize::MAX, |(size, _)| size);
+        let blob = (size <= MAX_TEXT_BYTES).then(|| repo.find_blob(entry.id).ok()).flatten();
+        if blob.is_some_and(|blob| !look(&String::from_utf8_lossy(blob.content()))) {
+            break;
         }
-        if found { git2::TreeWalkResult::Abort } else { git2::TreeWalkResult::Ok }
-    };
-    match tree.walk(git2::TreeWalkMode::PreOrder, look) {
-        Err(error) if !found => Err(error).during("search the source"),
-        _ => Ok(found),
     }
+    Ok(())
 }
 
 /// Ends whatever an interrupted merge, rebase or the like left behind.
@@ -151,6 +160,7 @@ mod tests {
         std::fs::remove_file(root.join("own.txt")).unwrap();
         std::fs::hard_link(&foreign, root.join("own.txt")).unwrap();
         let staged = stage(&repo, before).unwrap().map(|id| repo.find_tree(id).unwrap());
-        assert!(staged.is_none_or(|tree| !holds(&repo, &tree, b"not theirs").unwrap()));
+        let own = staged.as_ref().and_then(|tree| tree.get_name("own.txt"));
+        assert!(own.is_none_or(|own| repo.find_blob(own.id()).unwrap().content() == b"theirs\n"));
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use bytes::Bytes;
 use common::domain::site::Manifest;
 
 use super::links::{candidates, internal};
@@ -11,10 +12,20 @@ use crate::secrets::Secrets;
 
 /// The most findings that are told.
 const MAX_TOLD: usize = 20;
+/// Where so many of one kind are found, the others are not looked for.
+pub(super) const MAX_FINDINGS: usize = 1000;
 /// Addresses that belong to where sites are kept, not into them.
 const STORAGE: [&str; 2] = ["s3://", "amazonaws.com"];
+/// So much of an address is told before and behind what makes it one.
+const AROUND_BYTES: usize = 200;
+/// Different addresses of one file, and of all.
+const MAX_ADDRESSES: usize = 10_000;
 /// Text beyond this is data.
-const MAX_TEXT_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const MAX_TEXT_BYTES: usize = 4 * 1024 * 1024;
+/// Links to nowhere of one page; of more, the first.
+const MAX_BROKEN: usize = 1000;
+/// Room for those of all pages.
+const MAX_BROKEN_BYTES: usize = 32 * 1024 * 1024;
 
 /// Something that should not be published.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +36,8 @@ pub(super) enum Finding {
     Broken(String, String),
     /// A file and the address in it.
     Storage(String, String),
+    /// A file with more such addresses than are looked at.
+    Crowded(String),
     /// A file that holds a secret of this worker.
     Secret(String),
 }
@@ -39,6 +52,9 @@ impl fmt::Display for Finding {
             Self::Broken(page, path) => write!(f, "{page}: it links to /{path}, which is not there"),
             Self::Storage(file, address) => {
                 write!(f, "{file}: the address {address} must not be in a site; use a file of the site")
+            }
+            Self::Crowded(file) => {
+                write!(f, "{file}: it has very many addresses of storage; use files of the site")
             }
             Self::Secret(file) => write!(f, "{file}: it holds a password or key"),
         }
@@ -57,78 +73,131 @@ pub(super) fn told(findings: &BTreeSet<Finding>) -> String {
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     paths: BTreeSet<String>,
-    links: BTreeMap<String, BTreeSet<String>>,
+    /// Links to nowhere, by the page on which they stand. All others are forgotten at once.
+    pub(super) broken: BTreeMap<String, BTreeSet<String>>,
+    broken_bytes: usize,
+    addresses: usize,
     /// Findings that need nothing but the file.
     pub(super) plain: BTreeSet<Finding>,
 }
 
 impl Reading {
+    /// Of a site with these files, none of which was read yet.
+    pub(super) fn of(paths: &[String]) -> Self {
+        Self { paths: paths.iter().cloned().collect(), ..Self::default() }
+    }
+
     /// Takes a file in.
     pub(super) fn file(&mut self, path: &str, bytes: &[u8], secrets: &Secrets) {
-        self.paths.insert(path.to_owned());
         if secrets.found_in(bytes) {
             self.plain.insert(Finding::Secret(path.to_owned()));
         }
         if bytes.len() > MAX_TEXT_BYTES || bytes.contains(&0) {
             return;
         }
-        let storage = storage_addresses(&String::from_utf8_lossy(bytes));
-        self.plain.extend(storage.into_iter().map(|address| Finding::Storage(path.to_owned(), address)));
+        self.note_addresses(path, &String::from_utf8_lossy(bytes));
         if is_page(path) {
-            self.links.insert(path.to_owned(), internal(path, bytes));
+            self.note_broken(path, bytes);
         }
+    }
+
+    fn note_addresses(&mut self, path: &str, text: &str) {
+        for address in storage_words(text).filter_map(address_in) {
+            if self.addresses == MAX_ADDRESSES {
+                self.plain.insert(Finding::Crowded(path.to_owned()));
+                return;
+            }
+            let new = self.plain.insert(Finding::Storage(path.to_owned(), address.to_owned()));
+            self.addresses += usize::from(new);
+        }
+    }
+
+    fn note_broken(&mut self, page: &str, html: &[u8]) {
+        let mut broken = BTreeSet::new();
+        for link in internal(page, html).filter(|link| !self.is_there(link)) {
+            if broken.len() == MAX_BROKEN {
+                break;
+            }
+            broken.insert(link);
+        }
+        let bytes = broken.iter().map(String::len).sum::<usize>() + page.len();
+        if broken.is_empty() || self.broken_bytes + bytes > MAX_BROKEN_BYTES {
+            return;
+        }
+        self.broken_bytes += bytes;
+        self.broken.insert(page.to_owned(), broken);
+    }
+
+    fn is_there(&self, link: &str) -> bool {
+        candidates(link).iter().any(|file| self.paths.contains(file))
     }
 
     /// Pages of before that are gone, unless a changed or removed source file is named like them.
     pub(super) fn vanished(&self, before: &Manifest, touched: &[String]) -> BTreeSet<Finding> {
+        let touched: BTreeSet<_> = touched.iter().map(|source| stem(source)).collect();
         let gone = before.files.keys().filter(|path| is_page(path) && !self.paths.contains(*path));
-        let unasked = gone.filter(|path| !touched.iter().any(|source| is_about(source, path)));
-        unasked.map(|path| Finding::Vanished(path.clone())).collect()
-    }
-
-    /// Links to nowhere, by the page on which they stand.
-    pub(super) fn broken(&self) -> BTreeMap<String, BTreeSet<String>> {
-        let is_there = |path: &String| candidates(path).iter().any(|file| self.paths.contains(file));
-        let broken =
-            |links: &BTreeSet<String>| links.iter().filter(|link| !is_there(link)).cloned().collect();
-        let all = self.links.iter().map(|(page, links)| (page.clone(), broken(links)));
-        all.filter(|(_, links): &(_, BTreeSet<_>)| !links.is_empty()).collect()
+        // `src/pages/about.md` and `content/about/index.md` are about `about/index.html` and `about.html`.
+        let unasked = gone.filter(|path| !touched.contains(&stem(path)));
+        unasked.take(MAX_FINDINGS).map(|path| Finding::Vanished(path.clone())).collect()
     }
 }
 
-/// Whether a link to nowhere was one before, on the same page.
-pub(super) fn was_broken(before: &Manifest, page: &str, link: &str, old_page: &[u8]) -> bool {
-    let was_there = candidates(link).iter().any(|file| before.files.contains_key(file));
-    !was_there && internal(page, old_page).contains(link)
+/// A page as it was before.
+#[derive(Debug)]
+pub(super) enum OldPage {
+    /// There was none.
+    None,
+    /// As it is now.
+    Same,
+    /// Another one.
+    Other(Bytes),
+}
+
+/// Those of a page's links to nowhere that were none before on the same page.
+pub(super) fn newly_broken(
+    before: &Manifest,
+    page: &str,
+    mut broken: BTreeSet<String>,
+    old: &OldPage,
+) -> BTreeSet<String> {
+    let stood: BTreeSet<String> = match old {
+        OldPage::None => return broken,
+        OldPage::Same => broken.clone(),
+        OldPage::Other(html) => internal(page, html).filter(|link| broken.contains(link)).collect(),
+    };
+    let was_there = |link: &str| candidates(link).iter().any(|file| before.files.contains_key(file));
+    broken.retain(|link| was_there(link) || !stood.contains(link));
+    broken
 }
 
 fn is_page(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, ending)| ending.eq_ignore_ascii_case("html"))
 }
 
-/// `src/pages/about.md` and `content/about/index.md` are about `about/index.html` and `about.html`.
-fn is_about(source: &str, page: &str) -> bool {
-    let stem = |path: &str| {
-        let path = path.rsplit_once('.').map_or(path, |(stem, _)| stem);
-        let path = path.strip_suffix("/index").unwrap_or(path);
-        path.rsplit('/').next().unwrap_or_default().to_lowercase()
-    };
-    stem(source) == stem(page)
+/// What a file is called, without folders and ending; one called `index` as the folder it lies in.
+fn stem(path: &str) -> String {
+    let path = path.rsplit_once('.').map_or(path, |(stem, _)| stem);
+    let path = path.strip_suffix("/index").unwrap_or(path);
+    path.rsplit('/').next().unwrap_or_default().to_lowercase()
 }
 
 /// The words of a text that hold such an address.
-fn storage_addresses(text: &str) -> BTreeSet<String> {
-    let part_of_address = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#[]@!$&*+,;=%".contains(c);
-    let mut found = BTreeSet::new();
-    for (at, mark) in STORAGE.iter().flat_map(|mark| text.match_indices(mark)) {
-        let start = text[..at]
-            .rfind(|c| !part_of_address(c))
-            .map_or(0, |before| before + text[before..].chars().next().map_or(1, char::len_utf8));
-        let rest = &text[at + mark.len()..];
-        let end = rest.find(|c| !part_of_address(c)).unwrap_or(rest.len());
-        found.insert(text[start..at + mark.len() + end].chars().take(200).collect());
-    }
-    found
+pub(super) fn storage_words(text: &str) -> impl Iterator<Item = &str> {
+    let is_told = STORAGE.iter().any(|mark| text.contains(mark));
+    let words = is_told.then(|| text.split(|c| !is_part_of_address(c))).into_iter().flatten();
+    words.filter(|word| STORAGE.iter().any(|mark| word.contains(mark)))
+}
+
+fn is_part_of_address(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-._~:/?#[]@!$&*+,;=%".contains(c)
+}
+
+/// The first address in a word of [`storage_words`], whose letters are all of one byte.
+fn address_in(word: &str) -> Option<&str> {
+    let places = STORAGE.iter().filter_map(|mark| Some((word.find(mark)?, mark.len())));
+    let (at, length) = places.min()?;
+    let end = word.len().min(at + length + AROUND_BYTES);
+    Some(&word[at.saturating_sub(AROUND_BYTES)..end])
 }
 
 #[cfg(test)]
@@ -136,7 +205,7 @@ mod tests {
     use super::*;
 
     fn reading(files: &[(&str, &str)]) -> Reading {
-        let mut reading = Reading::default();
+        let mut reading = Reading::of(&files.iter().map(|(path, _)| (*path).to_owned()).collect::<Vec<_>>());
         for (path, text) in files {
             reading.file(path, text.as_bytes(), &Secrets::default());
         }
@@ -191,8 +260,8 @@ mod tests {
             ("about/index.html", "<a href=..><img src=x.png>"),
             ("team.html", ""),
         ]);
-        let broken = now.broken();
-        let broken = broken
+        let broken = now
+            .broken
             .iter()
             .flat_map(|(page, links)| links.iter().map(move |link| (page.as_str(), link.as_str())));
         let broken: Vec<_> = broken.collect();
@@ -205,10 +274,45 @@ mod tests {
     #[test]
     fn a_link_that_was_broken_before_is_left_alone_and_one_whose_target_went_is_not() {
         let before = manifest(&["index.html", "team.html"]);
-        let old = b"<a href=/no><a href=/team>";
-        assert!(was_broken(&before, "index.html", "no", old));
-        assert!(!was_broken(&before, "index.html", "team", old));
-        assert!(!was_broken(&before, "index.html", "new", old));
+        let newly = |old: &OldPage| {
+            let broken = ["no", "team", "new"].map(str::to_owned).into();
+            newly_broken(&before, "index.html", broken, old).into_iter().collect::<Vec<_>>()
+        };
+        let old = Bytes::from_static(b"<a href=/no><a href=/team>");
+        assert_eq!(newly(&OldPage::Other(old)), ["new", "team"]);
+        assert_eq!(newly(&OldPage::Same), ["team"]);
+        assert_eq!(newly(&OldPage::None), ["new", "no", "team"]);
+    }
+
+    #[test]
+    fn a_page_of_addresses_alone_is_looked_through_once_and_told_shortly() {
+        let long = format!("{}{}", "x".repeat(1000), "s3://".repeat(500_000));
+        let (done, wait) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(reading(&[("index.html", &long)]).plain));
+        let found = wait.recv_timeout(std::time::Duration::from_secs(30)).expect("it comes to an end");
+        let around = "s3://".repeat(1 + AROUND_BYTES / 5);
+        let address = format!("{}{around}", "x".repeat(AROUND_BYTES));
+        assert_eq!(found, BTreeSet::from([Finding::Storage("index.html".to_owned(), address)]));
+    }
+
+    #[test]
+    fn more_addresses_than_are_looked_at_are_a_finding_of_their_own() {
+        let many = (0..=MAX_ADDRESSES).map(|n| format!("s3://b/{n} ")).collect::<Vec<_>>().concat();
+        let found = reading(&[("index.html", &many)]).plain;
+        assert_eq!(found.len(), MAX_ADDRESSES + 1);
+        assert!(found.contains(&Finding::Crowded("index.html".to_owned())));
+    }
+
+    #[test]
+    fn of_pages_full_of_links_to_nowhere_little_is_kept() {
+        let links = (0..100_000).map(|n| format!("<a href={n}>")).collect::<Vec<_>>().concat();
+        let folder = "d/".repeat(400);
+        let pages: Vec<_> = (0..50).map(|n| format!("{folder}{n}.html")).collect();
+        let files: Vec<_> = pages.iter().map(|page| (page.as_str(), links.as_str())).collect();
+        let kept = reading(&files).broken;
+        let bytes: usize = kept.values().flatten().map(String::len).sum();
+        assert!(!kept.is_empty() && bytes <= MAX_BROKEN_BYTES, "{bytes}");
+        assert!(kept.values().all(|links| links.len() <= MAX_BROKEN));
     }
 
     #[test]

@@ -2,35 +2,99 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::cloud::files::At;
 use common::domain::names::{self, ContentHash, SiteTarget};
 use common::domain::outcome::JobOutcome;
 use common::domain::project::Build;
 use common::domain::site::{Manifest, SiteFile};
+use futures_util::stream::{self, StreamExt as _};
+use tokio_util::sync::CancellationToken;
 
-use super::checks::{Finding, Reading, told, was_broken};
-use crate::git::{self, During as _, off_thread};
+use super::checks::{
+    Finding, MAX_FINDINGS, MAX_TEXT_BYTES, OldPage, Reading, newly_broken, storage_words, told,
+};
+use crate::git::{self, off_thread};
 use crate::job::handover::{Checkout, Commit, Site};
 use crate::job::output::Output;
-use crate::job::{Failure, JobContext, Trouble, tree};
+use crate::job::{Cut, Failure, JobContext, Stopper, Trouble, tree};
 use crate::secrets::Secrets;
 
-/// Reads the output folder.
-pub(super) async fn read(
+/// Reading what was built and looking at it end after this; a site that takes longer is not published.
+const LIMIT: Duration = Duration::from_mins(10);
+/// Of the addresses in the source, so much is compared.
+const MAX_OWN_BYTES: usize = 16 * 1024 * 1024;
+/// So many pages of before are asked for at once.
+const OLD_PAGES_AT_ONCE: usize = 8;
+
+/// Reads the output folder, and fails when it has what must not be published.
+pub(super) async fn inspect(
     context: &JobContext,
     checkout: &Checkout,
+    commit: &Commit,
     build: Build,
-) -> Result<(Site, Reading), Trouble> {
+) -> Result<Site, Trouble> {
+    let inspected = async {
+        let (site, reading) = read(context, checkout, build).await?;
+        check(context, checkout, commit, &site, reading).await?;
+        Ok(site)
+    };
+    within(LIMIT, &context.stopper, inspected).await
+}
+
+/// The work, unless the job is cut off or the time is up before its end.
+async fn within<T>(
+    limit: Duration,
+    stopper: &Stopper,
+    work: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, Trouble> {
+    tokio::select! {
+        done = work => done,
+        () = stopper.token().cancelled() => Err(Trouble::Cut(stopper.stopped().unwrap_or(Cut::Stopped))),
+        () = tokio::time::sleep(limit) => {
+            let minutes = limit.as_secs() / 60;
+            let detail = format!("the site was built, but looking through it took over {minutes} minutes; make it smaller");
+            Err(faulty(detail).into())
+        }
+    }
+}
+
+fn faulty(detail: String) -> Failure {
+    let text = "Your change was made, but the site built with it has faults that visitors would see. \
+        The site that was up stays up, and your change is kept.";
+    Failure::new(JobOutcome::BuildFailed, "build-checks", text, detail)
+}
+
+/// Blocking work that is told when nobody waits for it any more.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce(&CancellationToken) -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let unwanted = CancellationToken::new();
+    let _waits = unwanted.clone().drop_guard();
+    let done = tokio::task::spawn_blocking(move || work(&unwanted)).await;
+    done.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+fn still_wanted(unwanted: &CancellationToken) -> Result<(), String> {
+    if unwanted.is_cancelled() { Err("nobody waits for it any more".to_owned()) } else { Ok(()) }
+}
+
+async fn read(context: &JobContext, checkout: &Checkout, build: Build) -> Result<(Site, Reading), Trouble> {
     let (repo, secrets) = (checkout.workspace.repo(), context.settings.secrets.clone());
-    let read = tokio::task::spawn_blocking(move || read_all(&repo, &build.output, &secrets)).await;
-    read.unwrap_or_else(|error| Err(error.to_string())).map_err(|detail| {
+    let read = beside(move |unwanted| read_all(&repo, &build.output, &secrets, unwanted)).await;
+    read.map_err(|detail| {
         let text = "Your site was built, but the result could not be used.";
         Failure::new(JobOutcome::BuildFailed, "build-output", text, detail).into()
     })
 }
 
-fn read_all(repo: &std::path::Path, output: &str, secrets: &Secrets) -> Result<(Site, Reading), String> {
+fn read_all(
+    repo: &std::path::Path,
+    output: &str,
+    secrets: &Secrets,
+    unwanted: &CancellationToken,
+) -> Result<(Site, Reading), String> {
     let advice = "check build.output of the project";
     let folder = Output::open(repo, output)
         .map_err(|error| format!("the build made no folder {output:?} ({error}); {advice}"))?;
@@ -38,8 +102,9 @@ fn read_all(repo: &std::path::Path, output: &str, secrets: &Secrets) -> Result<(
     if paths.is_empty() {
         return Err(format!("the output folder {output:?} has no files; {advice}"));
     }
-    let (mut reading, mut files) = (Reading::default(), Vec::with_capacity(paths.len()));
+    let (mut reading, mut files) = (Reading::of(&paths), Vec::with_capacity(paths.len()));
     for path in paths {
+        still_wanted(unwanted)?;
         let bytes = folder.read(&path).map_err(|error| format!("read {path} of {output:?}: {error}"))?;
         reading.file(&path, &bytes, secrets);
         let file = SiteFile { sha256: ContentHash::of(&bytes), size_bytes: bytes.len() as u64 };
@@ -48,25 +113,21 @@ fn read_all(repo: &std::path::Path, output: &str, secrets: &Secrets) -> Result<(
     Ok((Site { output: Arc::new(folder), files }, reading))
 }
 
-/// Fails when the site has what must not be published.
-pub(super) async fn check(
+async fn check(
     context: &JobContext,
     checkout: &Checkout,
     commit: &Commit,
-    reading: &Reading,
+    site: &Site,
+    mut reading: Reading,
 ) -> Result<(), Trouble> {
-    let mut findings = without_owners_own(checkout, reading.plain.clone()).await?;
+    let plain = std::mem::take(&mut reading.plain);
+    let mut findings = without_owners_own(checkout, plain).await?;
     if let Some(before) = before(context, checkout).await? {
         let touched = touched_since(checkout, commit, &before).await?;
         findings.extend(reading.vanished(&before, &touched));
-        findings.extend(newly_broken(context, &before, reading).await?);
+        findings.extend(links_newly_broken(context, before, site, reading).await?);
     }
-    if findings.is_empty() {
-        return Ok(());
-    }
-    let text = "Your change was made, but the site built with it has faults that visitors would see. \
-        The site that was up stays up, and your change is kept.";
-    Err(Failure::new(JobOutcome::BuildFailed, "build-checks", text, told(&findings)).into())
+    if findings.is_empty() { Ok(()) } else { Err(faulty(told(&findings)).into()) }
 }
 
 /// The site that this change was made on, as it was last put up: the thread's own preview, else the live site if it was
@@ -113,50 +174,116 @@ async fn manifest(context: &JobContext, target: &SiteTarget) -> Result<Option<Ma
     Ok(read.filter(|manifest| !manifest.is_taken_down()))
 }
 
-async fn newly_broken(
+async fn links_newly_broken(
     context: &JobContext,
-    before: &Manifest,
-    reading: &Reading,
+    before: Manifest,
+    site: &Site,
+    reading: Reading,
 ) -> Result<BTreeSet<Finding>, Trouble> {
+    let before = Arc::new(before);
+    let pages = stream::iter(reading.broken).map(|(page, broken)| {
+        let before = Arc::clone(&before);
+        async move {
+            let old = old_page(context, &before, site, &page).await?;
+            let compared = beside(move |_| Ok((newly_broken(&before, &page, broken, &old), page)));
+            compared.await.map_err(|detail| Trouble::from(faulty(detail)))
+        }
+    });
+    let mut pages = pages.buffered(OLD_PAGES_AT_ONCE);
     let mut findings = BTreeSet::new();
-    for (page, links) in reading.broken() {
-        let old = match before.files.get(&page) {
-            Some(old) => {
-                let at = At::object(names::release_key(context.target.project(), &old.sha256));
-                context.files.get(&at).await?.map(|content| content.bytes).unwrap_or_default()
-            }
-            None => bytes::Bytes::new(),
-        };
-        let new = links.into_iter().filter(|link| !was_broken(before, &page, link, &old));
-        findings.extend(new.map(|link| Finding::Broken(page.clone(), link)));
+    while let Some(compared) = pages.next().await {
+        let (links, page) = compared?;
+        findings.extend(links.into_iter().map(|link| Finding::Broken(page.clone(), link)));
+        if findings.len() >= MAX_FINDINGS {
+            break;
+        }
     }
     Ok(findings)
+}
+
+async fn old_page(
+    context: &JobContext,
+    before: &Manifest,
+    site: &Site,
+    page: &str,
+) -> Result<OldPage, Trouble> {
+    let Some(old) = before.files.get(page) else { return Ok(OldPage::None) };
+    let now = site.files.binary_search_by_key(&page, |(path, _)| path).ok();
+    if now.is_some_and(|at| site.files[at].1.sha256 == old.sha256) {
+        return Ok(OldPage::Same);
+    }
+    if old.size_bytes > MAX_TEXT_BYTES as u64 {
+        return Ok(OldPage::None);
+    }
+    let at = At::object(names::release_key(context.target.project(), &old.sha256));
+    Ok(context.files.get(&at).await?.map_or(OldPage::None, |content| OldPage::Other(content.bytes)))
 }
 
 /// Addresses of storage that stood in the source before the change are the owner's own.
 async fn without_owners_own(
     checkout: &Checkout,
-    findings: BTreeSet<Finding>,
+    mut findings: BTreeSet<Finding>,
 ) -> Result<BTreeSet<Finding>, Trouble> {
     if !findings.iter().any(|finding| matches!(finding, Finding::Storage(..))) {
         return Ok(findings);
     }
     let (path, before) = (checkout.workspace.repo(), checkout.before);
-    let keep = move || {
-        let repo = git::open(&path)?;
-        let source = repo.find_commit(before).and_then(|commit| commit.tree());
-        let source = source.during("look at the source before the change")?;
-        let mut kept = BTreeSet::new();
-        for finding in findings {
-            let own = match &finding {
-                Finding::Storage(_, address) => tree::holds(&repo, &source, address.as_bytes())?,
-                Finding::Vanished(_) | Finding::Broken(..) | Finding::Secret(_) => false,
-            };
-            if !own {
-                kept.insert(finding);
-            }
-        }
-        Ok(kept)
-    };
-    Ok(off_thread(keep).await?)
+    let keep = beside(move |unwanted| {
+        let mut own = String::new();
+        let look = |text: &str| {
+            storage_words(text).for_each(|word| own.extend([word, "\n"]));
+            still_wanted(unwanted).is_ok() && own.len() < MAX_OWN_BYTES
+        };
+        let read = git::open(&path).and_then(|repo| tree::each_text(&repo, before, look));
+        read.map_err(|error| error.to_string())?;
+        findings.retain(|finding| match finding {
+            Finding::Storage(_, address) => still_wanted(unwanted).is_err() || !own.contains(address),
+            Finding::Vanished(_) | Finding::Broken(..) | Finding::Crowded(_) | Finding::Secret(_) => true,
+        });
+        Ok(findings)
+    });
+    keep.await.map_err(|detail| faulty(detail).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Work that goes on until it is told that nobody wants it, and then says so.
+    fn endless() -> (impl Future<Output = Result<(), Trouble>>, std::sync::mpsc::Receiver<()>) {
+        let (ended, wait) = std::sync::mpsc::channel();
+        let work = async move {
+            let looks = beside(move |unwanted| {
+                while still_wanted(unwanted).is_ok() {
+                    std::thread::yield_now();
+                }
+                ended.send(()).map_err(|error| error.to_string())
+            });
+            looks.await.map_err(|detail| faulty(detail).into())
+        };
+        (work, wait)
+    }
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn looking_ends_when_its_time_is_up() {
+        let (work, ended) = endless();
+        let over = within(Duration::from_millis(10), &Stopper::default(), work).await.unwrap_err();
+        assert!(matches!(over, Trouble::Failed(failure) if failure.detail.contains("took over")));
+        ended.recv_timeout(LONG).unwrap();
+    }
+
+    #[tokio::test]
+    async fn looking_ends_when_the_job_is_cut_off() {
+        let ((work, ended), stopper) = (endless(), Stopper::default());
+        let cut = stopper.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            cut.stop(Cut::Shutdown);
+        });
+        let over = within(LONG, &stopper, work).await.unwrap_err();
+        assert!(matches!(over, Trouble::Cut(Cut::Shutdown)));
+        ended.recv_timeout(LONG).unwrap();
+    }
 }

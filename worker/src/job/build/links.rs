@@ -1,9 +1,7 @@
 //! Where the pages of a site lead: their links as they stand in the HTML, and the page of the same site that each means.
 
-use std::collections::BTreeSet;
-
 use html5gum::emitters::default::DefaultEmitter;
-use html5gum::{Token, Tokenizer};
+use html5gum::{StartTag, Token, Tokenizer};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
@@ -22,27 +20,29 @@ const LEADING: [(&[u8], &[u8]); 9] = [
     (b"iframe", b"src"),
 ];
 
-/// The paths on the same site (no leading '/') to which a page leads.
-pub(super) fn internal(page: &str, html: &[u8]) -> BTreeSet<String> {
-    let Some(base) = Url::parse(HOME).ok().and_then(|home| home.join(page).ok()) else {
-        return BTreeSet::new();
-    };
-    let mut found = BTreeSet::new();
+/// Links of a page beyond these are not looked at.
+const MAX_LINKS: usize = 20_000;
+/// More of a path is not kept. No file of a site has one that is nearly as long.
+const MAX_PATH_BYTES: usize = 2048;
+
+/// The paths on the same site (no leading '/') to which a page leads, one after another.
+pub(super) fn internal(page: &str, html: &[u8]) -> impl Iterator<Item = String> {
+    let base = Url::parse(HOME).and_then(|home| home.join(page)).ok();
     let mut emitter = DefaultEmitter::default();
     // What stands in scripts and styles is no element.
     emitter.naively_switch_states(true);
-    for token in Tokenizer::new_with_emitter(html, emitter).flatten() {
-        let Token::StartTag(tag) = token else { continue };
-        for (element, attribute) in LEADING {
-            if &tag.name[..] != element {
-                continue;
-            }
-            let value = tag.attributes.iter().find(|(name, _)| &name[..] == attribute);
-            let text = value.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
-            found.extend(text.and_then(|text| path_of(&base, text.trim())));
-        }
-    }
-    found
+    let tokens = Tokenizer::new_with_emitter(html, emitter).flatten();
+    let links = tokens.filter_map(|token| match token {
+        Token::StartTag(tag) => link_of(&tag),
+        _ => None,
+    });
+    links.take(MAX_LINKS).filter_map(move |link| path_of(base.as_ref()?, link.trim()))
+}
+
+fn link_of(tag: &StartTag<()>) -> Option<String> {
+    let (_, attribute) = LEADING.iter().find(|(element, _)| &tag.name[..] == *element)?;
+    let (_, value) = tag.attributes.iter().find(|(name, _)| &name[..] == *attribute)?;
+    Some(String::from_utf8_lossy(value).into_owned())
 }
 
 fn path_of(base: &Url, link: &str) -> Option<String> {
@@ -51,7 +51,8 @@ fn path_of(base: &Url, link: &str) -> Option<String> {
     }
     let url = base.join(link).ok().filter(|url| url.host_str() == base.host_str())?;
     let path = url.path().trim_start_matches('/');
-    Some(percent_decode_str(path).decode_utf8().ok()?.into_owned())
+    let path = percent_decode_str(path).decode_utf8().ok()?;
+    Some(path[..path.floor_char_boundary(MAX_PATH_BYTES)].to_owned())
 }
 
 /// The files of which one has to be there for a path, in the order in which they are served.
@@ -73,8 +74,16 @@ mod tests {
             <img src="/images/L%C3%B6we.svg"><link rel=stylesheet href="style.css"><a href="#top"></a><a href="">
             <a href="mailto:a@b.c"><a href="https://example.org/x"><a href="//example.org/y"><a href="tel:1">
             <script>var x = '<a href="/script">';</script><a href="http://site.invalid.evil/">"##;
-        let found: Vec<_> = internal("sub/index.html", html).into_iter().collect();
+        let found: Vec<_> = internal("sub/index.html", html).collect();
         assert_eq!(found, ["about/", "bread", "images/Löwe.svg", "sub/style.css"]);
+    }
+
+    #[test]
+    fn neither_many_links_nor_long_ones_are_kept_whole() {
+        let many = "<a href=x>".repeat(2 * MAX_LINKS);
+        assert_eq!(internal("index.html", many.as_bytes()).count(), MAX_LINKS);
+        let long = format!("<a href=/{}>", "é".repeat(MAX_PATH_BYTES));
+        assert_eq!(internal("index.html", long.as_bytes()).next().unwrap().len(), MAX_PATH_BYTES);
     }
 
     #[test]
