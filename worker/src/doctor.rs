@@ -242,11 +242,13 @@ fn groups() -> [Finding; 2] {
 fn landlock() -> Finding {
     let name = "landlock";
     match crate::inside::fenced() {
-        Some(fenced) => Finding::good(name, format!("fences {fenced} in uid mode")),
+        Some(fenced) => {
+            Finding::good(name, format!("fences {fenced} in uid mode, where no socket but TCP is made"))
+        }
         None => Finding::weak(
             name,
             "not in this kernel",
-            "nothing for namespaces; in uid mode the network is not fenced",
+            "nothing for namespaces; in uid mode TCP reaches the network as it is",
         ),
     }
 }

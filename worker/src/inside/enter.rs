@@ -57,7 +57,7 @@ impl Enter {
         if let Some(account) = self.account {
             account.become_it()?;
             walls::raise(&self.read, &self.write, self.port)?;
-            filter::install()?;
+            filter::install(filter::Network::OfTheMachine)?;
         }
         let (program, arguments) = self.argv.split_first().context("nothing to become")?;
         #[allow(clippy::disallowed_methods, reason = "it is no child: this process becomes it")]

@@ -44,7 +44,7 @@ impl Serve {
             account.own_namespace()?;
         }
         bound(Resource::RLIMIT_NPROC, Some(self.max_processes))?;
-        filter::install()?;
+        filter::install(filter::Network::Own)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(self.attend())
     }

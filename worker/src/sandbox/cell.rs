@@ -269,7 +269,8 @@ impl Users {
             words.extend(["--read".to_owned(), path]);
         }
         let writable = [&cell.outside.repo, &cell.outside.home, &cell.outside.tmp];
-        let devices = ["/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/shm"].map(str::to_owned);
+        // What is written to /dev/shm outlives it, and belongs to no project.
+        let devices = ["/dev/null", "/dev/zero", "/dev/full", "/dev/tty"].map(str::to_owned);
         for path in writable.map(|path| path.display().to_string()).into_iter().chain(devices) {
             words.extend(["--write".to_owned(), path]);
         }

@@ -106,6 +106,23 @@ def trace_the_worker():
     return attached
 
 
+def filters(process):
+    """How many filters of system calls a process has."""
+    lines = open(f"/proc/{process}/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Seccomp_filters:"))
+
+
+@theft
+def hands_that_are_less_bound():
+    """A process whose memory can be written does what it is made to: it must not be allowed more than we are."""
+
+    def is_one(process):
+        with open(f"/proc/{process}/mem", "r+b", 0):
+            return filters(process) == 0 or filters(process) < filters("self")
+
+    return any_of(is_one, processes())
+
+
 @theft
 def read_across_processes():
     class Vector(ctypes.Structure):
@@ -246,6 +263,41 @@ def service_on_loopback_by_the_newer_protocol():
 
 
 @theft
+def service_on_loopback_by_many_paths():
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262) as line:
+        line.settimeout(2)
+        line.connect(("127.0.0.1", PLAN["service"]))
+        line.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        return is_secret(line.recv(4096))
+
+
+@theft
+def service_on_loopback_by_datagrams():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+        line.settimeout(2)
+        line.sendto(b"anybody?", ("127.0.0.1", PLAN["datagrams"]))
+        return is_secret(line.recv(4096))
+
+
+@theft
+def service_on_loopback_without_connecting():
+    """What is said first opens the line (TCP Fast Open)."""
+    fast_open = 0x20000000
+
+    def by(send):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as line:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 2, 0))
+            send(line, b"GET / HTTP/1.0\r\n\r\n", ("127.0.0.1", PLAN["service"]))
+            return is_secret(line.recv(4096))
+
+    ways = [
+        lambda line, say, address: line.sendto(say, fast_open, address),
+        lambda line, say, address: line.sendmsg([say], [], fast_open, address),
+    ]
+    return any_of(by, ways)
+
+
+@theft
 def metadata_of_the_machine():
     return connects(socket.AF_INET, ("169.254.169.254", 80))
 
@@ -258,6 +310,31 @@ def metadata_of_the_task():
 @theft
 def shared_memory():
     return holds("/dev/shm/" + PLAN["shared"])
+
+
+@theft
+def leave_shared_memory_to_others():
+    """In the very folder in which that of others lies."""
+    with open(f"/dev/shm/{PLAN['shared']}-planted-by-{WHO}", "w") as file:
+        file.write("x")
+    return os.path.exists("/dev/shm/" + PLAN["shared"])
+
+
+@theft
+def leave_segments_and_queues_to_others():
+    """What no folder shows and no end of a process takes away."""
+    new = 0o1000 | 0o600
+    queue = f"/{PLAN['shared']}-{WHO}".encode()
+    made = [
+        (LIBC.shmget(0, 4096, new), lambda made: LIBC.shmctl(made, 0, None)),
+        (LIBC.msgget(0, new), lambda made: LIBC.msgctl(made, 0, None)),
+        (LIBC.semget(0, 1, new), lambda made: LIBC.semctl(made, 0, 0)),
+        (LIBC.mq_open(queue, os.O_CREAT | os.O_RDWR, 0o600, None), lambda made: LIBC.mq_unlink(queue)),
+    ]
+    for one, remove in made:
+        if one >= 0:
+            remove(one)
+    return any(one >= 0 for one, _ in made)
 
 
 @theft
