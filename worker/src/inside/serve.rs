@@ -1,16 +1,19 @@
-//! Behind the walls: becomes nobody, starts the program and waits for it. Its network is a loopback of its own, on which
+//! Behind the walls: becomes nobody, starts the program, waits for it and buries whoever is left without parents, as the first process
+//! of all where nobody else is that. It is no more than its child, and its child cannot look into it. Its network is a loopback of its own, on which
 //! one port leads to the gateway's socket and nothing else is there.
 
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::{ExitCode, ExitStatus};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
+use nix::errno::Errno;
+use nix::sys::prctl;
 use nix::sys::resource::Resource;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, UnixStream};
-use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::account::Account;
@@ -45,6 +48,7 @@ impl Serve {
         }
         bound(Resource::RLIMIT_NPROC, Some(self.max_processes))?;
         filter::install(filter::Network::Own)?;
+        prctl::set_dumpable(false).context("close /proc/self")?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(self.attend())
     }
@@ -57,12 +61,36 @@ impl Serve {
             let listener = TcpListener::bind(("127.0.0.1", port)).await.context("listen on loopback")?;
             tokio::spawn(forward(listener, socket));
         }
-        let (program, arguments) = self.argv.split_first().context("nothing to start")?;
-        #[allow(clippy::disallowed_methods, reason = "it is behind the walls already, and dies with them")]
-        let mut command = Command::new(program);
-        let mut child =
-            command.args(arguments).spawn().with_context(|| format!("{program} could not be started"))?;
-        Ok(same_end(child.wait().await?))
+        let mut ended = signal(SignalKind::child()).context("listen for SIGCHLD")?;
+        let child = start(&self.argv)?;
+        loop {
+            if let Some(end) = bury(child)? {
+                return Ok(end);
+            }
+            ended.recv().await.context("nobody says any more who ended")?;
+        }
+    }
+}
+
+fn start(argv: &[String]) -> anyhow::Result<Pid> {
+    let (program, arguments) = argv.split_first().context("nothing to start")?;
+    #[allow(clippy::disallowed_methods, reason = "it is behind the walls already, and dies with them")]
+    let started = std::process::Command::new(program).args(arguments).spawn();
+    let child = started.with_context(|| format!("{program} could not be started"))?;
+    Ok(Pid::from_raw(i32::try_from(child.id())?))
+}
+
+/// Waits for all that have ended by now. How our own child did, when it is among them, as a shell would tell it.
+fn bury(child: Pid) -> anyhow::Result<Option<ExitCode>> {
+    loop {
+        let code = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => return Ok(None),
+            Ok(WaitStatus::Exited(who, code)) if who == child => code,
+            Ok(WaitStatus::Signaled(who, signal, _)) if who == child => 128 + signal as i32,
+            Ok(_) | Err(Errno::EINTR) => continue,
+            Err(error) => return Err(error).context("wait for the program"),
+        };
+        return Ok(Some(ExitCode::from(u8::try_from(code).unwrap_or(1))));
     }
 }
 
@@ -76,10 +104,4 @@ async fn forward(listener: TcpListener, socket: PathBuf) {
             }
         });
     }
-}
-
-/// As a shell would tell it.
-fn same_end(status: ExitStatus) -> ExitCode {
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
-    ExitCode::from(u8::try_from(code).unwrap_or(1))
 }

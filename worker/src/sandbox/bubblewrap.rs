@@ -41,7 +41,8 @@ pub(super) fn argv(
     match account {
         // It becomes the other user when everything is in its place.
         Some(_) => words.add(&["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]),
-        None => words.add(&["--unshare-user", "--uid", "1000", "--gid", "1000"]),
+        // Whatever it left running would be the same user as the child, and bound by less: our own program is the first process.
+        None => words.add(&["--unshare-user", "--uid", "1000", "--gid", "1000", "--as-pid-1"]),
     }
     // What is shown may lie below these.
     words.paths("--bind", &job.outside.tmp, &job.within.tmp);
