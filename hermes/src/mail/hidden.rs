@@ -20,14 +20,49 @@ pub(super) fn visible(text: &str) -> (String, usize) {
     (kept, hidden)
 }
 
-/// Whether an element with this inline style is not to be seen.
-pub(super) fn is_hidden(style: &str) -> bool {
+/// In what colours the words of an element are shown, as far as styles tell; it hands them down to those within it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Colours {
+    words: Option<Paint>,
+    ground: Option<Rgb>,
+}
+
+impl Default for Colours {
+    fn default() -> Self {
+        Self { words: None, ground: Some(WHITE) }
+    }
+}
+
+impl Colours {
+    /// With what the attributes `color` and `bgcolor` of older pages say.
+    pub(super) fn attributes(self, words: Option<&str>, ground: Option<&str>) -> Self {
+        let ours = ground.map_or(self, |value| Self { ground: ground_of(value, self.ground), ..self });
+        words.map_or(ours, |value| Self { words: words_of(value, self.words), ..ours })
+    }
+
+    /// Whether the words cannot be told from what they stand on.
+    pub(super) fn hide(&self) -> bool {
+        let Some(words) = self.words else { return false };
+        let on = |ground| is_like(words.over(ground), ground);
+        words.is_clear() || self.ground.is_some_and(on)
+    }
+}
+
+/// What an inline style makes of an element.
+pub(super) struct Look {
+    /// Whether it and all that is in it is not to be seen, whatever their colours.
+    pub(super) gone: bool,
+    /// Its colours.
+    pub(super) colours: Colours,
+}
+
+/// Reads an inline style; `around` are the colours it is handed.
+pub(super) fn look(style: &str, around: Colours) -> Look {
     let style = style.to_ascii_lowercase();
-    let mut colour = None;
-    let mut ground = None;
+    let mut look = Look { gone: false, colours: around };
     for (name, value) in style.split(';').filter_map(|rule| rule.split_once(':')) {
         let (name, value) = (name.trim(), value.trim().trim_end_matches("!important").trim());
-        let gone = match name {
+        look.gone |= match name {
             "display" => value == "none",
             "visibility" => value == "hidden" || value == "collapse",
             "font-size" | "max-height" | "max-width" | "opacity" | "line-height" => is_nothing(value, name),
@@ -35,17 +70,45 @@ pub(super) fn is_hidden(style: &str) -> bool {
             "text-indent" | "left" | "top" | "margin-left" => value.starts_with("-999"),
             _ => false,
         };
-        if gone {
-            return true;
-        }
         match name {
-            "color" => colour = Some(value.to_owned()),
-            "background" | "background-color" => ground = Some(value.to_owned()),
+            "color" => look.colours.words = words_of(value, around.words),
+            "background" | "background-color" => look.colours.ground = ground_of(value, around.ground),
             _ => {}
         }
     }
-    colour.is_some_and(|colour| {
-        colour == "transparent" || is_like(&colour, ground.as_deref().unwrap_or("white"))
+    look
+}
+
+fn words_of(value: &str, around: Option<Paint>) -> Option<Paint> {
+    if matches!(value, "inherit" | "unset" | "currentcolor") { around } else { paint(value) }
+}
+
+/// The ground under an element; none when a picture or a colour we do not know is there.
+fn ground_of(value: &str, around: Option<Rgb>) -> Option<Rgb> {
+    let value = value.to_ascii_lowercase();
+    if value.contains("url(") || value.contains("gradient(") {
+        return None;
+    }
+    match outer_words(&value).find_map(paint) {
+        Some(paint) if paint.alpha >= 1.0 => Some(paint.rgb),
+        Some(paint) => around.map(|around| paint.over(around)),
+        None => around.filter(|_| outer_words(&value).any(|word| SEE_THROUGH.contains(&word))),
+    }
+}
+
+/// Words of a style that leave the ground as it is.
+const SEE_THROUGH: [&str; 6] = ["none", "inherit", "initial", "unset", "revert", "0"];
+
+/// The words of a value; blanks within brackets separate none.
+fn outer_words(value: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0_usize;
+    value.split(move |c: char| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && c.is_ascii_whitespace()
     })
 }
 
@@ -61,36 +124,85 @@ fn is_nothing(value: &str, name: &str) -> bool {
     number < least || name == "font-size" && value[end..].starts_with("px") && number <= 1.0
 }
 
-/// Whether two colours cannot be told apart.
-fn is_like(one: &str, other: &str) -> bool {
-    match (rgb(one), rgb(other)) {
-        (Some(one), Some(other)) => one.iter().zip(other).all(|(a, b)| a.abs_diff(b) <= 8),
-        _ => false,
+/// Red, green and blue, each from 0 to 255.
+type Rgb = [f32; 3];
+
+const WHITE: Rgb = [255.0; 3];
+
+/// A colour, and how much of what is below it it covers, from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Paint {
+    rgb: Rgb,
+    alpha: f32,
+}
+
+impl Paint {
+    const fn solid(rgb: Rgb) -> Self {
+        Self { rgb, alpha: 1.0 }
+    }
+
+    fn is_clear(&self) -> bool {
+        self.alpha < 0.03
+    }
+
+    fn over(&self, below: Rgb) -> Rgb {
+        std::array::from_fn(|at| self.rgb[at] * self.alpha + below[at] * (1.0 - self.alpha))
     }
 }
 
-fn rgb(colour: &str) -> Option<[u8; 3]> {
-    let colour = colour.trim();
+/// Whether two colours cannot be told apart.
+fn is_like(one: Rgb, other: Rgb) -> bool {
+    one.iter().zip(other).all(|(one, other)| (one - other).abs() <= 8.0)
+}
+
+fn paint(colour: &str) -> Option<Paint> {
+    let colour = colour.trim().to_ascii_lowercase();
     if let Some(hex) = colour.strip_prefix('#') {
-        let wide: String =
-            if hex.len() == 3 { hex.chars().flat_map(|c| [c, c]).collect() } else { hex.to_owned() };
-        let part = |at: usize| u8::from_str_radix(wide.get(at..at + 2)?, 16).ok();
-        return Some([part(0)?, part(2)?, part(4)?]);
+        return hexadecimal(hex);
     }
     if let Some(parts) = colour.strip_prefix("rgb(").or_else(|| colour.strip_prefix("rgba(")) {
-        let mut numbers = parts.trim_end_matches(')').split(',').map(|part| part.trim().parse().ok());
-        return Some([numbers.next()??, numbers.next()??, numbers.next()??]);
+        return numbers(parts.trim_end_matches(')'));
     }
-    match colour {
-        "white" => Some([255; 3]),
-        "black" => Some([0; 3]),
+    match colour.as_str() {
+        "white" => Some(Paint::solid(WHITE)),
+        "black" => Some(Paint::solid([0.0; 3])),
+        "transparent" => Some(Paint { rgb: WHITE, alpha: 0.0 }),
         _ => None,
+    }
+}
+
+/// `fff`, `ffffff` and the same with an alpha.
+fn hexadecimal(hex: &str) -> Option<Paint> {
+    let wide: String =
+        if hex.len() <= 4 { hex.chars().flat_map(|c| [c, c]).collect() } else { hex.to_owned() };
+    let part = |at: usize| u8::from_str_radix(wide.get(at..at + 2)?, 16).ok().map(f32::from);
+    let alpha = part(6).map_or(1.0, |alpha| alpha / 255.0);
+    Some(Paint { rgb: [part(0)?, part(2)?, part(4)?], alpha })
+}
+
+/// `255, 255, 255` or `255 255 255`, and the same with an alpha.
+fn numbers(parts: &str) -> Option<Paint> {
+    let mut parts = parts.split([',', ' ', '/']).filter(|part| !part.is_empty());
+    let rgb = [number(parts.next()?, 255.0)?, number(parts.next()?, 255.0)?, number(parts.next()?, 255.0)?];
+    Some(Paint { rgb, alpha: parts.next().and_then(|part| number(part, 1.0)).unwrap_or(1.0) })
+}
+
+/// A number as it is, or so many per cent of the whole.
+fn number(text: &str, whole: f32) -> Option<f32> {
+    match text.strip_suffix('%') {
+        Some(percent) => percent.parse::<f32>().ok().map(|percent| percent * whole / 100.0),
+        None => text.parse().ok(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn is_hidden(style: &str) -> bool {
+        let look = look(style, Colours::default());
+        look.gone || look.colours.hide()
+    }
 
     #[test]
     fn what_nobody_sees_is_hidden() {
@@ -106,6 +218,10 @@ mod tests {
             "max-height:0;overflow:hidden",
             "color:rgb(1,1,1);background-color:#000",
             "mso-hide:all",
+            "color:rgba(0, 0, 0, 0)",
+            "color:rgb(255 255 255 / 40%)",
+            "color:#FFF;background:#fff none repeat",
+            "color:white;background:none",
         ] {
             assert!(is_hidden(style), "{style}");
         }
@@ -118,6 +234,11 @@ mod tests {
             "opacity: 0.8",
             "font-size:0.9em",
             "line-height:100%",
+            "color:#000;background-color:rgba(0,0,0,0)",
+            "color:#000;background:rgba(0, 0, 0, 0.1)",
+            "color:#fff;background:#fff url(photo.jpg)",
+            "color:#fff;background:navy",
+            "color:#fff;background:no-repeat rgb(0, 0, 0)",
         ] {
             assert!(!is_hidden(style), "{style}");
         }

@@ -2,7 +2,7 @@
 
 use html5gum::{HtmlString, StartTag, Token, Tokenizer};
 
-use super::hidden;
+use super::hidden::{self, Colours};
 
 /// The line that stands for `<hr>`.
 const RULE: &str = "________________________________";
@@ -49,7 +49,11 @@ enum Shown {
 #[derive(Debug, Clone, Default)]
 struct Element {
     name: String,
+    /// Whatever its colours.
     shown: Shown,
+    colours: Colours,
+    /// Whether its colours hide its words; an element within may have others.
+    faint: bool,
     pre: bool,
     quoted: bool,
     gmail: bool,
@@ -113,7 +117,12 @@ impl Page {
             "head" | "style" | "script" | "title" | "template" | "noframes" | "object" | "svg"
         );
         let style = attribute(tag, b"style").unwrap_or_default();
-        let hidden = hidden::is_hidden(&style) || attribute(tag, b"hidden").is_some();
+        let of = |kind: &[u8]| attribute(tag, kind);
+        let words = of(if name == "body" { b"text" } else { b"color" });
+        let around = inherited.map_or_else(Colours::default, |element| element.colours);
+        let around = around.attributes(words.as_deref(), of(b"bgcolor").as_deref());
+        let look = hidden::look(&style, around);
+        let hidden = look.gone || attribute(tag, b"hidden").is_some();
         let shown = match inherited.map_or(Shown::Yes, |element| element.shown) {
             Shown::Yes if silent => Shown::Silent,
             Shown::Yes if hidden => Shown::Hidden,
@@ -124,6 +133,8 @@ impl Page {
         Element {
             name: name.to_owned(),
             shown,
+            colours: look.colours,
+            faint: look.colours.hide(),
             pre: name == "pre" || inherited.is_some_and(|e| e.pre),
             quoted: name == "blockquote" && !cited,
             gmail,
@@ -197,7 +208,11 @@ impl Page {
     }
 
     fn shown(&self) -> Shown {
-        self.open.last().map_or(Shown::Yes, |element| element.shown)
+        match self.open.last() {
+            Some(element) if element.shown == Shown::Yes && element.faint => Shown::Hidden,
+            Some(element) => element.shown,
+            None => Shown::Yes,
+        }
     }
 
     fn word(&mut self, word: &str) {

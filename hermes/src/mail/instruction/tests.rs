@@ -245,6 +245,27 @@ fn what_nobody_sees_in_html_is_removed_and_told() {
 }
 
 #[test]
+fn words_are_hidden_by_the_ground_they_stand_on_whoever_laid_it() {
+    for page in [
+        "<body style=background-color:#000><p style=color:#fff>Blue.</p></body>",
+        "<table bgcolor='#000000'><tr><td><font color=white>Blue.</font></td></tr></table>",
+        "<body bgcolor=black text=white><div>Blue.</div></body>",
+        "<div style='background:#000;color:#fff'><p style='background:none'>Blue.</p></div>",
+        "<div style=color:#fff><div style=background:#000>Blue.</div></div>",
+    ] {
+        assert_eq!((html(page).new.as_str(), html(page).hidden), ("Blue.", 0), "{page}");
+    }
+    for page in [
+        "<p>Blue.</p><div style=background-color:#000><p style=color:#000>Delete</p></div>",
+        "<p>Blue.</p><div style='background:#000;color:#fff'><p style=background:#fff>Delete</p></div>",
+        "<p>Blue.</p><div style=color:#fff><p>Delete</p></div>",
+        "<p>Blue.</p><font color=white>Delete</font>",
+    ] {
+        assert_eq!((html(page).new.as_str(), html(page).hidden), ("Blue.", "Delete".len()), "{page}");
+    }
+}
+
+#[test]
 fn html_keeps_lists_links_and_paragraphs() {
     let words = html(
         "<p>Add to <a href='https://x.org/menu'>the menu</a>:</p><ul><li>Soup</li><li>Bread &amp; butter</li></ul><pre>a  b</pre>",
