@@ -115,6 +115,44 @@ fn bombs() -> Vec<(&'static str, String)> {
             "headlines and nothing else",
             format!("{head}\n{}", "On 3 Mar 2025 Hermes <h@x.y> wrote:\n\n".repeat(50_000)),
         ),
+        (
+            "headlines of nobody",
+            format!(
+                "{head}\n{}",
+                "On 3 Mar 2025 we wrote, or nobody, as some say, in a letter a@b.c to all:\n".repeat(20_000)
+            ),
+        ),
+        (
+            "headlines without a verb",
+            format!(
+                "{head}\n{}",
+                "On 3 Mar 2025 we open at 9, and at 10 for those who come later than that:\n".repeat(20_000)
+            ),
+        ),
+        (
+            "fields of no header",
+            format!(
+                "{head}\n{}",
+                "From: a b: c: d: e: f: g: h: i: j: k: l: m: n: o: p: q: r: s: t: u: v: w:\n".repeat(20_000)
+            ),
+        ),
+        (
+            "links in one line",
+            html(&(0..75_000).map(|n| format!("<a href=http://x.yz/{n}>a</a>")).collect::<Vec<_>>().concat()),
+        ),
+        (
+            "links in links",
+            html(&format!(
+                "{}{}{}",
+                "<a href=http://x.yz>".repeat(200),
+                "ab ".repeat(500_000),
+                "</a>".repeat(200)
+            )),
+        ),
+        (
+            "breaks and links behind blanks",
+            html(&format!("<pre>{}{}", " ".repeat(MEGABYTE), "<br><a href=http://x.yz> </a>".repeat(30_000))),
+        ),
         ("one long line", format!("{head}\n{}", "On > 3 Mar 2025 ".repeat(130_000))),
         ("marks", format!("{head}\n{}", ">".repeat(2 * MEGABYTE))),
         ("rules", format!("{head}\nhello\n{}", "-- \n---\n".repeat(50_000))),

@@ -10,6 +10,8 @@ const RULE: &str = "________________________________";
 const ORIGINAL: &str = "-----Original Message-----";
 /// Deeper elements are taken as if they stood at this depth.
 const MAX_DEPTH: usize = 200;
+/// So much of what a link shows is looked through for where it leads.
+const MAX_SHOWN_BYTES: usize = 1000;
 
 /// A page as lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,12 +54,18 @@ struct Element {
     /// Whatever its colours.
     shown: Shown,
     colours: Colours,
-    /// Whether its colours hide its words; an element within may have others.
-    faint: bool,
     pre: bool,
     quoted: bool,
     gmail: bool,
-    link: Option<String>,
+    link: Option<Link>,
+}
+
+/// Where a link leads, and in which line and where in it its words begin.
+#[derive(Debug, Clone)]
+struct Link {
+    to: String,
+    line: usize,
+    from: usize,
 }
 
 #[derive(Default)]
@@ -65,6 +73,10 @@ struct Page {
     open: Vec<Element>,
     out: String,
     line: String,
+    /// How many lines were begun before it.
+    number: usize,
+    /// Whether the line holds more than blanks.
+    says: bool,
     /// Empty lines that are due before the next word.
     due: usize,
     space: bool,
@@ -134,11 +146,14 @@ impl Page {
             name: name.to_owned(),
             shown,
             colours: look.colours,
-            faint: look.colours.hide(),
             pre: name == "pre" || inherited.is_some_and(|e| e.pre),
             quoted: name == "blockquote" && !cited,
             gmail,
-            link: (name == "a").then(|| attribute(tag, b"href")).flatten(),
+            link: of(b"href").filter(|_| name == "a").map(|to| Link {
+                to,
+                line: self.number,
+                from: self.line.len(),
+            }),
         }
     }
 
@@ -168,12 +183,15 @@ impl Page {
         self.open.truncate(at);
     }
 
-    fn link(&mut self, link: &str) {
-        let shown = link.trim_end_matches('/').split_once("://").map_or(link, |(_, rest)| rest);
-        let web = link.starts_with("http://") || link.starts_with("https://");
-        let visible = self.shown() == Shown::Yes;
-        if web && visible && link.len() < 300 && !self.line.contains(shown) && !self.line.trim().is_empty() {
-            self.word(&format!(" <{link}>"));
+    fn link(&mut self, link: &Link) {
+        let to = &link.to;
+        let shown = to.trim_end_matches('/').split_once("://").map_or(to.as_str(), |(_, rest)| rest);
+        let web = to.starts_with("http://") || to.starts_with("https://");
+        let from = if link.line == self.number { link.from } else { 0 };
+        let words = self.line.get(from..).unwrap_or_default();
+        let told = words[..words.floor_char_boundary(MAX_SHOWN_BYTES)].contains(shown);
+        if web && self.shown() == Shown::Yes && to.len() < 300 && !told && self.says {
+            self.word(&format!(" <{to}>"));
         }
     }
 
@@ -191,7 +209,7 @@ impl Page {
                 if at > 0 {
                     self.break_line();
                 }
-                self.line.push_str(line.trim_end_matches('\r'));
+                self.word(line.trim_end_matches('\r'));
             }
             return;
         }
@@ -209,7 +227,7 @@ impl Page {
 
     fn shown(&self) -> Shown {
         match self.open.last() {
-            Some(element) if element.shown == Shown::Yes && element.faint => Shown::Hidden,
+            Some(element) if element.shown == Shown::Yes && element.colours.hide() => Shown::Hidden,
             Some(element) => element.shown,
             None => Shown::Yes,
         }
@@ -217,24 +235,32 @@ impl Page {
 
     fn word(&mut self, word: &str) {
         self.line.push_str(word);
+        self.says |= word.contains(|c: char| !c.is_whitespace());
+    }
+
+    /// The line that ends here; another begins.
+    fn begin_line(&mut self) -> String {
+        self.says = false;
+        self.number += 1;
+        std::mem::take(&mut self.line)
     }
 
     /// A line ends here, even an empty one.
     fn break_line(&mut self) {
-        if self.line.trim().is_empty() {
-            self.due += 1;
-        } else {
+        if self.says {
             self.flush();
+        } else {
+            self.due += 1;
         }
         self.space = false;
     }
 
     /// A block begins or ends: a new line, unless one has just begun.
     fn block(&mut self) {
-        if !self.line.trim().is_empty() {
+        if self.says {
             self.flush();
         }
-        self.line.clear();
+        self.begin_line();
         self.space = false;
     }
 
@@ -254,7 +280,7 @@ impl Page {
     fn flush(&mut self) {
         let depth = self.open.iter().filter(|element| element.quoted).count().min(9);
         let marks = if depth == 0 { String::new() } else { format!("{} ", ">".repeat(depth)) };
-        let line = std::mem::take(&mut self.line);
+        let line = self.begin_line();
         if !self.out.is_empty() {
             let empty = if depth == 0 { "\n" } else { ">\n" };
             (0..self.due.min(2)).for_each(|_| self.out.push_str(empty));

@@ -80,46 +80,59 @@ pub(super) fn is_rule(line: &str) -> bool {
     line.len() >= 3 && line.chars().all(|c| "-_=*~—–―─━#".contains(c))
 }
 
-/// What the values of a block hold.
-#[derive(Default)]
-struct Evidence {
+/// What a line says as one of a header.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stated {
+    /// The fields that stand in it; none when it does not begin with one.
+    fields: Vec<Field>,
     address: bool,
     date: bool,
 }
 
-/// How many of these lines are the header fields of an older mail. Below a rule two fields are enough; otherwise it
-/// takes three, a subject or an address among them, because "From: 9" and "To: 5" are opening hours.
-pub(super) fn header_block(lines: &[&str], below_rule: bool) -> Option<usize> {
+/// Reads a line as one of a header.
+pub(super) fn stated(line: &str) -> Stated {
+    Stated {
+        fields: fields_of(line).unwrap_or_default(),
+        address: line.contains('@'),
+        date: has_date(&folded(line)),
+    }
+}
+
+/// How many of these lines are the header fields of an older mail, and what each line says. Below a rule two fields are
+/// enough; otherwise two need an address, and three an address or a subject, because "From: 9" and "To: 5" are opening
+/// hours.
+pub(super) fn header_block(lines: &[&str], stated: &[Stated], below_rule: bool) -> Option<usize> {
     let mut seen: Vec<Field> = Vec::new();
-    let (mut length, mut wrapped, mut evidence) = (0, 0, Evidence::default());
-    fields_of(lines[0])?;
+    let (mut length, mut wrapped) = (0, 0);
+    let (mut address, mut date) = (false, false);
     for (at, line) in lines.iter().take(MAX_BLOCK_LINES).enumerate() {
         if line.trim().is_empty() {
-            let next = lines[at..].iter().find(|line| !line.trim().is_empty());
-            if next.is_none_or(|next| fields_of(next).is_none()) {
+            let next = (at..lines.len()).find(|at| !lines[*at].trim().is_empty());
+            if next.is_none_or(|next| stated[next].fields.is_empty()) {
                 break;
             }
             continue;
         }
-        match fields_of(line) {
-            Some(fields) => {
-                for field in fields {
-                    add(&mut seen, field);
-                }
-                wrapped = 0;
-                length = at + 1;
+        if stated[at].fields.is_empty() {
+            if length == 0 || wrapped == MAX_WRAPPED || lines[at - 1].trim().is_empty() {
+                break;
             }
-            None if wrapped < MAX_WRAPPED && !lines[at - 1].trim().is_empty() => wrapped += 1,
-            None => break,
+            wrapped += 1;
+        } else {
+            for field in &stated[at].fields {
+                add(&mut seen, *field);
+            }
+            wrapped = 0;
+            length = at + 1;
         }
-        evidence.address |= line.contains('@');
-        evidence.date |= has_date(&folded(line));
+        address |= stated[at].address;
+        date |= stated[at].date;
     }
     let subject = seen.contains(&Field::Subject);
     let enough = match (seen.len(), below_rule) {
         (0 | 1, _) => false,
-        (2, false) => (evidence.address && (subject || evidence.date)) || subject && evidence.date,
-        (_, _) => subject || evidence.address || evidence.date,
+        (2, false) => (address && (subject || date)) || subject && date,
+        (_, _) => subject || address || date,
     };
     (enough && seen.iter().any(|field| matches!(field, Field::From | Field::Date))).then_some(length)
 }

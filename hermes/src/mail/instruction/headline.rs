@@ -1,6 +1,6 @@
 //! The line above a quote: "On Monday Scott wrote:" in many languages and forms, in one line or wrapped over several.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use super::dates::{begins_with_date, has_date};
@@ -13,7 +13,14 @@ const MAX_BYTES: usize = 600;
 /// A name has at most so many words.
 const MAX_NAME_WORDS: usize = 5;
 
-static VERBS: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "verb").collect());
+/// By their first letter.
+static VERBS: LazyLock<HashMap<char, Vec<String>>> = LazyLock::new(|| {
+    let mut verbs: HashMap<char, Vec<String>> = HashMap::new();
+    for verb in phrases(TABLE, "verb") {
+        verbs.entry(verb.chars().next().unwrap_or_default()).or_default().push(verb);
+    }
+    verbs
+});
 static OPENERS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "opener").collect());
 static DAYS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "day").collect());
 
@@ -50,6 +57,10 @@ pub(super) fn headline(lines: &[&str]) -> Option<(usize, Certainty)> {
                     && headline(&lines[from..=at]).is_some()
             });
             return (!later).then_some((at + 1, certainty));
+        }
+        // What is announced by a colon begins below it; that of an address may be wrapped behind its own.
+        if line.ends_with([':', '：']) && !line.ends_with("mailto:") {
+            return None;
         }
     }
     None
@@ -127,25 +138,35 @@ fn names_whoever_wrote(said: &str) -> bool {
     let length: usize = name.sum();
     let Some(did) = said.get(length..).filter(|_| length > 0) else { return false };
     let did = folded(did);
-    VERBS.iter().any(|verb| {
+    verbs_like(&did).any(|verb| {
         did.strip_prefix(verb.as_str()).is_some_and(|rest| rest.starts_with(' ') && has_date(rest))
     })
 }
 
-fn has_verb(folded: &str) -> bool {
-    VERBS.iter().any(|verb| contains_word(folded, verb))
+/// Those that begin with the first letter of a text.
+fn verbs_like(text: &str) -> impl Iterator<Item = &String> {
+    text.chars().next().and_then(|first| VERBS.get(&first)).into_iter().flatten()
 }
 
-fn contains_word(text: &str, word: &str) -> bool {
-    text.match_indices(word).any(|(at, _)| {
-        let (before, after) = (text[..at].chars().next_back(), text[at + word.len()..].chars().next());
-        is_edge(before, word) && is_edge(after, word)
+fn has_verb(folded: &str) -> bool {
+    let mut before = None;
+    folded.char_indices().any(|(at, c)| {
+        let begins = is_edge(before, c);
+        before = Some(c);
+        begins && begins_with_verb(&folded[at..])
     })
 }
 
-/// Languages without spaces have no edges of words; `>wrote` has none either.
-fn is_edge(neighbour: Option<char>, word: &str) -> bool {
-    neighbour.is_none_or(|c| !c.is_alphabetic()) || word.chars().next().is_some_and(|c| c >= '\u{2e80}')
+fn begins_with_verb(text: &str) -> bool {
+    verbs_like(text).any(|verb| {
+        let first = verb.chars().next().unwrap_or_default();
+        text.strip_prefix(verb.as_str()).is_some_and(|rest| is_edge(rest.chars().next(), first))
+    })
+}
+
+/// Languages without spaces have no edges of words, as the first letter shows; `>wrote` has none either.
+fn is_edge(neighbour: Option<char>, first: char) -> bool {
+    neighbour.is_none_or(|c| !c.is_alphabetic()) || first >= '\u{2e80}'
 }
 
 /// A cheap look at the first line.

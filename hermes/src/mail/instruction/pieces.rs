@@ -1,6 +1,6 @@
 //! A text in pieces: what is new, what is quoted, what is passed on. Reads from the top; each line is looked at once.
 
-use super::block::{Divider, divider, header_block, is_rule, reply_above};
+use super::block::{Divider, Stated, divider, header_block, is_rule, reply_above, stated};
 use super::headline::{Certainty, headline, plain, shared};
 
 /// What a piece of the text is.
@@ -48,13 +48,14 @@ enum Proof {
 pub(super) fn pieces<'a>(lines: &[&'a str]) -> Vec<Piece<'a>> {
     let mut found = Found { pieces: Vec::new() };
     let ours = lines.iter().rposition(|line| crate::mail::thread::conversation_line(line).is_some());
+    let stated: Vec<Stated> = lines.iter().map(|line| stated(line)).collect();
     let (mut at, mut looked, mut below_rule) = (0, 0, false);
     while at < lines.len() {
         for line in lines[looked..at].iter().filter(|line| !line.trim().is_empty()) {
             below_rule = is_rule(line);
         }
         looked = at;
-        match begins(&lines[at..], below_rule) {
+        match begins(&lines[at..], &stated[at..], below_rule) {
             Begins::Text => at = found.text(lines, at),
             Begins::Cited => at = found.marked(Kind::Cited, lines, at, 0),
             Begins::Marked(header) => at = found.marked(Kind::Quoted, lines, at, header),
@@ -78,7 +79,7 @@ pub(super) fn pieces<'a>(lines: &[&'a str]) -> Vec<Piece<'a>> {
     found.pieces
 }
 
-fn begins(lines: &[&str], below_rule: bool) -> Begins {
+fn begins(lines: &[&str], stated: &[Stated], below_rule: bool) -> Begins {
     let line = lines[0];
     if line.trim().is_empty() {
         return Begins::Text;
@@ -94,7 +95,7 @@ fn begins(lines: &[&str], below_rule: bool) -> Begins {
     if is_marked(line) {
         return Begins::Cited;
     }
-    if let Some(length) = header_block(lines, below_rule) {
+    if let Some(length) = header_block(lines, stated, below_rule) {
         let proof = if below_rule { Proof::Divider } else { Proof::Header };
         return Begins::Rest(Kind::Quoted, length, proof);
     }

@@ -274,6 +274,13 @@ fn html_keeps_lists_links_and_paragraphs() {
 }
 
 #[test]
+fn a_link_is_told_unless_its_own_words_tell_it() {
+    let words =
+        html("<p>x.org is old: <a href='https://x.org/'>see</a>, <a href='https://x.org/a'>x.org/a</a></p>");
+    assert_eq!(words.new, "x.org is old: see <https://x.org/>, x.org/a");
+}
+
+#[test]
 fn without_text_the_subject_is_the_instruction_unless_it_is_carried_over() {
     let of = |subject: &str| {
         let raw = format!("From: a@b.c\r\nSubject: {subject}\r\n\r\n \r\n");
