@@ -24,6 +24,12 @@ enum Field {
     Other,
 }
 
+impl Field {
+    fn is_of_people(self) -> bool {
+        matches!(self, Self::From | Self::To | Self::Cc)
+    }
+}
+
 static LABELS: LazyLock<HashMap<String, Vec<Field>>> = LazyLock::new(|| {
     let kinds = [
         ("from", Field::From),
@@ -89,6 +95,13 @@ pub(super) struct Stated {
     date: bool,
 }
 
+impl Stated {
+    /// Whether it names people.
+    fn names(&self) -> bool {
+        self.fields.iter().any(|field| field.is_of_people())
+    }
+}
+
 /// Reads a line as one of a header.
 pub(super) fn stated(line: &str) -> Stated {
     Stated {
@@ -98,12 +111,12 @@ pub(super) fn stated(line: &str) -> Stated {
     }
 }
 
-/// How many of these lines are the header fields of an older mail, and what each line says. Below a rule two fields are
-/// enough; otherwise two need an address, and three an address or a subject, because "From: 9" and "To: 5" are opening
-/// hours.
+/// How many of these lines, of each of which is stated what it says, are the header fields of an older mail. Below a rule two
+/// fields are enough; otherwise two need an address, and three an address, a subject or the order of a mail program, because a
+/// date and a place are those of an event.
 pub(super) fn header_block(lines: &[&str], stated: &[Stated], below_rule: bool) -> Option<usize> {
     let mut seen: Vec<Field> = Vec::new();
-    let (mut length, mut wrapped) = (0, 0);
+    let (mut length, mut wrapped, mut people) = (0, 0, false);
     let (mut address, mut date) = (false, false);
     for (at, line) in lines.iter().take(MAX_BLOCK_LINES).enumerate() {
         if line.trim().is_empty() {
@@ -124,15 +137,17 @@ pub(super) fn header_block(lines: &[&str], stated: &[Stated], below_rule: bool) 
             }
             wrapped = 0;
             length = at + 1;
+            people = stated[at].names();
         }
-        address |= stated[at].address;
+        address |= people && stated[at].address;
         date |= stated[at].date;
     }
     let subject = seen.contains(&Field::Subject);
     let enough = match (seen.len(), below_rule) {
         (0 | 1, _) => false,
-        (2, false) => (address && (subject || date)) || subject && date,
-        (_, _) => subject || address || date,
+        (2, false) => address && (subject || date),
+        (_, false) => subject || address || date && seen.starts_with(&[Field::From, Field::Date, Field::To]),
+        (_, true) => subject || address || date,
     };
     (enough && seen.iter().any(|field| matches!(field, Field::From | Field::Date))).then_some(length)
 }
@@ -148,6 +163,9 @@ fn fields_of(line: &str) -> Option<Vec<Field>> {
     let line = plain(line);
     let (label, rest) = line.split_once([':', '：'])?;
     let field = field(label)?;
+    if field.is_of_people() && is_time(rest) {
+        return None;
+    }
     let mut fields = vec![field];
     // Further fields of the same line: the word before a colon.
     let mut rest = rest;
@@ -161,6 +179,12 @@ fn fields_of(line: &str) -> Option<Vec<Field>> {
         rest = after;
     }
     Some(fields)
+}
+
+/// Whether it is a number with a few letters at most, as in `10:00 Uhr`: so begins no name.
+fn is_time(value: &str) -> bool {
+    let number = value.trim_start().starts_with(|c: char| c.is_ascii_digit()) && !value.contains('@');
+    number && value.chars().filter(|c| c.is_alphabetic()).count() <= 5
 }
 
 fn field(label: &str) -> Option<Field> {

@@ -118,6 +118,23 @@ fn opening_hours_and_sentences_are_no_headers() {
 }
 
 #[test]
+fn the_data_of_an_event_are_no_header() {
+    for event in [
+        "Date: 12 May 2026\nFrom: 10:00\nTo: 14:00\nPlace: Town hall",
+        "Data: 12 maggio 2026\nDa: 10:00\nA: 14:00\nLuogo: Municipio",
+        "Date: 12 May 2026\nFrom: the market\nTo: the church",
+        "Date: 12 May 2026\nSubject: Baking bread",
+        "Date: 12 May 2026\nFrom: 10 am\nTo: 2 pm\nSubject: Baking bread\nContact: anna@example.org",
+        "Date: 12 May 2026\nSubject: Baking bread\nContact: anna@example.org",
+    ] {
+        let text = format!("Please add this event:\n\n{event}\n\nAlso change the opening hours.");
+        assert_eq!(new(&text), text);
+    }
+    let of_names = "Blue.\n\nFrom: 3M Company\nSent: 12 May 2026\nTo: Scott\nSubject: Bread\n\nRed.";
+    assert_eq!(new(of_names), "Blue.");
+}
+
+#[test]
 fn what_stands_below_or_between_quotes_is_kept_and_the_quotes_go_along() {
     let words = plain("On 3 Mar 2025 Hermes wrote:\n> Red?\n\nNo, blue.\n\n> And the door?\n\nGreen.\n");
     assert_eq!(words.new, "No, blue.\n\nGreen.");
