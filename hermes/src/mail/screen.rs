@@ -9,12 +9,14 @@ use common::domain::outcome::MailEnding;
 
 use super::Desk;
 use super::parse::{Author, ParsedMail};
+use super::subject::{self, Carried};
 use super::trace::{Stage, Trace};
 use super::words::{folded, phrases};
 
 const TABLE: &str = include_str!("words/automatic.txt");
 
 static SUBJECTS: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "subject").collect());
+static ABSENCES: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "absence").collect());
 static LOCALS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "local").collect());
 
 /// Header fields that only machines write, and what they say.
@@ -105,18 +107,41 @@ fn named(mail: &ParsedMail) -> Option<String> {
     mail.recipients.iter().find(bounces).map(|to| format!("nobody but machines writes to {to}"))
 }
 
-/// A subject that machines write, in many languages.
+/// A subject that machines write, in many languages. One that people write too counts when something else says that the
+/// mail answers another, or that a machine wrote it.
 fn titled(mail: &ParsedMail) -> Option<String> {
     let subject = folded(mail.subject.trim_start_matches(|c: char| c.is_whitespace() || "[(*".contains(c)));
-    let begins = |phrase: &&String| {
-        subject.strip_prefix(phrase.as_str()).is_some_and(|rest| {
-            phrase.ends_with(':')
-                || !rest.starts_with(char::is_alphanumeric)
-                || phrase.chars().any(|c| c >= '\u{2e80}')
-        })
+    let absent = || {
+        let (phrase, rest) = begun(&subject, &ABSENCES)?;
+        (answers(mail, rest) || is_suspect(mail)).then_some((phrase, rest))
     };
-    let phrase = SUBJECTS.iter().find(begins)?;
+    let (phrase, _) = begun(&subject, &SUBJECTS).or_else(absent)?;
     Some(format!("its subject begins with \"{phrase}\""))
+}
+
+/// The phrase that begins a subject, and what follows it.
+fn begun<'a, 'b>(subject: &'a str, phrases: &'b [String]) -> Option<(&'b str, &'a str)> {
+    phrases.iter().find_map(|phrase| {
+        let rest = subject.strip_prefix(phrase.as_str())?;
+        let ends = phrase.ends_with(':')
+            || !rest.starts_with(char::is_alphanumeric)
+            || phrase.chars().any(|c| c >= '\u{2e80}');
+        ends.then_some((phrase.as_str(), rest))
+    })
+}
+
+/// Whether it answers a mail, by its header or by a mark in its subject.
+fn answers(mail: &ParsedMail, rest: &str) -> bool {
+    let refers = |name| mail.header(name).any(|ids| !ids.trim().is_empty());
+    let rest = rest.trim_start_matches(|c: char| !c.is_alphanumeric());
+    refers("in-reply-to") || refers("references") || subject::carried(rest) == Carried::Reply
+}
+
+/// Whether it has marks that mails of people may have, but seldom do.
+fn is_suspect(mail: &ParsedMail) -> bool {
+    mail.headers
+        .iter()
+        .any(|(name, _)| name.starts_with("x-auto") || matches!(name.as_str(), "precedence" | "x-precedence"))
 }
 
 /// Every value but `no` and `auto-forwarded` marks a mail that no person sent (RFC 3834, section 5).
@@ -161,6 +186,10 @@ mod tests {
             "From: a@b.c\r\nSubject: Abwesenheitsnotiz: ich bin im Urlaub",
             "From: a@b.c\r\nSubject: =?utf-8?Q?R=C3=A9ponse_automatique?=",
             "From: a@b.c\r\nSubject: [Undelivered Mail Returned to Sender]",
+            "From: a@b.c\r\nSubject: Abwesenheit im August\r\nIn-Reply-To: <x@y>",
+            "From: a@b.c\r\nSubject: Out of office\r\nReferences: <x@y>",
+            "From: a@b.c\r\nSubject: Out of office: Re: Menu",
+            "From: a@b.c\r\nSubject: On vacation\r\nX-Auto-Response-Suppress: All",
         ] {
             assert_eq!(screened(header), Err(MailEnding::Automatic), "{header}");
         }
@@ -178,6 +207,11 @@ mod tests {
             "From: a@b.c\r\nSubject: Re: Automatic reply",
             "From: a@b.c\r\nSubject: Out of officers: new page",
             "From: a@b.c\r\nSubject: The delivery failed page",
+            "From: a@b.c\r\nSubject: On vacation from 1 to 14 August: please put a notice on the site",
+            "From: a@b.c\r\nSubject: Abwesenheit im August",
+            "From: a@b.c\r\nSubject: Out of office hours: please change the phone number",
+            "From: a@b.c\r\nSubject: Away from home page: broken link",
+            "From: a@b.c\r\nSubject: Auto: neues Foto",
             "From: a@b.c\r\nList-Unsubscribe: <mailto:x@b.c>",
         ] {
             assert_eq!(screened(header), Ok(()), "{header}");
