@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::checkpoint::{self, Point};
 use common::cloud::files::{At, Etag, IfMatch};
 use common::cloud::{CloudError, Result as CloudResult};
-use common::domain::site::{Manifest, ManifestState};
+use common::domain::site::{Manifest, ManifestState, SiteFile};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -72,7 +72,8 @@ struct Turn {
 }
 
 impl Publication {
-    /// Copies contents to the pages that have no etag yet, deletes what is gone and marks the manifest as published.
+    /// Copies contents to the pages that have no etag yet, deletes what is gone and marks the manifest as published. What
+    /// is gone goes last, but for what is in the way of a page: a file whose name is a folder's now, or the other way round.
     pub(super) async fn switch(
         &self,
         mut manifest: Manifest,
@@ -83,7 +84,9 @@ impl Publication {
         let ours = std::sync::Arc::new(Watch::new(etag.clone()));
         let open = manifest.files.keys().filter(|path| !manifest.etags.contains_key(*path));
         let (pages, assets): (Vec<_>, Vec<_>) = open.cloned().partition(|path| is_page(path));
-        for group in [assets, pages, std::mem::take(&mut manifest.removed)] {
+        let removed = std::mem::take(&mut manifest.removed);
+        let (blocking, gone) = removed.into_iter().partition(|path| is_in_the_way(path, &manifest.files));
+        for group in [blocking, assets, pages, gone] {
             let turns = group.into_iter().map(|path| self.turn(&manifest, path, before)).collect();
             let written = each(turns, |turn| {
                 let (this, ours) = (self.clone(), ours.clone());
@@ -119,6 +122,11 @@ impl Publication {
             };
             match done {
                 Err(CloudError::Conflict(_)) => {}
+                Err(CloudError::Invalid(reason)) => {
+                    // What is in the way may be a page of whoever has overtaken us.
+                    self.still(ours, Some(Instant::now())).await?;
+                    return Err(CloudError::Invalid(reason));
+                }
                 done => return Ok(done?.map(|Etag(etag)| (turn.path, etag))),
             }
         }
@@ -149,7 +157,9 @@ impl Publication {
     pub(super) async fn mend(&self, stored: &Stored, paths: BTreeSet<String>) -> CloudResult<()> {
         let (manifest, etag) = stored;
         let ours = Watch::new(etag.clone());
-        for path in paths {
+        let (wanted, unwanted): (Vec<_>, Vec<_>) =
+            paths.into_iter().partition(|path| manifest.files.contains_key(path));
+        for path in unwanted.into_iter().chain(wanted) {
             let present = self.present(&At::page(&self.target, &path)).await?;
             let right = match manifest.etags.get(&path) {
                 Some(etag) => present == IfMatch::Etag(Etag(etag.clone())),
@@ -162,6 +172,13 @@ impl Publication {
         }
         Ok(())
     }
+}
+
+/// Whether a file system has no room for this path beside one of these: one of them lies below it, or it below one of them.
+fn is_in_the_way(path: &str, files: &BTreeMap<String, SiteFile>) -> bool {
+    let below = format!("{path}/");
+    let has_below = files.range(below.clone()..).next().is_some_and(|(first, _)| first.starts_with(&below));
+    has_below || path.match_indices('/').any(|(end, _)| files.contains_key(&path[..end]))
 }
 
 fn is_page(path: &str) -> bool {

@@ -155,6 +155,7 @@ impl Stand {
     fn site(&self, epoch: u64, pages: &[(&str, &str)]) -> (Wanted, Contents) {
         let folder = self.dir.path().join(uuid::Uuid::new_v4().to_string());
         let content = |(path, text): &(&str, &str)| {
+            std::fs::create_dir_all(folder.join(path).parent().unwrap()).unwrap();
             std::fs::write(folder.join(path), text).unwrap();
             let sha256 = ContentHash::of(text.as_bytes());
             ((*path).to_owned(), SiteFile { sha256, size_bytes: text.len() as u64 })
@@ -267,4 +268,61 @@ async fn a_page_that_somebody_else_wrote_meanwhile_is_replaced_while_the_manifes
     stand.put_up(1, &[("index.html", "new"), ("more.html", "new")]).await;
     assert_eq!(stand.page("index.html").await.as_deref(), Some("new"));
     assert_eq!(stand.page("more.html").await.as_deref(), Some("new"));
+}
+
+const FILE: [(&str, &str); 2] = [("about", "file"), ("index.html", "same")];
+const FOLDER: [(&str, &str); 3] =
+    [("about/index.html", "folder"), ("about/team/a.css", "folder"), ("index.html", "same")];
+
+async fn shows(stand: &Stand, pages: &[(&str, &str)]) {
+    for (path, text) in pages {
+        assert_eq!(stand.page(path).await.as_deref(), Some(*text), "{path}");
+    }
+    let all = stand.files.list(&Space::Site(stand.target.clone()), "").await.unwrap();
+    assert_eq!(all.len(), pages.len(), "{all:?}");
+}
+
+#[tokio::test]
+async fn a_file_becomes_a_folder_and_a_folder_a_file() {
+    for stand in [Stand::new(), Stand::over(|files| Arc::new(ByContent(files)))] {
+        for pages in [&FILE[..], &FOLDER, &FILE] {
+            stand.put_up(1, pages).await;
+            shows(&stand, pages).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_was_about_to_become_a_folder_when_its_worker_died_is_one_afterwards() {
+    for page in ["about", "about/index.html"] {
+        for (before, after) in [(&FILE[..], &FOLDER[..]), (&FOLDER, &FILE)] {
+            let stand = Stand::new();
+            stand.put_up(1, before).await;
+            let (reached, site) = (Arc::new(Notify::new()), stand.site(1, after));
+            let paused = Pausing {
+                files: stand.files.clone(),
+                page,
+                paused: AtomicBool::new(false),
+                reached: reached.clone(),
+                go: Arc::default(),
+            };
+            let publication = stand.publication(1, Arc::new(paused));
+            let dying = tokio::spawn(async move { put_up(&publication, site).await });
+            tokio::time::timeout(Duration::from_secs(20), reached.notified()).await.unwrap();
+            dying.abort();
+            stand.publication(2, stand.files.clone()).settled().await.unwrap();
+            shows(&stand, after).await;
+            stand.put_up(2, before).await;
+            shows(&stand, before).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stale_publication_puts_no_page_below_one_of_a_newer_publication() {
+    let stale = [("a.css", "stale"), ("gone.html/index.html", "stale")];
+    for page in ["gone.html", "gone.html/index.html"] {
+        let stand = overtaken(page, &stale, &[("gone.html", "new")]).await;
+        shows(&stand, &[("gone.html", "new")]).await;
+    }
 }
