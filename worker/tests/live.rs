@@ -13,6 +13,7 @@ use common::domain::ids::ProjectUser;
 use common::domain::names::SiteTarget;
 use common::domain::outcome::JobOutcome;
 use common::domain::site::Manifest;
+use common::domain::thread::Thread;
 use common::messages::JobResult;
 use serde_json::json;
 use support::{World, work};
@@ -170,6 +171,34 @@ async fn users_of_one_project_publish_in_turn_whatever_the_epochs_of_their_claim
     assert_eq!(pages(&world, &live()).await, second);
     let fences = manifest(&world).await.fences;
     assert_eq!(fences.len(), 2, "{fences:?}");
+    worker.stop().await;
+}
+
+/// As `hermes projects undo` orders it: as work of the owner of the conversation that the present release shows.
+async fn undo_by_an_operator(world: &World, command: &str) -> JobResult {
+    let thread = manifest(world).await.release.thread_id.unwrap();
+    let row = world.cloud.store.load::<Thread>(&thread).await.unwrap().unwrap().value;
+    let more = json!({"action": "undo", "threadId": thread});
+    act_as(world, row.user_id.as_str(), command, &more).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_undoes_what_two_users_published_back_and_forth() {
+    let world = World::new();
+    let (first, _, worker) = two_previews(&world).await;
+    act(&world, "c-3", "publish", "aaaaaa1").await;
+    worker.stop().await;
+    world.project("bakery", &support::Remote { path: world.path("bakery.git") }).await;
+    let worker = world.worker(&[]);
+    let edit = json!({"threadId": "dddddd4", "instruction": "add a page about spelt"});
+    let bobs = act_as(&world, "bob", "d-1", &edit).await;
+    let bobs = pages(&world, &shown(&bobs)).await;
+    act_as(&world, "bob", "d-2", &json!({"action": "publish", "threadId": "dddddd4"})).await;
+    for (command, expected) in [("o-1", &first), ("o-2", &bobs), ("o-3", &first)] {
+        let undone = undo_by_an_operator(&world, command).await;
+        assert_eq!(undone.outcome, JobOutcome::Changed, "{undone:?}");
+        assert_eq!(pages(&world, &live()).await, *expected, "{command}");
+    }
     worker.stop().await;
 }
 

@@ -62,5 +62,7 @@ pub async fn undo(cloud: &Cloud, project: &ProjectId, release: Option<u64>) -> R
     let Release { user_id: Some(user), thread_id: Some(thread), .. } = &manifest.release else {
         return invalid(format!("nobody is known who published the present release of project {project}"));
     };
-    order(cloud, WorkAction::Undo, release, (project, user, thread)).await
+    // An undo leaves a release of whoever asked for it with the preview of somebody else's conversation.
+    let owner = cloud.store.load::<Thread>(thread).await?.map(|stored| stored.value.user_id);
+    order(cloud, WorkAction::Undo, release, (project, owner.as_ref().unwrap_or(user), thread)).await
 }

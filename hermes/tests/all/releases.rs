@@ -16,9 +16,14 @@ async fn conversation(world: &World) -> String {
 
 /// A live site with this present release and these before it.
 async fn live(world: &World, present: u64, earlier: &[u64], thread: &str) {
+    live_by(world, present, earlier, (thread, "scott")).await;
+}
+
+/// The same, each put up by this user from this conversation's preview.
+async fn live_by(world: &World, present: u64, earlier: &[u64], (thread, user): (&str, &str)) {
     let release = |number: &u64| {
         json!({"number": number, "commandId": format!("c-{number}"), "commitId": "c0ffee", "action": "publish",
-            "threadId": thread, "userId": "scott", "publishedAt": 1_767_225_600_000_u64})
+            "threadId": thread, "userId": user, "publishedAt": 1_767_225_600_000_u64})
     };
     let mut manifest = release(&present);
     let more = json!({"epoch": 1, "state": "published", "files": {},
@@ -74,6 +79,35 @@ async fn releases_are_listed_and_one_of_them_can_be_put_up_again() {
         let works = world.works("amelia#scott").await;
         assert_eq!((works.len(), &works[0]["release"]), (1, &release));
     }
+}
+
+/// What bert's undo put up again is a release of bert's with the preview of scott's conversation.
+#[tokio::test]
+async fn an_undo_is_work_of_the_conversations_owner_whoever_switched_the_site_last() {
+    let world = World::with_scott().await;
+    let thread = conversation(&world).await;
+    live_by(&world, 3, &[2, 1], (&thread, "bert")).await;
+    let (status, job) = world.call("POST", "/v1/projects/amelia/undo", None).await;
+    assert_eq!((status, text(&job, "userId")), (StatusCode::ACCEPTED, "scott"), "{job}");
+    assert_eq!(world.works("amelia#scott").await.len(), 1);
+    assert!(world.works("amelia#bert").await.is_empty());
+    // Nothing is known of a conversation any more: whoever it is ordered for owns it then.
+    live_by(&world, 3, &[2, 1], ("fffffff", "bert")).await;
+    let (status, _) = world.call("POST", "/v1/projects/amelia/undo", None).await;
+    assert_eq!((status, world.works("amelia#bert").await.len()), (StatusCode::ACCEPTED, 1));
+}
+
+#[tokio::test]
+async fn a_preflight_of_each_user_has_a_conversation_of_its_own() {
+    let world = World::empty("all");
+    world.project("amelia").await;
+    let check = async || world.call("POST", "/v1/projects/amelia/preflight", None).await.1["job"].clone();
+    let nobodys = check().await;
+    world.sender("scott@example.org", "amelia", "scott").await;
+    let (scotts, again) = (check().await, check().await);
+    assert_eq!((text(&scotts, "userId"), scotts["threadId"].clone()), ("scott", again["threadId"].clone()));
+    assert_ne!((&nobodys["userId"], &nobodys["threadId"]), (&scotts["userId"], &scotts["threadId"]));
+    assert_ne!(nobodys["threadId"], scotts["threadId"]);
 }
 
 #[tokio::test]
