@@ -68,10 +68,14 @@ pub async fn begin(cloud: &Cloud, from: &EmailAddress, project: &ProjectId) -> R
     projects::get(cloud, project).await?;
     let senders = senders(cloud, project).await?;
     let user = senders.first().map_or_else(|| UserId::of_address(from), |sender| sender.user_id.clone());
-    let thread = format!("preflight:{project}");
-    let thread = ThreadId::from_uuid(Uuid::new_v5(&Uuid::NAMESPACE_OID, thread.as_bytes()));
-    let job = jobs::order(cloud, WorkAction::Check, None, (project, &user, &thread)).await?;
+    let job = jobs::order(cloud, WorkAction::Check, None, (project, &user, &thread(project, &user))).await?;
     look(cloud, from, job).await
+}
+
+/// A conversation has one owner, and the first sender of a project may be another one tomorrow.
+fn thread(project: &ProjectId, user: &UserId) -> ThreadId {
+    let name = format!("preflight:{project}:{user}");
+    ThreadId::from_uuid(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()))
 }
 
 /// The same with what the job has found meanwhile.
@@ -125,20 +129,22 @@ fn has_ended(job: &Job) -> bool {
     !job.is_open() || job.outcome.is_some()
 }
 
-/// Each part of the job by the step that shows it. The step in which a job ends badly is the one that failed.
+/// Each part of the job by the step that shows it. The step in which a job ends badly is the one that failed; where it was
+/// begun by none, the first.
 fn of_job(job: &Job) -> [Check; 3] {
+    const FIRST: StepName = StepName::Checkout;
     let parts = [
-        ("source", StepName::Checkout, "it can be fetched and pushed to"),
+        ("source", FIRST, "it can be fetched and pushed to"),
         ("build", StepName::Build, "the site can be built"),
         ("preview", StepName::Publish, "the site can be put up"),
     ];
-    let last = job.steps.last().map(|step| step.name);
+    let last = job.steps.last().map_or(FIRST, |step| step.name);
     let ended = has_ended(job);
     let succeeded = job.outcome.is_some_and(JobOutcome::is_success);
     parts.map(|(name, step, right)| {
-        let begun = job.steps.iter().any(|one| one.name == step);
+        let begun = job.steps.iter().any(|one| one.name == step) || (ended && step == FIRST);
         match () {
-            () if succeeded || (begun && last != Some(step)) => check(name, CheckState::Ok, right),
+            () if succeeded || (begun && last != step) => check(name, CheckState::Ok, right),
             () if begun && ended => {
                 let error = job.error.as_deref().or(job.summary.as_deref()).unwrap_or("it failed");
                 check(name, CheckState::Failed, error)
@@ -175,6 +181,9 @@ mod tests {
         assert_eq!(states(&broken), [Ok, Failed, Waiting]);
         assert!(of_job(&broken)[1].said.contains("no such script"));
         assert_eq!(states(&job(&[], serde_json::json!({}))), [Waiting; 3]);
+        let aside = job(&[], serde_json::json!({"outcome": "failed", "error": "it was put aside"}));
+        assert_eq!(states(&aside), [Failed, Waiting, Waiting]);
+        assert_eq!(of_job(&aside)[0].said, "it was put aside");
         assert_eq!(states(&job(&["checkout"], serde_json::json!({}))), [Waiting; 3], "it is at it");
         let all = ["checkout", "build", "publish"];
         assert_eq!(states(&job(&all, serde_json::json!({"outcome": "changed", "state": "done"}))), [Ok; 3]);
