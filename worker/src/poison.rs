@@ -23,20 +23,27 @@ const FOR_THE_OWNER: &str =
 /// Ends it.
 pub async fn end(me: &Me, fence: &Fence, delivery: &Delivery, why: &str) -> Result<()> {
     let reason = format!("it was received {} times and could not be handled: {why}", delivery.receive_count);
-    me.bury(delivery, Some(&fence.project_key), &reason).await?;
-    if let Err(error) = end_job(me, fence, delivery, &reason).await {
+    put_aside(me, fence, delivery, &reason).await
+}
+
+/// The same for one that is refused at once.
+pub async fn put_aside(me: &Me, fence: &Fence, delivery: &Delivery, reason: &str) -> Result<()> {
+    me.bury(delivery, Some(&fence.project_key), reason).await?;
+    if let Err(error) = end_job(me, fence, delivery, reason).await {
         tracing::warn!(message.id = delivery.message_id, %error, "the job of a message that was put aside could not be ended");
     }
     me.delete(delivery).await
 }
 
+/// Ends the job that the message is about: no other one that has its name.
 async fn end_job(me: &Me, fence: &Fence, delivery: &Delivery, reason: &str) -> Result<()> {
     let Ok(draft) = WorkDraft::parse(&delivery.body, &delivery.message_id, me.cloud.clock.now()) else {
         return Ok(());
     };
     let Some(stored) = me.cloud.store.load::<Job>(&draft.command_id).await? else { return Ok(()) };
     let row = stored.value;
-    if row.project_key != fence.project_key || row.outcome.is_some() {
+    let is_about_it = draft.thread_id.as_ref().is_none_or(|thread| *thread == row.thread_id);
+    if row.project_key != fence.project_key || !is_about_it || row.outcome.is_some() {
         return Ok(());
     }
     let mut journal = Journal {

@@ -408,9 +408,10 @@ impl Message<'_> {
         self.tenure.me.bury(self.delivery, Some(&self.tenure.fence.project_key), reason).await
     }
 
+    /// Nobody waits for the job of a message that is put aside.
     async fn bury(&self, reason: &str) -> Result<Again> {
-        self.bury_copy(reason).await?;
-        self.tenure.me.delete(self.delivery).await?;
+        let me = &self.tenure.me;
+        poison::put_aside(me, &self.tenure.fence, self.delivery, reason).await?;
         Ok(None)
     }
 }

@@ -8,6 +8,7 @@ use common::cloud::files::{At, IfMatch};
 use common::domain::job::JobState;
 use common::domain::names::{ContentHash, Queue};
 use common::domain::outcome::JobOutcome;
+use common::domain::timestamp::Timestamp;
 use git2::Repository;
 use serde_json::json;
 use support::{World, input, work};
@@ -472,6 +473,34 @@ async fn a_message_with_a_thread_or_command_of_somebody_else_is_put_aside() {
     assert_eq!(remote.messages("thread-abcdef1").len(), 1);
     assert_eq!(remote.branches().len(), 2);
     assert_eq!(world.page(&first, "index.html").unwrap(), "<title>Bakery</title><p>Open 8 to 20</p>\n");
+    worker.stop().await;
+}
+
+/// hermes has written the row of the job down before: whoever asked waits for its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_job_of_a_message_that_is_put_aside_ends_and_is_told_once() {
+    let world = World::new();
+    world.bakery().await;
+    let worker = world.worker(&["--capacity", "3"]);
+    world.order(KEY, work("c-1", "abcdef1", HOURS)).await;
+    assert_eq!(world.result().await.outcome, JobOutcome::Changed);
+    let mut message = work("c-2", "abcdef1", HOURS);
+    message["userId"] = json!("bob");
+    let draft = common::messages::WorkDraft::parse(&message.to_string(), "m", Timestamp::default()).unwrap();
+    let bobs = draft.complete("bob".parse().unwrap(), "abcdef1".parse().unwrap(), String::new());
+    world.cloud.store.insert(&bobs.to_job(world.cloud.clock.now())).await.unwrap();
+    world.order("bakery#bob", message).await;
+    let result = world.result().await;
+    assert_eq!((result.command_id.as_str(), result.outcome), ("c-2", JobOutcome::Failed));
+    let reason = world.next(Queue::Dead).await.attributes["reason"].clone();
+    assert_eq!(reason, "thread abcdef1 belongs to somebody else");
+    let job = world.job("c-2").await.unwrap();
+    assert_eq!((job.outcome, job.error), (Some(JobOutcome::Failed), Some(reason)));
+    // Neither is a job that another message is about.
+    world.order(KEY, work("c-1", "bbbbbb2", HOURS)).await;
+    assert_eq!(world.next(Queue::Dead).await.attributes["reason"], "command c-1 belongs to other work");
+    assert_eq!(world.job("c-1").await.unwrap().outcome, Some(JobOutcome::Changed));
+    assert_eq!(world.depth(Queue::Output).await, 0);
     worker.stop().await;
 }
 
