@@ -355,8 +355,14 @@ async fn records_from_before_the_rule_are_kept_for_as_long_from_when_they_were_m
 #[tokio::test]
 async fn objects_go_when_they_were_kept_for_as_long_as_their_kind_is() {
     let (dir, cloud) = open();
-    let kept =
-        ["mail/attachments/young", "releases/amelia/a", "wip/young", "mail/raw/young", "transcripts/young"];
+    let kept = [
+        "mail/attachments/young",
+        "releases/amelia/a",
+        "wip/young",
+        "mail/raw/young",
+        "transcripts/young",
+        "sessions/young/agent.jsonl",
+    ];
     let gone = [
         "mail/raw/old",
         "mail/inbound/rule/old",
@@ -364,6 +370,7 @@ async fn objects_go_when_they_were_kept_for_as_long_as_their_kind_is() {
         "wip/old",
         "mail/attachments/old",
         "transcripts/old",
+        "sessions/old/agent.jsonl",
     ];
     for key in kept.iter().chain(&gone) {
         cloud.files.put(&At::object(*key), (*key).into(), IfMatch::Absent).await.unwrap();
@@ -373,10 +380,10 @@ async fn objects_go_when_they_were_kept_for_as_long_as_their_kind_is() {
         let now = file.metadata().unwrap().modified().unwrap();
         file.set_modified(now - Duration::from_hours(days * 24)).unwrap();
     };
-    for (key, days) in [(kept[0], 399), (kept[1], 999), (kept[2], 89), (kept[3], 29), (kept[4], 399)] {
+    for (key, days) in kept.into_iter().zip([399, 999, 89, 29, 399, 89]) {
         written(key, days);
     }
-    for (key, days) in gone.into_iter().zip([31, 31, 16, 91, 401, 401]) {
+    for (key, days) in gone.into_iter().zip([31, 31, 16, 91, 401, 401, 91]) {
         written(key, days);
     }
     drop(cloud);

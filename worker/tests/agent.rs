@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use common::clock::Clock;
 use common::cloud::files::At;
+use common::domain::budget::Limits;
 use common::domain::claim::Epoch;
 use common::domain::names::{PreviewKey, SiteTarget};
 use common::domain::outcome::JobOutcome;
@@ -234,6 +235,26 @@ async fn what_an_agent_remembers_is_kept_under_a_claim_only() {
         let key = At::object("sessions/abcdef1/agent.jsonl");
         assert_eq!(stand.world.cloud.files.exists(&key).await.unwrap(), ours);
     }
+}
+
+/// An object that is not written goes after a time.
+#[tokio::test]
+async fn what_an_agent_remembers_is_written_by_each_of_its_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let claude = folder.path().join("claude");
+    std::fs::write(&claude, REMEMBERS).unwrap();
+    std::fs::set_permissions(&claude, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut stand = stand(claude.to_str().unwrap(), patience(LONG, LONG, LONG), None).await;
+    let key = At::object("sessions/abcdef1/agent.jsonl");
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        stand.context.meter = Meter::new(Allowance::of(&Limits::default(), 0.0, 0.0));
+        let run = stand.run().await;
+        assert!(matches!(run, Run::Ended(JobOutcome::Answered, _)), "{run:?}");
+        seen.push(stand.world.cloud.files.get(&key).await.unwrap().unwrap());
+    }
+    assert_eq!(seen[0].bytes, seen[1].bytes);
+    assert_ne!(seen[0].etag, seen[1].etag, "each writing has its own on this cloud");
 }
 
 /// A branch that cannot be written to stands for a disk that takes too long.

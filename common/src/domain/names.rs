@@ -341,13 +341,15 @@ pub const INBOUND_MAIL_PREFIX: &str = "mail/inbound/";
 pub const RECORDS_KEPT_FOR_DAYS: u16 = 400;
 
 /// What keys of objects start with, and for how many days they are kept: raw mails and what a mail service put there for 30,
-/// bodies of large messages for a day longer than any queue keeps a message, unfinished work that nobody went on with for as
-/// long as its session, attachments and transcripts for as long as the jobs that they belong to.
-pub const OBJECTS_KEPT_FOR_DAYS: [(&str, u16); 6] = [
+/// bodies of large messages for a day longer than any queue keeps a message, what an agent remembers and unfinished work that
+/// nobody went on with for as long as their session, attachments and transcripts for as long as the jobs that they belong to.
+/// Counted from the last writing: every run of an agent writes what it remembers again.
+pub const OBJECTS_KEPT_FOR_DAYS: [(&str, u16); 7] = [
     ("mail/raw/", 30),
     ("mail/attachments/", RECORDS_KEPT_FOR_DAYS),
     (INBOUND_MAIL_PREFIX, 30),
     ("messages/", 15),
+    ("sessions/", 90),
     ("transcripts/", RECORDS_KEPT_FOR_DAYS),
     ("wip/", 90),
 ];
