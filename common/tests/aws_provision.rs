@@ -12,7 +12,7 @@ use common::cloud::provision::{self, Item, Kind, Standing};
 use common::cloud::queue::Outgoing;
 use common::cloud::store::Table;
 use common::domain::ids::ProjectUser;
-use common::domain::names::Queue;
+use common::domain::names::{OBJECTS_KEPT_FOR_DAYS, Queue};
 use serde_json::{Value, json};
 
 fn standings(items: &[Item]) -> BTreeSet<&'static str> {
@@ -92,6 +92,30 @@ async fn only_services_of_this_account_may_bring_mails_and_what_others_said_stay
     testing::set_bucket_policy(&settings, policy).await.unwrap();
     assert_eq!(standings(&provision::make(&settings).await.unwrap()), BTreeSet::from(["differs", "ready"]));
     assert_eq!(statements(&testing::bucket_policy(&settings).await.unwrap()), [theirs, bucket[0].clone()]);
+}
+
+/// Whoever shares the bucket may have it forget more, and count its costs by tags.
+#[tokio::test]
+async fn rules_and_tags_that_others_gave_the_bucket_stay() {
+    let settings = settings(Endpoint::shared().url());
+    provision::make(&settings).await.unwrap();
+    let (ours, tags) = testing::bucket_rules_and_tags(&settings).await.unwrap();
+    let rule = |(prefix, days): (&str, u16)| (format!("hermes {prefix}"), prefix.to_owned(), days.into());
+    let mut wanted = OBJECTS_KEPT_FOR_DAYS.map(rule);
+    wanted.sort();
+    assert_eq!(ours, wanted);
+
+    let theirs = ("theirs".to_owned(), "exports/".to_owned(), 7);
+    let costs = ("costs".to_owned(), "web".to_owned());
+    let theirs_and_owner = [tags.clone(), vec![costs]].concat();
+    testing::set_bucket_rule_and_tags(&settings, theirs.clone(), theirs_and_owner.clone()).await.unwrap();
+    assert_eq!(standings(&provision::make(&settings).await.unwrap()), BTreeSet::from(["differs", "ready"]));
+    let (rules, after) = testing::bucket_rules_and_tags(&settings).await.unwrap();
+    assert_eq!(rules, [ours, vec![theirs]].concat(), "sorted by their ids");
+    let mut all = theirs_and_owner;
+    all.sort();
+    assert_eq!(after, all);
+    assert_eq!(standings(&provision::look(&settings).await.unwrap()), BTreeSet::from(["ready"]));
 }
 
 fn statements(policy: &str) -> Vec<Value> {

@@ -1,6 +1,10 @@
 //! What the contract suite needs to be there: task tokens that somebody waits for, and an address that mail may be sent
 //! from.
 
+use aws_sdk_s3::types::{
+    BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
+    Tag, Tagging,
+};
 use aws_sdk_sfn::types::StateMachineType;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::json;
@@ -11,6 +15,11 @@ use super::names::Names;
 use crate::cloud::{CloudError, Result};
 use crate::config::CloudSettings;
 use crate::domain::names::Queue;
+
+/// The id of a rule of forgetting, its prefix and its days.
+pub type BucketRule = (String, String, i32);
+/// Key and value.
+pub type BucketTag = (String, String);
 
 /// A token of an execution that waits for its answer.
 pub async fn task_token(settings: &CloudSettings) -> Result<String> {
@@ -110,6 +119,56 @@ pub async fn set_bucket_policy(settings: &CloudSettings, policy: String) -> Resu
     let bucket = Names::new(settings, &clients).objects_bucket().await?;
     let answer = clients.s3.put_bucket_policy().bucket(bucket).policy(policy).send().await;
     answer.map(drop).map_err(|error| failed("setting a policy", &error))
+}
+
+/// What the private bucket forgets (the id of each rule, its prefix and days), and its tags, sorted.
+pub async fn bucket_rules_and_tags(settings: &CloudSettings) -> Result<(Vec<BucketRule>, Vec<BucketTag>)> {
+    let clients = Clients::connect(&settings.aws).await;
+    let bucket = Names::new(settings, &clients).objects_bucket().await?;
+    let answer = clients.s3.get_bucket_lifecycle_configuration().bucket(&bucket).send().await;
+    let rules = answer.map_err(|error| failed("reading the lifecycle", &error))?.rules.unwrap_or_default();
+    let rule = |rule: LifecycleRule| {
+        let prefix = rule.filter.and_then(|filter| filter.prefix).unwrap_or_default();
+        let days = rule.expiration.and_then(|expiration| expiration.days).unwrap_or_default();
+        (rule.id.unwrap_or_default(), prefix, days)
+    };
+    let answer = clients.s3.get_bucket_tagging().bucket(&bucket).send().await;
+    let tags = answer.map_err(|error| failed("reading tags", &error))?.tag_set;
+    let mut rules: Vec<_> = rules.into_iter().map(rule).collect();
+    let mut tags: Vec<_> = tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
+    rules.sort();
+    tags.sort();
+    Ok((rules, tags))
+}
+
+/// Gives the private bucket this rule of forgetting and these tags, and no others.
+pub async fn set_bucket_rule_and_tags(
+    settings: &CloudSettings,
+    (id, prefix, days): BucketRule,
+    tags: Vec<BucketTag>,
+) -> Result<()> {
+    let clients = Clients::connect(&settings.aws).await;
+    let bucket = Names::new(settings, &clients).objects_bucket().await?;
+    let rule = LifecycleRule::builder()
+        .id(id)
+        .status(ExpirationStatus::Enabled)
+        .filter(LifecycleRuleFilter::builder().prefix(prefix).build())
+        .expiration(LifecycleExpiration::builder().days(days).build())
+        .build()
+        .map_err(invalid)?;
+    let rules = BucketLifecycleConfiguration::builder().rules(rule).build().map_err(invalid)?;
+    let request = clients.s3.put_bucket_lifecycle_configuration().bucket(&bucket);
+    let answer = request.lifecycle_configuration(rules).send().await;
+    answer.map_err(|error| failed("setting the lifecycle", &error))?;
+    let tag = |(key, value): BucketTag| Tag::builder().key(key).value(value).build();
+    let tags = tags.into_iter().map(tag).collect::<std::result::Result<_, _>>().map_err(invalid)?;
+    let tagging = Tagging::builder().set_tag_set(Some(tags)).build().map_err(invalid)?;
+    let answer = clients.s3.put_bucket_tagging().bucket(bucket).tagging(tagging).send().await;
+    answer.map(drop).map_err(|error| failed("setting tags", &error))
+}
+
+fn invalid(error: impl std::fmt::Display) -> CloudError {
+    CloudError::Invalid(error.to_string())
 }
 
 /// Who may do what with the email queue.

@@ -2,7 +2,7 @@
 
 use aws_sdk_s3::types::{
     BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
-    PublicAccessBlockConfiguration, Tag, Tagging,
+    PublicAccessBlockConfiguration, Tag, Tagging, TransitionDefaultMinimumObjectSize,
 };
 
 use super::{Ground, OWNER_TAG, foreign, is_due, policy};
@@ -36,13 +36,17 @@ pub(super) async fn make(ground: &Ground, items: &[Item]) -> Result<()> {
         .build();
     let request = s3.put_public_access_block().bucket(&name).public_access_block_configuration(closed);
     request.send().await.map_err(|error| failed(&what, &error))?;
-    let request = s3.put_bucket_lifecycle_configuration().bucket(&name).lifecycle_configuration(lifecycle()?);
+    let found = rules_of(ground, &name).await?;
+    let request = s3.put_bucket_lifecycle_configuration().bucket(&name);
+    let request = request.set_transition_default_minimum_object_size(found.smallest);
+    let request = request.lifecycle_configuration(lifecycle(found.rules)?);
     request.send().await.map_err(|error| failed(&what, &error))?;
     let ours = policy::of_bucket(ground, &name).await?;
     let policy = policy::with(policy_of(ground, &name).await?.as_deref(), &ours)?;
     let request = s3.put_bucket_policy().bucket(&name).policy(policy);
     request.send().await.map_err(|error| failed(&what, &error))?;
-    let request = s3.put_bucket_tagging().bucket(&name).tagging(owner(ground)?);
+    let request =
+        s3.put_bucket_tagging().bucket(&name).tagging(owned(ground, tags_of(ground, &name).await?)?);
     request.send().await.map(|_| ()).map_err(|error| failed(&what, &error))
 }
 
@@ -54,13 +58,43 @@ async fn policy_of(ground: &Ground, name: &str) -> Result<Option<String>> {
     }
 }
 
-fn owner(ground: &Ground) -> Result<Tagging> {
-    let tag = Tag::builder().key(OWNER_TAG).value(ground.names.prefix.as_str()).build().map_err(wrong)?;
-    Tagging::builder().tag_set(tag).build().map_err(wrong)
+/// What the bucket forgets.
+#[derive(Default)]
+struct Rules {
+    rules: Vec<LifecycleRule>,
+    /// The size from which objects are moved to other classes of storage; it is set together with the rules.
+    smallest: Option<TransitionDefaultMinimumObjectSize>,
 }
 
-fn lifecycle() -> Result<BucketLifecycleConfiguration> {
-    let rules = OBJECTS_KEPT_FOR_DAYS.map(|(prefix, days)| {
+async fn rules_of(ground: &Ground, name: &str) -> Result<Rules> {
+    match ground.clients.s3.get_bucket_lifecycle_configuration().bucket(name).send().await {
+        Ok(answer) => Ok(Rules {
+            rules: answer.rules.unwrap_or_default(),
+            smallest: answer.transition_default_minimum_object_size,
+        }),
+        Err(error) if says(&error, &["NoSuchLifecycleConfiguration"]) => Ok(Rules::default()),
+        Err(error) => Err(failed(&format!("looking at the bucket {name}"), &error)),
+    }
+}
+
+async fn tags_of(ground: &Ground, name: &str) -> Result<Vec<Tag>> {
+    match ground.clients.s3.get_bucket_tagging().bucket(name).send().await {
+        Ok(answer) => Ok(answer.tag_set),
+        Err(error) if says(&error, &["NoSuchTagSet"]) => Ok(Vec::new()),
+        Err(error) => Err(failed(&format!("reading the tags of {name}"), &error)),
+    }
+}
+
+/// These tags with ours: S3 takes all of them together only.
+fn owned(ground: &Ground, mut tags: Vec<Tag>) -> Result<Tagging> {
+    tags.retain(|tag| tag.key != OWNER_TAG);
+    tags.push(Tag::builder().key(OWNER_TAG).value(ground.names.prefix.as_str()).build().map_err(wrong)?);
+    Tagging::builder().set_tag_set(Some(tags)).build().map_err(wrong)
+}
+
+/// These rules with ours: S3 takes all of them together only.
+fn lifecycle(mut rules: Vec<LifecycleRule>) -> Result<BucketLifecycleConfiguration> {
+    let ours = OBJECTS_KEPT_FOR_DAYS.map(|(prefix, days)| {
         LifecycleRule::builder()
             .id(format!("hermes {prefix}"))
             .status(ExpirationStatus::Enabled)
@@ -68,7 +102,9 @@ fn lifecycle() -> Result<BucketLifecycleConfiguration> {
             .expiration(LifecycleExpiration::builder().days(days.into()).build())
             .build()
     });
-    let rules = rules.into_iter().collect::<std::result::Result<Vec<_>, _>>().map_err(wrong)?;
+    let ours = ours.into_iter().collect::<std::result::Result<Vec<_>, _>>().map_err(wrong)?;
+    rules.retain(|rule| ours.iter().all(|our| our.id != rule.id));
+    rules.extend(ours);
     BucketLifecycleConfiguration::builder().set_rules(Some(rules)).build().map_err(wrong)
 }
 
@@ -83,20 +119,12 @@ async fn standing(ground: &Ground, name: &str) -> Result<Standing> {
         Err(error) if says(&error, NOTHING) => return Ok(Standing::Missing),
         Err(error) => return Err(failed(&format!("looking at the bucket {name}"), &error)),
     }
-    let tags = match s3.get_bucket_tagging().bucket(name).send().await {
-        Ok(answer) => answer.tag_set,
-        Err(error) if says(&error, &["NoSuchTagSet"]) => Vec::new(),
-        Err(error) => return Err(failed(&format!("reading the tags of {name}"), &error)),
-    };
+    let tags = tags_of(ground, name).await?;
     let tag = tags.iter().find(|tag| tag.key == OWNER_TAG).map(|tag| tag.value.as_str());
     if let Some(standing) = foreign(&ground.names.prefix, tag) {
         return Ok(standing);
     }
-    let found = match s3.get_bucket_lifecycle_configuration().bucket(name).send().await {
-        Ok(answer) => answer.rules.unwrap_or_default(),
-        Err(error) if says(&error, &["NoSuchLifecycleConfiguration"]) => Vec::new(),
-        Err(error) => return Err(failed(&format!("looking at the bucket {name}"), &error)),
-    };
+    let found = rules_of(ground, name).await?.rules;
     let kept = |(prefix, days): (&str, u16)| {
         found.iter().any(|rule| {
             let expiry = rule.expiration.as_ref().and_then(|expiry| expiry.days);
