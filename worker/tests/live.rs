@@ -6,12 +6,14 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use common::cloud::files::{At, Headers, Space};
 use common::domain::ids::ProjectUser;
 use common::domain::names::SiteTarget;
 use common::domain::outcome::JobOutcome;
+use common::domain::project::Project;
 use common::domain::site::Manifest;
 use common::domain::thread::Thread;
 use common::messages::JobResult;
@@ -171,6 +173,34 @@ async fn users_of_one_project_publish_in_turn_whatever_the_epochs_of_their_claim
     assert_eq!(pages(&world, &live()).await, second);
     let fences = manifest(&world).await.fences;
     assert_eq!(fences.len(), 2, "{fences:?}");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_project_made_anew_under_its_name_is_not_taken_back_to_the_site_of_the_one_before() {
+    let world = World::new();
+    let (first, second, worker) = two_previews(&world).await;
+    act(&world, "c-3", "publish", "aaaaaa1").await;
+    act(&world, "c-4", "publish", "bbbbbb2").await;
+    let now = world.cloud.clock.now();
+    let anew = |project: &mut Project| {
+        project.created_at = now;
+        ControlFlow::Continue(())
+    };
+    world.cloud.store.update(&"bakery".parse().unwrap(), anew).await.unwrap();
+    let undone = act(&world, "c-5", "undo", "bbbbbb2").await;
+    assert_eq!(undone.outcome, JobOutcome::Answered, "{undone:?}");
+    act(&world, "c-6", "publish", "aaaaaa1").await;
+    for named in [json!(null), json!(2)] {
+        let undo = json!({"action": "undo", "threadId": "bbbbbb2", "release": named});
+        let undone = act_as(&world, "amelia", &format!("undo-{named}"), &undo).await;
+        assert_eq!(undone.outcome, JobOutcome::Answered, "{undone:?}");
+        assert_eq!(pages(&world, &live()).await, first);
+    }
+    act(&world, "c-7", "publish", "bbbbbb2").await;
+    assert_eq!(pages(&world, &live()).await, second);
+    assert_eq!(act(&world, "c-8", "undo", "bbbbbb2").await.outcome, JobOutcome::Changed);
+    assert_eq!(pages(&world, &live()).await, first, "its own releases can be put up again");
     worker.stop().await;
 }
 

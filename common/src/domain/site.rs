@@ -88,6 +88,13 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// The releases since this time, the present one first. What was put up before a project was made is the site of another
+    /// one that had its name: no release of its own.
+    pub fn releases_since(&self, made: Timestamp) -> impl Iterator<Item = &Release> {
+        let all = std::iter::once(&self.release).chain(&self.earlier);
+        all.take_while(move |release| release.published_at >= made)
+    }
+
     /// Whether nothing is shown any more: a site that is put up has files.
     pub fn is_taken_down(&self) -> bool {
         self.files.is_empty()

@@ -14,11 +14,9 @@ use super::{OperationError, Result, projects};
 
 /// The releases of the live site that can be put up again, the present one first.
 pub async fn list(cloud: &Cloud, project: &ProjectId) -> Result<Vec<Release>> {
-    projects::get(cloud, project).await?;
-    let Some(manifest) = manifest(cloud, &SiteTarget::Live(project.clone())).await? else {
-        return Ok(Vec::new());
-    };
-    Ok(std::iter::once(manifest.release).chain(manifest.earlier).collect())
+    let made = projects::get(cloud, project).await?.created_at;
+    let manifest = manifest(cloud, &SiteTarget::Live(project.clone())).await?;
+    Ok(manifest.iter().flat_map(|manifest| manifest.releases_since(made)).cloned().collect())
 }
 
 /// What is shown at a target.
@@ -42,24 +40,24 @@ pub async fn publish(cloud: &Cloud, project: &ProjectId, thread: &ThreadId) -> R
 
 /// Orders that an earlier release becomes the live site again: the one before the present one, unless one is named.
 pub async fn undo(cloud: &Cloud, project: &ProjectId, release: Option<u64>) -> Result<Job> {
-    projects::get(cloud, project).await?;
+    let releases = list(cloud, project).await?;
     let invalid = |reason: String| Err(OperationError::Invalid(reason));
-    let Some(manifest) = manifest(cloud, &SiteTarget::Live(project.clone())).await? else {
+    let Some((present, earlier)) = releases.split_first() else {
         return invalid(format!("nothing of project {project} has been published yet"));
     };
-    if manifest.earlier.is_empty() {
+    if earlier.is_empty() {
         return invalid(format!("project {project} has one release only; there is none to go back to"));
     }
     if let Some(number) = release
-        && !manifest.earlier.iter().any(|earlier| earlier.number == number)
+        && !earlier.iter().any(|earlier| earlier.number == number)
     {
-        let known: Vec<_> = manifest.earlier.iter().map(|earlier| earlier.number.to_string()).collect();
+        let known: Vec<_> = earlier.iter().map(|earlier| earlier.number.to_string()).collect();
         return invalid(format!(
             "release {number} is not kept; those before the present one are {}",
             known.join(", ")
         ));
     }
-    let Release { user_id: Some(user), thread_id: Some(thread), .. } = &manifest.release else {
+    let Release { user_id: Some(user), thread_id: Some(thread), .. } = present else {
         return invalid(format!("nobody is known who published the present release of project {project}"));
     };
     // An undo leaves a release of whoever asked for it with the preview of somebody else's conversation.

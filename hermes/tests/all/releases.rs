@@ -1,8 +1,13 @@
 //! The live site by the API: its releases, and orders to switch it.
 
+use std::ops::ControlFlow;
+
 use axum::http::StatusCode;
 use common::cloud::files::{At, IfMatch};
+use common::domain::ids::ProjectId;
 use common::domain::names::SiteTarget;
+use common::domain::project::Project;
+use common::domain::timestamp::Timestamp;
 use serde_json::{Value, json};
 
 use crate::support::{World, mail, text};
@@ -21,9 +26,10 @@ async fn live(world: &World, present: u64, earlier: &[u64], thread: &str) {
 
 /// The same, each put up by this user from this conversation's preview.
 async fn live_by(world: &World, present: u64, earlier: &[u64], (thread, user): (&str, &str)) {
+    // All of them on the day after the one on which the worlds of these tests begin, one a second.
     let release = |number: &u64| {
         json!({"number": number, "commandId": format!("c-{number}"), "commitId": "c0ffee", "action": "publish",
-            "threadId": thread, "userId": user, "publishedAt": 1_767_225_600_000_u64})
+            "threadId": thread, "userId": user, "publishedAt": 1_772_582_400_000_u64 + 1000 * number})
     };
     let mut manifest = release(&present);
     let more = json!({"epoch": 1, "state": "published", "files": {},
@@ -71,13 +77,45 @@ async fn releases_are_listed_and_one_of_them_can_be_put_up_again() {
     let (_, listed) = world.call("GET", "/v1/projects/amelia/releases", None).await;
     let numbers: Vec<_> = listed["releases"].as_array().unwrap().iter().map(|one| &one["number"]).collect();
     assert_eq!(numbers, [&json!(3), &json!(2), &json!(1)]);
-    assert!(text(&listed["releases"][0], "publishedAt").starts_with("2026-01-01T00:00:00"), "{listed}");
+    assert!(text(&listed["releases"][0], "publishedAt").starts_with("2026-03-04T00:00:03"), "{listed}");
 
     for (query, release) in [("", Value::Null), ("?release=1", json!(1))] {
         let (status, job) = world.call("POST", &format!("/v1/projects/amelia/undo{query}"), None).await;
         assert_eq!((status, text(&job, "action")), (StatusCode::ACCEPTED, "undo"), "{job}");
         let works = world.works("amelia#scott").await;
         assert_eq!((works.len(), &works[0]["release"]), (1, &release));
+    }
+}
+
+/// Removing a project leaves its site; the one that gets its name shows it until it publishes, and never again.
+#[tokio::test]
+async fn releases_of_another_project_that_had_the_name_before_are_neither_listed_nor_put_up() {
+    let world = World::with_scott().await;
+    let thread = conversation(&world).await;
+    live(&world, 3, &[2, 1], &thread).await;
+    let numbers = async || {
+        let (_, listed) = world.call("GET", "/v1/projects/amelia/releases", None).await;
+        listed["releases"].as_array().unwrap().iter().map(|one| one["number"].clone()).collect::<Vec<_>>()
+    };
+    let undo =
+        async |query: &str| world.call("POST", &format!("/v1/projects/amelia/undo{query}"), None).await.0;
+    assert_eq!(numbers().await, [json!(3), json!(2), json!(1)]);
+    let made = |at: &str| {
+        let at = Timestamp::parse(at).unwrap();
+        move |project: &mut Project| {
+            project.created_at = at;
+            ControlFlow::Continue(())
+        }
+    };
+    let id: ProjectId = "amelia".parse().unwrap();
+    world.cloud().store.update(&id, made("2026-03-04T00:00:02Z")).await.unwrap();
+    assert_eq!(numbers().await, [json!(3), json!(2)]);
+    assert_eq!(undo("?release=1").await, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(undo("").await, StatusCode::ACCEPTED);
+    for (at, left) in [("2026-03-04T00:00:03Z", vec![json!(3)]), ("2026-03-04T00:00:04Z", vec![])] {
+        world.cloud().store.update(&id, made(at)).await.unwrap();
+        assert_eq!(numbers().await, left);
+        assert_eq!(undo("").await, StatusCode::UNPROCESSABLE_ENTITY);
     }
 }
 

@@ -143,9 +143,11 @@ fn choose_earlier(context: &JobContext, now: Option<&Manifest>) -> Choice<Came> 
     if let Some(done) = done_before(context, now) {
         return Choice::Leave(Came::Up(done));
     }
-    match (context.work.release, now.earlier.first()) {
+    let made = context.project.as_ref().map(|project| project.created_at).unwrap_or_default();
+    let earlier: Vec<_> = now.releases_since(made).skip(1).collect();
+    match (context.work.release, earlier.first()) {
         (Some(number), _) if number == now.release.number => Choice::Leave(Came::Same),
-        (Some(number), _) if now.earlier.iter().any(|earlier| earlier.number == number) => {
+        (Some(number), _) if earlier.iter().any(|earlier| earlier.number == number) => {
             Choice::Restore(number, release(context, ""))
         }
         (Some(number), _) => Choice::Leave(Came::Unknown(number)),
