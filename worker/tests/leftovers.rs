@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use common::cloud::files::{At, IfMatch};
 use common::domain::outcome::JobOutcome;
@@ -313,4 +313,71 @@ fn hostile(remote: &Remote, branch: &str) {
     );
     let commit = odb.write(git2::ObjectType::Commit, text.as_bytes()).unwrap();
     repo.reference(&format!("refs/heads/{branch}"), commit, true, "test").unwrap();
+}
+
+/// A folder as it is at this moment.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (entry, target) = entry.map(|entry| (entry.path(), to.join(entry.file_name()))).unwrap();
+        if entry.is_dir() {
+            copy(&entry, &target);
+        } else {
+            std::fs::copy(entry, target).unwrap();
+        }
+    }
+}
+
+/// Writes half a page and waits for how it should end.
+const IN_TWO_HALVES: &str = "import { existsSync, readFileSync, rmSync } from 'node:fs';\n\
+    const asked = readFileSync(0, 'utf8');\n\
+    if (asked.includes('in halves')) {\n\
+      writeFileSync('site/half.html', 'half\\n');\n\
+      while (!existsSync(process.argv[2])) await new Promise((done) => setTimeout(done, 10));\n\
+      rmSync('site/half.html');\n\
+    }\n\
+    const ends = asked.includes('in halves') ? readFileSync(process.argv[2], 'utf8') : 'later';\n\
+    if (ends !== 'nothing') writeFileSync(`site/${ends}.html`, ends);";
+
+/// One worker is killed in the middle of the agent's work, which another one brings to its end; then the first one's disk
+/// is used again.
+async fn after_a_kill(ends: &str) -> (World, Remote) {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let go = world.path("go");
+    let agent = format!("{} '{}'", script(&world, IN_TWO_HALVES), go.display());
+    let worker = world.worker_with_agent(&agent, &[]);
+    world.order(KEY, work("c-1", "abcdef1", "in halves")).await;
+    let half = folder(&world).join("site/half.html");
+    world.until("half of the work", async || half.exists().then_some(())).await;
+    copy(&world.path("data/workspaces"), &world.path("killed"));
+    std::fs::write(world.path("go.new"), ends).unwrap();
+    std::fs::rename(world.path("go.new"), go).unwrap();
+    let outcome = world.result().await.outcome;
+    assert_eq!(outcome, if ends == "nothing" { JobOutcome::Answered } else { JobOutcome::Changed });
+    worker.stop().await;
+
+    let killed = world.path("killed").display().to_string();
+    let worker = world.worker_with_agent(&agent, &["--workspace-path", &killed]);
+    world.order(KEY, work("c-2", "bbbbbb2", "go on")).await;
+    assert_eq!(world.result().await.outcome, JobOutcome::Changed);
+    changed(&world, "c-3", "go on").await;
+    worker.stop().await;
+    (world, remote)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_worker_left_does_not_come_back_on_top_of_the_same_work_ended_elsewhere() {
+    for (ends, commits) in [("whole", 2), ("nothing", 1)] {
+        let (world, remote) = after_a_kill(ends).await;
+        assert_eq!(remote.file(BRANCH, "site/half.html"), None, "{ends}");
+        assert_eq!(remote.file(BRANCH, "site/whole.html").is_some(), ends == "whole");
+        let messages = remote.messages(BRANCH);
+        assert_eq!(messages.len(), commits, "{messages:?}");
+        assert_eq!(remote.file("thread-bbbbbb2", "site/half.html"), None, "{ends}");
+        let repo = Repository::open(world.path("killed/bakery-amelia/repo")).unwrap();
+        let kept = repo.references_glob(&format!("refs/heads/{BRANCH}-kept-*")).unwrap();
+        let [kept] = &kept.flatten().collect::<Vec<_>>()[..] else { panic!("it is kept aside: {ends}") };
+        assert!(kept.peel_to_tree().unwrap().get_path("site/half.html".as_ref()).is_ok());
+    }
 }

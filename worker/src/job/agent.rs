@@ -11,9 +11,11 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::process::ChildStdout;
 use tokio::time::{Instant, sleep_until};
 
+use super::begun::Begun;
 use super::handover::{AgentReport, Checkout};
 use super::prompt::{prompt, repair};
 use super::{Cut, Failure, JobContext, Trouble, settings as repo_settings};
+use crate::git::{During as _, off_thread};
 use crate::meter::Met;
 use crate::process::{Running, STOP_GRACE, last_words, tail};
 use crate::sandbox::Who;
@@ -234,6 +236,7 @@ async fn once(
     let settings = &context.settings;
     let workspace = &checkout.workspace;
     repo_settings::take_out(workspace.repo()).await?;
+    note(context, checkout).await?;
     let sandbox = settings.sandbox.metered(&context.meter);
     let cell = sandbox.cell(workspace, Who::Agent).await.map_err(|error| {
         failed("agent-start", format!("the folders of the agent could not be prepared: {error}"))
@@ -291,6 +294,14 @@ async fn once(
         Ok(Seen::Gone(detail)) => Ok(Seen::Gone(with_words(&detail, &words, &settings.secrets))),
         seen => seen,
     }
+}
+
+/// From now on the edits in the checkout are those of this command.
+async fn note(context: &JobContext, checkout: &Checkout) -> Result<(), Trouble> {
+    let begun = Begun { command: context.work.command_id.clone(), epoch: context.epoch };
+    let repo = checkout.workspace.repo();
+    let noted = off_thread(move || begun.note(&repo).during("note which command the agent works on"));
+    Ok(noted.await?)
 }
 
 fn with_words(detail: &str, stderr: &[u8], secrets: &Secrets) -> String {

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use common::cloud::store::Store;
 use common::domain::ids::CommandId;
 use common::domain::names;
 use common::domain::outcome::JobOutcome;
@@ -11,6 +12,7 @@ use common::domain::repo_url::RepoUrl;
 use common::domain::session::Left;
 use git2::Repository;
 
+use super::begun::Begun;
 use super::commit::finished_base;
 use super::handover::Checkout;
 use super::message::{self, Identity};
@@ -28,7 +30,7 @@ pub(super) const CACHES: [&str; 3] = ["node_modules", ".astro", ".cache"];
 const NO_BRANCH: &str = "refs/heads/hermes-unborn";
 
 /// Prepares the branch of this work.
-pub async fn prepare(context: &JobContext) -> Result<Checkout, Trouble> {
+pub async fn prepare(context: &JobContext, store: &dyn Store) -> Result<Checkout, Trouble> {
     let work = &context.work;
     let url = RepoUrl::parse(&work.repo_url, &context.settings.repos).map_err(|refused| {
         let text = "The source of your site is at an address that we do not use. Please ask whoever runs this service.";
@@ -48,8 +50,15 @@ pub async fn prepare(context: &JobContext) -> Result<Checkout, Trouble> {
             format!("lock a workspace at {}: {error}", folder.display()),
         )
     })?;
+    let repo = workspace.repo();
+    let begun = Begun::noted(&repo);
+    let over = match &begun {
+        Some(begun) => begun.is_over(store, left_marker(&repo).exists()).await?,
+        None => false,
+    };
     let wanted = Wanted {
         kept: save::waiting(context).await?,
+        left_by: LeftBy { command: begun.map(|begun| begun.command), over },
         access: Access { url, token: context.settings.git_token.clone() },
         branch: work.branch_name(),
         default_branch: context.project.as_ref().and_then(|project| project.default_branch.clone()),
@@ -88,6 +97,7 @@ fn made_by_build(context: &JobContext) -> Option<String> {
 #[derive(Clone)]
 struct Wanted {
     kept: Vec<(CommandId, Bytes)>,
+    left_by: LeftBy,
     access: Access,
     branch: String,
     default_branch: Option<String>,
@@ -96,6 +106,15 @@ struct Wanted {
     command: CommandId,
     identity: Identity,
     secrets: Secrets,
+}
+
+/// Whose edits lie in the working tree that were never committed.
+#[derive(Clone)]
+struct LeftBy {
+    /// As far as that was noted.
+    command: Option<CommandId>,
+    /// The command has ended without them.
+    over: bool,
 }
 
 /// Two lines of commits, and the tip to go on from.
@@ -129,12 +148,8 @@ impl Wanted {
     fn prepare(&self, path: &Path) -> git::Result<Prepared> {
         let repo = git::open_or_init(path)?;
         tree::leave_middle_of_anything(&repo)?;
-        let built = built_marker(path);
-        let left = left_marker(path);
-        if !built.exists() {
-            self.save_left(&repo, &left)?;
-        }
-        std::fs::remove_file(left).ok();
+        self.save_left(&repo, path)?;
+        std::fs::remove_file(left_marker(path)).ok();
         let advertised = self.fetch(&repo, path)?;
         let mut taken_over = self.take_over(&repo, &advertised);
         let tip = match self.tip(&repo, &advertised)? {
@@ -148,7 +163,8 @@ impl Wanted {
         let finished = find_finished(&repo, tip, &self.command)?;
         self.leave_built_out(&repo, tip)?;
         self.check_out(&repo, path, tip)?;
-        std::fs::remove_file(built).ok();
+        std::fs::remove_file(built_marker(path)).ok();
+        Begun::forget(path);
         let newest = finished_base(&repo, Some(tip))?.unwrap_or(tip);
         Ok(Prepared { before: tip, newest, finished, taken_over })
     }
@@ -197,11 +213,11 @@ impl Wanted {
     fn join(&self, repo: &Repository, ours: Oid, theirs: Oid) -> git::Result<Joined> {
         let repeated = repeated(repo, ours, theirs)?;
         if repeated.differ {
-            self.keep_aside(repo, ours)?;
+            keep_aside(repo, &self.branch, ours)?;
         }
         match rebase_without(repo, ours, theirs, &self.identity.signature()?, &repeated.commits)? {
             Rebased::Onto(tip) => Ok(Joined::Together(tip)),
-            Rebased::Conflict => self.keep_aside(repo, ours).map(|()| Joined::Apart(theirs)),
+            Rebased::Conflict => keep_aside(repo, &self.branch, ours).map(|()| Joined::Apart(theirs)),
         }
     }
 
@@ -254,22 +270,14 @@ impl Wanted {
         Ok(())
     }
 
-    fn keep_aside(&self, repo: &Repository, ours: Oid) -> git::Result<()> {
-        let kept = format!("refs/heads/{}-kept-{}", self.branch, &ours.to_string()[..8]);
-        repo.reference(&kept, ours, true, "keep").during("keep commits that conflict")?;
-        tracing::warn!(
-            kept,
-            "commits that never reached the remote do not go together with it and are kept aside"
-        );
-        Ok(())
-    }
-
     /// What another thread's run left in the working tree is committed on that thread's branch; so is what a run of this one
-    /// left that was cut short, as a marker says. Anything else is what an attempt of this work began.
-    fn save_left(&self, repo: &Repository, marker: &Path) -> git::Result<()> {
+    /// left that was cut short, as a marker says. Anything else is what an attempt of this work began. Edits of a command that
+    /// has ended without them come back on no branch that goes on: they are kept aside. What a build left is nothing.
+    fn save_left(&self, repo: &Repository, path: &Path) -> git::Result<()> {
         let Ok(head) = repo.head() else { return Ok(()) };
         let (Ok(branch), Some(tip)) = (head.shorthand(), head.target()) else { return Ok(()) };
-        if branch == self.branch && !marker.exists() || !head.is_branch() {
+        let is_an_attempt = branch == self.branch && !left_marker(path).exists();
+        if is_an_attempt || !head.is_branch() || built_marker(path).exists() {
             return Ok(());
         }
         let what = format!("save what was left on {branch}");
@@ -281,8 +289,12 @@ impl Wanted {
         }
         let (who, parent) = (self.identity.signature()?, repo.find_commit(tip).during(&what)?);
         let tree = repo.find_tree(tree).during(&what)?;
-        repo.commit(head.name().ok(), &who, &who, &message::left_behind(), &tree, &[&parent])
-            .during(&what)?;
+        let LeftBy { command, over } = &self.left_by;
+        let (text, onto) = (message::left_behind(command.as_ref()), head.name().ok().filter(|_| !over));
+        let saved = repo.commit(onto, &who, &who, &text, &tree, &[&parent]).during(&what)?;
+        if *over {
+            return keep_aside(repo, branch, saved);
+        }
         tracing::info!(branch, "unfinished work of an earlier run was saved on its branch");
         Ok(())
     }
@@ -306,4 +318,15 @@ impl Wanted {
             result => result,
         }
     }
+}
+
+/// On a branch that nobody goes on with and that is never pushed.
+fn keep_aside(repo: &Repository, branch: &str, ours: Oid) -> git::Result<()> {
+    let kept = format!("refs/heads/{branch}-kept-{}", &ours.to_string()[..8]);
+    repo.reference(&kept, ours, true, "keep").during("keep commits aside")?;
+    tracing::warn!(
+        kept,
+        "commits that never reached the remote do not go together with it and are kept aside"
+    );
+    Ok(())
 }

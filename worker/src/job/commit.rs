@@ -4,6 +4,7 @@
 use common::domain::outcome::JobOutcome;
 use git2::{Diff, Repository};
 
+use super::begun::Begun;
 use super::handover::{Checkout, Commit};
 use super::message::{self, Identity, Purpose};
 use super::tree::{diff, leave_middle_of_anything, secret_in, stage};
@@ -30,7 +31,11 @@ pub async fn make(
         identity: context.settings.identity.clone(),
         secrets: context.settings.secrets.clone(),
     };
-    match off_thread(move || order.commit()).await? {
+    let made = off_thread(move || order.commit()).await?;
+    if !matches!(made, Made::Secret(_)) {
+        Begun::forget(&checkout.workspace.repo());
+    }
+    match made {
         Made::Nothing => Ok(None),
         Made::Commit(commit) => Ok(Some(commit)),
         Made::Secret(found) => Err(Failure::new(

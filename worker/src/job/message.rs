@@ -61,9 +61,10 @@ pub fn message(work: &Work, purpose: Purpose) -> String {
     )
 }
 
-/// The message of the commit that keeps what was found in a folder.
-pub fn left_behind() -> String {
-    format!("{WIP}Auto-save: Left behind by an earlier run\n")
+/// The message of the commit that keeps what was found in a folder, of this command's run if that is known.
+pub fn left_behind(command: Option<&CommandId>) -> String {
+    let trailer = command.map(|command| format!("\nUnfinished-Command-Id: {command}\n")).unwrap_or_default();
+    format!("{WIP}Auto-save: Left behind by an earlier run\n{trailer}")
 }
 
 /// Whether a commit with this message is the finished work of this command.
@@ -165,6 +166,8 @@ pub(super) mod tests {
             &"c-2".parse().unwrap()
         ));
         assert!(is_wip(&message(&work("hi"), Purpose::Stopped)));
+        assert!(!is_finished(&left_behind(Some(&id)), &id) && is_wip(&left_behind(None)));
+        assert_eq!((command(&left_behind(Some(&id))), command(&left_behind(None))), (Some("c-1"), None));
         assert!(!is_wip(&message(&work("WIP: hi"), Purpose::Done)));
     }
 }

@@ -2,6 +2,7 @@
 //! already put up as the live one. The steps do not know each other; this is where their results are handed on. Nothing here knows who claimed what or which queue the work came from.
 
 pub mod agent;
+mod begun;
 pub mod build;
 mod built;
 mod bundle;
@@ -124,7 +125,7 @@ async fn steps(
 ) -> Result<JobOutcome, Trouble> {
     journal.step_unless_stopped(StepName::Checkout).await?;
     checkpoint::reach(Point::CheckoutBegun).await;
-    let checkout = checkout::prepare(context).await?;
+    let checkout = checkout::prepare(context, &*journal.store).await?;
     checkpoint::reach(Point::CheckedOut).await;
     let commit = if let Some(finished) = checkout.finished {
         journal.charge().await?;
@@ -190,7 +191,7 @@ async fn check(
     ending: &mut Ending,
 ) -> Result<JobOutcome, Trouble> {
     journal.step_unless_stopped(StepName::Checkout).await?;
-    let checkout = checkout::prepare(context).await?;
+    let checkout = checkout::prepare(context, &*journal.store).await?;
     journal.charge().await?;
     let commit = commit::unchanged(&checkout).await?;
     ending.commit_id = Some(commit.id.to_string());
