@@ -381,3 +381,28 @@ async fn what_a_killed_worker_left_does_not_come_back_on_top_of_the_same_work_en
         assert!(kept.peel_to_tree().unwrap().get_path("site/half.html".as_ref()).is_ok());
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_repository_is_another_clone_and_work_that_the_old_one_has_not_got_is_kept_aside() {
+    let (world, old, worker) = warm().await;
+    commit_unpushed(&world, "site/by-hand.html", "unpushed\n", &finished("c-2"));
+    let tip = old.tip(BRANCH);
+    let moved = ["site/index.html", "site/about.html"].map(|path| (path, "moved to 7 to 18\n"));
+    let new = world.remote("moved", &[moved[0], moved[1], (".gitignore", "dist/\n")]);
+    world.project("bakery", &new).await;
+    changed(&world, "c-3", HOURS).await;
+    assert_eq!(new.file(BRANCH, "site/index.html").unwrap(), "moved to 8 to 20\n");
+    assert_eq!((new.file(BRANCH, "site/by-hand.html"), new.messages(BRANCH).len()), (None, 1));
+    assert_eq!(old.tip(BRANCH), tip);
+    let kept = folder(&world).with_file_name("repo.kept-1");
+    assert_eq!(std::fs::read_to_string(kept.join("site/by-hand.html")).unwrap(), "unpushed\n");
+
+    // Nothing is kept of a clone whose work is all where it came from.
+    world.project("bakery", &old).await;
+    changed(&world, "c-4", HOURS).await;
+    assert_eq!(old.messages(BRANCH).len(), 2);
+    assert!(!folder(&world).with_file_name("repo.kept-2").exists());
+    changed(&world, "c-5", YEAR).await;
+    assert_eq!(old.messages(BRANCH).len(), 3, "the clone is kept warm");
+    worker.stop().await;
+}

@@ -62,3 +62,33 @@ async fn behind_namespaces_an_agent_sees_its_site_and_nothing_of_the_worker() {
         assert!(!root.contains(hidden), "{root}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clone_that_was_used_without_walls_is_made_anew_before_it_is_used_behind_them() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let git = world.path("data/workspaces/bakery-amelia/repo/.git");
+    let planted = git.join("planted");
+    for (command, walls, stays) in [
+        ("c-1", "off", true),
+        ("c-2", "namespaces", false),
+        ("c-3", "namespaces", true),
+        ("c-4", "off", true),
+    ] {
+        if git.exists() {
+            std::fs::write(&planted, "").unwrap();
+        }
+        if command == "c-2" {
+            std::fs::write(git.with_file_name("site/left.html"), "cut short\n").unwrap();
+            std::fs::write(world.path("data/workspaces/bakery-amelia/left"), "").unwrap();
+        }
+        let worker = world.worker(&["--sandbox", walls]);
+        world.order(KEY, work(command, "abcdef1", &format!("add a page about {command}"))).await;
+        let result = world.result().await;
+        worker.stop().await;
+        assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+        assert!(command == "c-1" || planted.exists() == stays, "{command}");
+    }
+    assert_eq!(remote.messages("thread-abcdef1").len(), 5);
+    assert_eq!(remote.file("thread-abcdef1", "site/left.html").unwrap(), "cut short\n", "it comes along");
+}

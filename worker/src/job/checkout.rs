@@ -16,9 +16,11 @@ use super::begun::Begun;
 use super::commit::finished_base;
 use super::handover::Checkout;
 use super::message::{self, Identity};
+use super::origin::{Origin, Standing};
 use super::rebase::{Rebased, rebase_without};
-use super::renew::renew;
+use super::renew::{leave, renew};
 use super::repeated::{find_finished, repeated};
+use super::room::holds_unpushed;
 use super::workspace::{Workspace, built_marker, left_marker};
 use super::{Cut, Failure, JobContext, Trouble, bundle, save, sweep, tree};
 use crate::git::{self, Access, Advertised, During as _, GitError, GitKind, Oid, off_thread};
@@ -58,6 +60,7 @@ pub async fn prepare(context: &JobContext, store: &dyn Store) -> Result<Checkout
     };
     let wanted = Wanted {
         kept: save::waiting(context).await?,
+        origin: Origin::new(&url, context.settings.sandbox.mode()),
         left_by: LeftBy { command: begun.map(|begun| begun.command), over },
         access: Access { url, token: context.settings.git_token.clone() },
         branch: work.branch_name(),
@@ -97,6 +100,7 @@ fn made_by_build(context: &JobContext) -> Option<String> {
 #[derive(Clone)]
 struct Wanted {
     kept: Vec<(CommandId, Bytes)>,
+    origin: Origin,
     left_by: LeftBy,
     access: Access,
     branch: String,
@@ -134,8 +138,23 @@ struct Prepared {
 }
 
 impl Wanted {
-    /// A damaged copy is put aside and made anew, once; so is one that fails in any other way of its own.
+    /// A damaged copy is put aside and made anew, once; so is one that fails in any other way of its own, and one whose
+    /// objects somebody else may have written. A copy of another repository makes way.
     fn prepare_or_renew(&self, path: &Path) -> git::Result<Prepared> {
+        match self.origin.standing(path) {
+            Standing::Same => {}
+            Standing::Untrusted => {
+                tracing::info!(folder = %path.display(), "a checkout that was used without walls is made anew");
+                if let Err(error) = git::open(path).and_then(|repo| self.save_left(&repo, path)) {
+                    tracing::warn!(%error, "what was left in it could not be saved on its branch");
+                }
+                return renew(path, |path| self.prepare(path));
+            }
+            Standing::Elsewhere => {
+                tracing::info!(folder = %path.display(), url = %self.access.url, "a checkout of another repository makes way");
+                leave(path, left_marker(path).exists() || holds_unpushed(path))?;
+            }
+        }
         match self.prepare(path) {
             Err(error) if matches!(error.kind, GitKind::Corrupt | GitKind::Other) => {
                 tracing::warn!(%error, folder = %path.display(), "a damaged checkout is put aside and made anew");
@@ -147,6 +166,7 @@ impl Wanted {
 
     fn prepare(&self, path: &Path) -> git::Result<Prepared> {
         let repo = git::open_or_init(path)?;
+        self.origin.note(path)?;
         tree::leave_middle_of_anything(&repo)?;
         self.save_left(&repo, path)?;
         std::fs::remove_file(left_marker(path)).ok();

@@ -14,6 +14,7 @@ pub mod journal;
 pub mod live;
 mod mend;
 pub mod message;
+mod origin;
 pub mod output;
 mod prompt;
 pub mod publish;

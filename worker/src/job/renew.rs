@@ -9,7 +9,7 @@ use git2::{BranchType, Repository};
 use crate::folders;
 use crate::git::{self, During as _, GitError, GitKind};
 
-/// A damaged checkout that has commits which are nowhere else is called so, with a number behind it.
+/// A checkout that is not used any more and has work which is nowhere else is called so, with a number behind it.
 pub(super) const KEPT: &str = "repo.kept-";
 
 /// Makes the checkout anew; when that fails, the damaged one is back in its place.
@@ -35,6 +35,16 @@ pub(super) fn renew<T>(path: &Path, make: impl Fn(&Path) -> git::Result<T>) -> g
     result
 }
 
+/// Makes room for a clone of another repository: one that has work which is nowhere else is kept for good.
+pub(super) fn leave(path: &Path, holds_work: bool) -> git::Result<()> {
+    if holds_work {
+        keep(path)?;
+    } else {
+        remove(path)?;
+    }
+    fs::create_dir(path).during("make a folder for the checkout")
+}
+
 fn remove(folder: &Path) -> git::Result<()> {
     folders::remove(folder).during(format!("remove {}", folder.display()))
 }
@@ -47,8 +57,8 @@ fn keep(aside: &Path) -> git::Result<()> {
         number += 1;
     }
     let free = named(number);
-    tracing::warn!(folder = %free.display(), "a damaged checkout with work that is nowhere else is kept");
-    fs::rename(aside, free).during("keep a damaged checkout")
+    tracing::warn!(folder = %free.display(), "a checkout with work that is nowhere else is kept aside");
+    fs::rename(aside, free).during("keep a checkout aside")
 }
 
 /// How many branches came along, and how many did not.

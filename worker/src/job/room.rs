@@ -163,7 +163,7 @@ fn holds_kept(folder: &Path) -> bool {
 }
 
 /// Whether it has commits or files that were never seen on the remote. When in doubt it has.
-fn holds_unpushed(path: &Path) -> bool {
+pub(super) fn holds_unpushed(path: &Path) -> bool {
     let is_empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
     if !path.exists() || is_empty() {
         return false;
