@@ -209,14 +209,19 @@ pub fn open_or_init(path: &Path) -> Result<Repository> {
     open(path)
 }
 
+/// Whether this process hashes objects when it reads them, as libgit2 does unless it is told otherwise. What we fetched was
+/// hashed then, and what rots on the disk is found by the checksums of its compression; but whoever can write to a
+/// repository can put any bytes under any name.
+pub fn verify_objects(yes: bool) {
+    git2::opts::strict_hash_verification(yes);
+}
+
 /// Opens the repository in a folder, never one above it or elsewhere.
 pub fn open(path: &Path) -> Result<Repository> {
     let git = path.join(".git");
     if !git.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
         return Err(GitError::new(GitKind::Corrupt, "open the checkout", ".git is not a folder"));
     }
-    // What we fetched was hashed then; what rots on the disk is found by the checksums of its compression.
-    git2::opts::strict_hash_verification(false);
     replace(&git.join("config"), CONFIG)?;
     std::fs::create_dir_all(git.join("info")).during("restore the folder .git/info")?;
     replace(&git.join("info").join("exclude"), &excluded::rules(path))?;

@@ -15,11 +15,12 @@ use uuid::Uuid;
 use crate::config::{ChildEnvironment, RunSettings, old_bindings};
 use crate::ecs;
 use crate::gateway::{Gateway, Model, NoModel, Packages, client};
+use crate::git;
 use crate::job::JobSettings;
 use crate::job::agent::{NoAgent, Patience};
 use crate::job::message::Identity;
 use crate::me::Me;
-use crate::sandbox::{Ground, NoSandbox, Sandbox};
+use crate::sandbox::{Ground, Mode, NoSandbox, Sandbox};
 use crate::secrets::Secrets;
 
 /// Why a worker does not start, or ended badly.
@@ -125,6 +126,7 @@ async fn job_settings(settings: &RunSettings) -> Result<JobSettings, StartError>
         capacity: settings.claims.capacity,
     };
     let sandbox = Sandbox::build(&ground, gateway(settings, &environment).await?).await?;
+    git::verify_objects(sandbox.mode() == Mode::Off);
     Ok(JobSettings {
         agent,
         patience: Patience::default(),

@@ -406,3 +406,31 @@ async fn another_repository_is_another_clone_and_work_that_the_old_one_has_not_g
     assert_eq!(old.messages(BRANCH).len(), 3, "the clone is kept warm");
     worker.stop().await;
 }
+
+/// Puts other bytes under the name of the blob that the folder's HEAD has of a file, and takes the file away.
+fn forge(world: &World, path: &str, text: &str) {
+    let repo = Repository::open(folder(world)).unwrap();
+    let tree = repo.head().unwrap().peel_to_tree().unwrap();
+    let object = |repo: &Repository, id: Oid| {
+        let id = id.to_string();
+        repo.path().join("objects").join(&id[..2]).join(&id[2..])
+    };
+    let victim = object(&repo, tree.get_path(path.as_ref()).unwrap().id());
+    let elsewhere = Repository::init_bare(world.path("forge")).unwrap();
+    let forged = elsewhere.blob(text.as_bytes()).unwrap();
+    std::fs::remove_file(&victim).unwrap();
+    std::fs::copy(object(&elsewhere, forged), victim).unwrap();
+    std::fs::remove_file(folder(world).join(path)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_an_agent_without_walls_has_forged_is_not_taken_for_what_its_name_says() {
+    let (world, remote, worker) = warm().await;
+    forge(&world, "site/index.html", "<p>forged</p>\n");
+    let result = run(&world, "c-2", YEAR).await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    let page = world.page(&result, "index.html").unwrap();
+    assert!(page.contains("<title>Baker</title>"), "{page}");
+    assert_eq!(remote.messages(BRANCH).len(), 2);
+    worker.stop().await;
+}
