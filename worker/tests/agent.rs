@@ -234,6 +234,9 @@ async fn what_an_agent_remembers_is_kept_under_a_claim_only() {
         assert!(matches!(run, Run::Ended(JobOutcome::Answered, _)), "{run:?}");
         let key = At::object("sessions/abcdef1/agent.jsonl");
         assert_eq!(stand.world.cloud.files.exists(&key).await.unwrap(), ours);
+        let home = stand.world.path("workspaces/bakery-amelia/agent-home");
+        let left: Vec<_> = std::fs::read_dir(home).unwrap().flatten().map(|entry| entry.path()).collect();
+        assert!(left.is_empty(), "nothing of it stays on this machine: {left:?}");
     }
 }
 

@@ -9,11 +9,12 @@ use common::domain::names;
 use common::domain::outcome::JobOutcome;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::ChildStdout;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::begun::Begun;
 use super::handover::{AgentReport, Checkout};
 use super::prompt::{prompt, repair};
+use super::workspace::Workspace;
 use super::{Cut, Failure, JobContext, Trouble, settings as repo_settings};
 use crate::git::{During as _, off_thread};
 use crate::meter::Met;
@@ -33,6 +34,8 @@ const MAX_LINE_BYTES: usize = 1024 * 1024;
 /// A longer transcript keeps its beginning.
 const MAX_TRANSCRIPT_BYTES: usize = 16 * 1024 * 1024;
 const STDERR_TAIL_BYTES: usize = 4096;
+/// So long a shutdown waits for the agent's folders to be emptied.
+const EMPTY_LIMIT: Duration = Duration::from_secs(1);
 /// What the prompt says a question begins with.
 const QUESTION: &str = "QUESTION:";
 const DEFAULT_MAX_MINUTES: u32 = 30;
@@ -276,6 +279,7 @@ async fn once(
     if let Some(id) = &talk.session_id {
         memory::keep(context, &cell, id).await;
     }
+    empty_home(context, workspace).await;
     let went_wrong = match &seen {
         Ok(Seen::Gone(_)) => true,
         Ok(Seen::Finished(finish)) => finish.is_error,
@@ -302,6 +306,21 @@ async fn note(context: &JobContext, checkout: &Checkout) -> Result<(), Trouble> 
     let repo = checkout.workspace.repo();
     let noted = off_thread(move || begun.note(&repo).during("note which command the agent works on"));
     Ok(noted.await?)
+}
+
+/// What the agent remembers is kept among the objects, or not at all: not in a folder that waits for its owner's next run.
+async fn empty_home(context: &JobContext, workspace: &Workspace) {
+    let folder = workspace.clone();
+    let emptied = tokio::task::spawn_blocking(move || folder.fresh_agent_places());
+    // What was done has to be saved in what is left of the time before a shutdown; nobody works here after that.
+    let is_short = context.stopper.stopped() == Some(Cut::Shutdown);
+    let emptied = timeout(if is_short { EMPTY_LIMIT } else { Duration::MAX }, emptied).await;
+    if !matches!(emptied, Ok(Ok(Ok(_)))) {
+        tracing::warn!(
+            ?emptied,
+            "what an agent left in its home is not removed yet; its next run does that first"
+        );
+    }
 }
 
 fn with_words(detail: &str, stderr: &[u8], secrets: &Secrets) -> String {
