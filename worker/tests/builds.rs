@@ -341,3 +341,72 @@ fs.writeFileSync('dist/index.html', 's3://'.repeat(600000));
     assert!(error.contains("index.html: the address s3://") && error.len() < 1000, "{error}");
     stand.worker.stop().await;
 }
+
+/// Leaves, beside a page, what no commit has: an ignored page, a second name of a page, packages and caches. `quiet` leaves
+/// nothing but a page.
+const LITTERING: &str = r"
+const fs = require('fs');
+const quiet = fs.readFileSync(0, 'utf8').includes('quiet');
+fs.writeFileSync(`site/${Date.now()}.html`, 'fine');
+const litter = (file) => {
+  fs.mkdirSync(require('path').dirname(file), { recursive: true });
+  fs.writeFileSync(file, 'litter');
+};
+if (!quiet) {
+  for (const file of ['site/ignored.html', 'src/node_modules/e.txt', 'node_modules/e.txt', 'web/node_modules/e.txt']) litter(file);
+  fs.linkSync('site/ignored.html', 'site/second.html');
+  fs.rmSync('site/index.html');
+  fs.linkSync('site/ignored.html', 'site/index.html');
+  fs.appendFileSync('.cache/builds', 'litter');
+}
+console.log(JSON.stringify({ type: 'result', subtype: 'success', is_error: false, result: 'Done.' }));
+";
+
+/// Shows what it finds, and remembers how often it ran.
+const SHOWING: &str = r"
+const fs = require('fs');
+fs.cpSync('site', 'dist', { recursive: true });
+for (const folder of ['', 'src/', 'web/']) {
+  const file = `${folder}node_modules/e.txt`;
+  if (fs.existsSync(file)) fs.copyFileSync(file, `dist/${folder.replace('/', '')}e.txt`);
+}
+fs.mkdirSync('.cache', { recursive: true });
+fs.appendFileSync('.cache/builds', 'x');
+fs.copyFileSync('.cache/builds', 'dist/builds.txt');
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_agent_leaves_beside_its_commit_is_neither_built_nor_there_for_the_next_job() {
+    let world = World::new();
+    let files = [
+        ("site/index.html", "Open"),
+        (".gitignore", "ignored.html\n"),
+        ("src/a.txt", "a"),
+        ("web/package.json", "{}"),
+    ];
+    let remote = world.remote("bakery", &files);
+    world.project_built_by("bakery", &remote, &["node", "-e", SHOWING]).await;
+    std::fs::write(world.path("agent.js"), LITTERING).unwrap();
+    let worker = world.worker_with_agent(&format!("node '{}'", world.path("agent.js").display()), &[]);
+    let jobs = [
+        ("c-1", "aaaaaa1", "quiet", "x"),
+        ("c-2", "bbbbbb2", "quiet", "xx"),
+        ("c-3", "aaaaaa1", "litter", "x"),
+    ];
+    for (command, thread, instruction, builds) in jobs.into_iter().chain([("c-4", "bbbbbb2", "quiet", "xx")])
+    {
+        world.order(KEY, work(command, thread, instruction)).await;
+        let result = world.result().await;
+        assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+        for page in ["ignored.html", "second.html", "e.txt", "srce.txt", "webe.txt"] {
+            assert_eq!(world.page(&result, page), None, "{command}: {page}");
+        }
+        assert_eq!(world.page(&result, "index.html").unwrap(), "Open", "{command}");
+        assert_eq!(
+            world.page(&result, "builds.txt").unwrap(),
+            builds,
+            "{command}: caches stay while no agent changes them"
+        );
+    }
+    worker.stop().await;
+}

@@ -15,7 +15,7 @@ use super::begun::Begun;
 use super::handover::{AgentReport, Checkout};
 use super::prompt::{prompt, repair};
 use super::workspace::Workspace;
-use super::{Cut, Failure, JobContext, Trouble, settings as repo_settings};
+use super::{Cut, Failure, JobContext, Trouble, caches, settings as repo_settings};
 use crate::git::{During as _, off_thread};
 use crate::meter::Met;
 use crate::process::{Running, STOP_GRACE, last_words, tail};
@@ -244,6 +244,8 @@ async fn once(
     let cell = sandbox.cell(workspace, Who::Agent).await.map_err(|error| {
         failed("agent-start", format!("the folders of the agent could not be prepared: {error}"))
     })?;
+    let repo = workspace.repo();
+    off_thread(move || caches::agent_begins(&repo).during("note that an agent begins")).await?;
     let before = context.meter.usage();
     let session = match session {
         Some(id) => memory::restore(context, &cell, id).await.then_some(id),

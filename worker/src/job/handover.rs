@@ -32,6 +32,13 @@ pub struct Checkout {
     pub after_push: Left,
 }
 
+impl Checkout {
+    /// Where the branch stands with this commit on it: behind one that an earlier run finished, it may have gone on.
+    pub fn tip(&self, commit: &Commit) -> Oid {
+        if self.finished == Some(commit.id) { self.before } else { commit.id }
+    }
+}
+
 /// What the agent says it did.
 #[derive(Debug, Clone, Default)]
 pub struct AgentReport {

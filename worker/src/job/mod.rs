@@ -6,6 +6,7 @@ mod begun;
 pub mod build;
 mod built;
 mod bundle;
+mod caches;
 pub mod checkout;
 pub mod commit;
 mod context;
@@ -267,7 +268,7 @@ async fn show(
     commit: &Commit,
 ) -> Result<Timestamp, Trouble> {
     journal.step(StepName::Build).await?;
-    built::begins(checkout).await?;
+    built::begins(checkout, commit).await?;
     checkpoint::reach(Point::BuildBegun).await;
     let shown = build_and_publish(context, journal, checkout, commit).await;
     // Whoever was cut off has no time for it; the next run sees the marker.
@@ -304,8 +305,7 @@ async fn push_commit(
         return Err(Trouble::Cut(Cut::FenceLost));
     }
     checkpoint::reach(Point::ClaimConfirmed).await;
-    // Behind a commit that an earlier run finished, the branch may have gone on.
-    let tip = if checkout.finished == Some(commit.id) { checkout.before } else { commit.id };
+    let tip = checkout.tip(commit);
     let pushed = match push_unless_cut(context, checkout, tip).await {
         Ok(pushed) => pushed,
         Err(trouble) => {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use git2::Repository;
 
+use super::caches::Caches;
 use super::settings;
 use crate::folders;
 use crate::git::{self, During as _};
@@ -55,7 +56,7 @@ pub(super) fn remove_settings(root: &Path) -> git::Result<()> {
     })
 }
 
-/// Removes whatever the index does not have, but for the folders with the names given.
+/// Removes whatever the index does not have, but for caches with the names given that no agent has changed.
 pub(super) fn remove_unknown(repo: &Repository, keep: &[&str]) -> git::Result<()> {
     let Some(root) = repo.workdir() else { return Ok(()) };
     let index = repo.index().during("clean the checkout")?;
@@ -66,11 +67,10 @@ pub(super) fn remove_unknown(repo: &Repository, keep: &[&str]) -> git::Result<()
         files.insert(path);
     }
     let root_git = root.join(".git");
+    let caches = Caches::of(root, keep);
     each_below(root, &mut |path, kind| {
         let inside = path.strip_prefix(root).unwrap_or(path);
-        let name = path.file_name().unwrap_or_default();
-        let is_kept = kind.is_dir() && keep.iter().any(|kept| name == *kept);
-        Ok(if path == root_git || is_kept {
+        Ok(if path == root_git || (kind.is_dir() && caches.keep(path, &files)) {
             Then::Leave
         } else if kind.is_dir() && folders.contains(inside) {
             Then::Enter
@@ -79,7 +79,8 @@ pub(super) fn remove_unknown(repo: &Repository, keep: &[&str]) -> git::Result<()
         } else {
             Then::Remove
         })
-    })
+    })?;
+    caches.looked_at().during("note that caches were looked at")
 }
 
 /// Empties a working tree; what is committed stays.

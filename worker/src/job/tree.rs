@@ -122,7 +122,7 @@ pub(super) fn leave_middle_of_anything(repo: &Repository) -> git::Result<()> {
     Ok(())
 }
 
-/// Makes branch, index and working tree equal to a commit; of all else only the folders with the names given stay.
+/// Makes branch, index and working tree equal to a commit; of all else only caches with the names given stay.
 pub(super) fn check_out(repo: &Repository, branch: &str, commit: Oid, keep: &[&str]) -> git::Result<()> {
     let what = format!("check out {branch}");
     if let Some(root) = repo.workdir() {

@@ -41,6 +41,16 @@ pub(super) fn left_marker(repo: &Path) -> PathBuf {
     repo.with_file_name("left")
 }
 
+/// What says since when an agent was at work in this checkout, and that nobody has looked for what it did to caches.
+pub(super) fn agent_marker(repo: &Path) -> PathBuf {
+    repo.with_file_name("agent")
+}
+
+/// Remembers what was installed last.
+pub(super) fn installed_marker(repo: &Path) -> PathBuf {
+    repo.with_file_name("installed")
+}
+
 /// Whether this folder stands in for one that was locked.
 pub(super) fn is_sibling(folder: &Path) -> bool {
     folder
@@ -100,7 +110,7 @@ impl Workspace {
 
     /// Remembers what was installed last.
     pub fn installed_marker(&self) -> PathBuf {
-        self.root.join("installed")
+        installed_marker(&self.repo())
     }
 
     /// There while the working tree holds what a build made of a commit, and nothing else that is worth keeping.
