@@ -34,20 +34,42 @@ pub enum LeftOutReason {
     /// Its pixels would fill the memory.
     #[error("the picture has too many pixels")]
     TooManyPixels,
-    /// It is damaged.
+    /// Whatever was attached, packed by Outlook in a way that nobody else opens (`winmail.dat`).
+    #[error("Outlook packed what was attached in a format of its own; send the mail as HTML or plain text")]
+    OutlookPack,
+    /// It is damaged; or a newer program says something else.
     #[error("the file cannot be read")]
+    #[serde(other)]
     Unreadable,
 }
 
 impl LeftOutReason {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Empty,
         Self::TooLarge,
         Self::TooMany,
         Self::Program,
         Self::PictureKind,
         Self::TooManyPixels,
+        Self::OutlookPack,
         Self::Unreadable,
     ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_read_as_it_is_written_and_an_unknown_one_stops_nobody() {
+        for reason in LeftOutReason::ALL {
+            let written = serde_json::to_string(&reason).unwrap();
+            assert_eq!(serde_json::from_str::<LeftOutReason>(&written).unwrap(), reason, "{written}");
+        }
+        assert_eq!(
+            serde_json::from_str::<LeftOutReason>("\"of-tomorrow\"").unwrap(),
+            LeftOutReason::Unreadable
+        );
+    }
 }

@@ -7,6 +7,7 @@ use infer::MatcherType;
 use mail_parser::{MimeHeaders, PartType};
 
 use super::parse::{PARSER, ParsedMail};
+use super::tnef;
 use super::trace::{Stage, Trace};
 
 /// The largest file that is taken.
@@ -22,12 +23,11 @@ const PROGRAMS: &str =
     "apk app bat bin cmd com cpl deb dll dmg exe hta jar jse lnk msi pif ps1 reg rpm run scr sh vbe vbs wsf";
 
 /// Types that are parts of a mail's make-up, not files that somebody sent.
-const MAKE_UP: [&str; 5] = [
+const MAKE_UP: [&str; 4] = [
     "application/pgp-signature",
     "application/pgp-encrypted",
     "application/pkcs7-signature",
     "application/x-pkcs7-signature",
-    "application/ms-tnef",
 ];
 
 /// Pictures that are made anew, or in which cameras write nothing. The rest could tell where it was taken.
@@ -72,13 +72,20 @@ pub fn files(raw: &[u8]) -> (Vec<File>, Vec<LeftOut>) {
         let stated = part.content_type().map(|kind| {
             format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or_default()).to_ascii_lowercase()
         });
-        if stated.as_deref().is_some_and(|stated| MAKE_UP.contains(&stated)) {
+        let packed = stated.as_deref().is_some_and(tnef::is_type) || tnef::begins(part.contents());
+        let is_make_up = stated.as_deref().is_some_and(|stated| MAKE_UP.contains(&stated));
+        if is_make_up || (packed && !tnef::may_hold_files(part.contents())) {
             continue;
         }
         let is_mail = matches!(part.body, PartType::Message(_));
         let name =
             text::one_line(part.attachment_name().unwrap_or(if is_mail { "mail.eml" } else { "file" }));
-        match if at < MAX_FILES { file(&name, part.contents()) } else { Err(LeftOutReason::TooMany) } {
+        let found = match at {
+            MAX_FILES.. => Err(LeftOutReason::TooMany),
+            _ if packed => Err(LeftOutReason::OutlookPack),
+            _ => file(&name, part.contents()),
+        };
+        match found {
             Ok(file) => taken.push(file),
             Err(reason) => left_out.push(leave_out(&name, reason)),
         }

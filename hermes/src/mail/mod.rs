@@ -18,6 +18,7 @@ pub mod sender;
 mod structure;
 pub mod subject;
 pub mod thread;
+mod tnef;
 pub mod trace;
 pub mod verdict;
 mod words;

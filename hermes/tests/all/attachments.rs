@@ -2,7 +2,7 @@
 
 use common::cloud::files::At;
 use image::{DynamicImage, Rgb, RgbImage};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{World, base64, mail};
 
@@ -116,6 +116,36 @@ async fn programs_and_broken_pictures_are_left_out_and_the_rest_goes_along() {
         ["photo.jpg: it is a program", "setup.exe: it is a program", "broken.jpg: the file cannot be read"]
     {
         assert!(trace.contains(part), "{trace}");
+    }
+}
+
+/// What Outlook packs when it sends rich text: one attribute of the mail itself, then perhaps one of a file.
+fn pack(with_file: bool) -> Vec<u8> {
+    let attribute = |level: u8, held: &[u8]| {
+        let length = u32::try_from(held.len()).unwrap().to_le_bytes();
+        [&[level, 6, 0x90, 8, 0][..], &length, held, &[0, 0]].concat()
+    };
+    let file = if with_file { attribute(2, b"a photo") } else { Vec::new() };
+    [&[0x78, 0x9f, 0x3e, 0x22, 1, 0][..], &attribute(1, b"\0\0\x01\0"), &file].concat()
+}
+
+#[tokio::test]
+async fn files_that_outlook_packed_are_told_of_and_its_make_up_is_not() {
+    let world = World::with_scott().await;
+    for (id, kind, with_file) in [
+        ("1", "application/ms-tnef", true),
+        ("2", "application/octet-stream", true),
+        ("3", "application/ms-tnef", false),
+    ] {
+        let raw =
+            with_files(id, &[("winmail.dat", &pack(with_file))]).replace("application/octet-stream", kind);
+        world.accepted(raw).await;
+        let works = world.works("amelia#scott").await;
+        assert_eq!(works[0]["attachments"].as_array().map_or(0, Vec::len), 0, "{kind}");
+        let told = &works[0]["context"]["leftOut"];
+        let expected = json!([{"name": "winmail.dat", "reason": "outlook-pack"}]);
+        assert_eq!(*told == expected, with_file, "{kind}: {told}");
+        assert_eq!(told.as_array().is_none_or(Vec::is_empty), !with_file, "{kind}: {told}");
     }
 }
 

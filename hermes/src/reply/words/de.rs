@@ -182,6 +182,9 @@ fn why_left_out(reason: LeftOutReason) -> &'static str {
             "diese Art von Bild (HEIC, TIFF, AVIF oder Rohdaten) kann nicht verwendet werden; bitte als JPEG senden"
         }
         LeftOutReason::TooManyPixels => "sie hat zu viele Bildpunkte; bitte kleiner senden",
+        LeftOutReason::OutlookPack => {
+            "Outlook hat darin die Anhänge in einem eigenen Format verpackt; bitte die Mail noch einmal als HTML oder Nur-Text senden"
+        }
         LeftOutReason::Unreadable => "sie ist beschädigt oder nicht lesbar",
     }
 }

@@ -175,6 +175,9 @@ fn why_left_out(reason: LeftOutReason) -> &'static str {
             "this kind of picture (HEIC, TIFF, AVIF or raw) cannot be used; please send it as a JPEG"
         }
         LeftOutReason::TooManyPixels => "it has too many pixels; please send it smaller",
+        LeftOutReason::OutlookPack => {
+            "Outlook packed what you attached in a format of its own; please send the mail again as HTML or plain text"
+        }
         LeftOutReason::Unreadable => "it is damaged or cannot be read",
     }
 }

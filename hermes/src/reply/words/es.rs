@@ -176,6 +176,9 @@ fn why_left_out(reason: LeftOutReason) -> &'static str {
             "este tipo de imagen (HEIC, TIFF, AVIF o en bruto) no se puede usar; envíela como JPEG"
         }
         LeftOutReason::TooManyPixels => "tiene demasiados píxeles; envíela más pequeña",
+        LeftOutReason::OutlookPack => {
+            "Outlook ha empaquetado en él los adjuntos en un formato propio; vuelva a enviar el correo como HTML o texto sin formato"
+        }
         LeftOutReason::Unreadable => "está dañado o no se puede leer",
     }
 }

@@ -182,6 +182,9 @@ fn why_left_out(reason: LeftOutReason) -> &'static str {
             "ce type d’image (HEIC, TIFF, AVIF ou brut) ne peut pas être utilisé ; envoyez-la en JPEG"
         }
         LeftOutReason::TooManyPixels => "l’image a trop de pixels ; envoyez-la plus petite",
+        LeftOutReason::OutlookPack => {
+            "Outlook y a emballé les pièces jointes dans un format qui lui est propre ; renvoyez le message en HTML ou en texte brut"
+        }
         LeftOutReason::Unreadable => "il est endommagé ou illisible",
     }
 }
