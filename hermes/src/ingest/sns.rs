@@ -2,13 +2,14 @@
 //! subscription. Asks only pinned addresses, follows no redirects, and takes each message once.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use common::cloud::{CloudError, Result};
 use common::domain::timestamp::Timestamp;
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
 use url::Url;
 
 use super::envelope::{Opened, open};
@@ -26,6 +27,10 @@ const MAX_FETCH: Duration = Duration::from_secs(10);
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// The most certificates that are kept.
 const MAX_CERTIFICATES: usize = 20;
+/// So many certificates are asked for within a minute: whoever knows a topic can name new ones for ever, and SNS itself has one
+/// for months.
+const MAX_ASKED: u32 = 6;
+const MINUTE: Duration = Duration::from_mins(1);
 /// The kind of the rows that say which messages were taken.
 const SEEN: &str = "sns-message";
 
@@ -37,7 +42,65 @@ pub struct Sns {
     topics: Vec<String>,
     signatures: SnsSignatures,
     fetch: Fetch,
-    certificates: Mutex<BTreeMap<Url, Bytes>>,
+    certificates: Mutex<Certificates>,
+}
+
+/// What was said about a certificate, to all who wait for it.
+type Answer = Shared<BoxFuture<'static, std::result::Result<Bytes, String>>>;
+
+/// The certificates that are kept, and those that are being asked for.
+#[derive(Default)]
+struct Certificates {
+    /// Those by which an envelope was shown to be genuine.
+    kept: BTreeMap<Url, Bytes>,
+    /// Those that were asked for since the minute began: several envelopes that come at once ask for theirs once.
+    asked: BTreeMap<Url, Answer>,
+    since: Timestamp,
+    count: u32,
+}
+
+/// Where a certificate comes from.
+enum Source {
+    Kept(Bytes),
+    Asked(Answer),
+    /// Too many were asked for already.
+    Nowhere,
+}
+
+impl Certificates {
+    fn of(&mut self, place: &Url, fetch: &Fetch, now: Timestamp) -> Source {
+        if let Some(pem) = self.kept.get(place) {
+            return Source::Kept(pem.clone());
+        }
+        if now.since(self.since) >= MINUTE {
+            (self.since, self.count) = (now, 0);
+            self.asked.clear();
+        }
+        if let Some(answer) = self.asked.get(place) {
+            return Source::Asked(answer.clone());
+        }
+        if self.count >= MAX_ASKED {
+            return Source::Nowhere;
+        }
+        self.count += 1;
+        let answer = within_reason(fetch(place.clone())).boxed().shared();
+        self.asked.insert(place.clone(), answer.clone());
+        Source::Asked(answer)
+    }
+
+    fn keep(&mut self, place: Url, pem: Bytes) {
+        if self.kept.len() >= MAX_CERTIFICATES {
+            self.kept.clear();
+        }
+        self.kept.insert(place, pem);
+    }
+}
+
+/// The answer, if it comes in time.
+async fn within_reason(
+    answer: impl Future<Output = std::result::Result<Bytes, String>>,
+) -> std::result::Result<Bytes, String> {
+    tokio::time::timeout(MAX_FETCH, answer).await.unwrap_or_else(|_| Err("it took too long".into()))
 }
 
 /// What became of an envelope.
@@ -85,30 +148,39 @@ impl Sns {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let place = plausible.certificate.clone();
-        let kept = self.certificates.lock().unwrap_or_else(PoisonError::into_inner).get(&place).cloned();
-        let pem = match &kept {
-            Some(pem) => pem.clone(),
-            None => self.ask(place.clone()).await?,
+        let source = self.certificates().of(&place, &self.fetch, now);
+        let pem = match source {
+            Source::Kept(pem) => return Ok(plausible.verify(&pem, now)),
+            Source::Asked(answer) => match answer.await {
+                Ok(pem) => pem,
+                Err(reason) => {
+                    self.certificates().asked.remove(&place);
+                    return Err(silent(&place, &reason));
+                }
+            },
+            Source::Nowhere => {
+                let what = format!("SNS is asked for {MAX_ASKED} certificates a minute, and was");
+                return Err(CloudError::Throttled(what));
+            }
         };
         let genuine = plausible.verify(&pem, now);
-        if genuine.is_ok() && kept.is_none() {
-            let mut certificates = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
-            if certificates.len() >= MAX_CERTIFICATES {
-                certificates.clear();
-            }
-            certificates.insert(place, pem);
+        if genuine.is_ok() {
+            self.certificates().keep(place, pem);
         }
         Ok(genuine)
     }
 
-    async fn ask(&self, url: Url) -> Result<Bytes> {
-        let host = url.host_str().unwrap_or_default().to_owned();
-        let failed = |reason: String| CloudError::unavailable("ask SNS", format!("{host}: {reason}"));
-        match tokio::time::timeout(MAX_FETCH, (self.fetch)(url)).await {
-            Ok(answer) => answer.map_err(failed),
-            Err(_) => Err(failed("it took too long".into())),
-        }
+    fn certificates(&self) -> MutexGuard<'_, Certificates> {
+        self.certificates.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    async fn ask(&self, url: Url) -> Result<Bytes> {
+        within_reason((self.fetch)(url.clone())).await.map_err(|reason| silent(&url, &reason))
+    }
+}
+
+fn silent(place: &Url, reason: &str) -> CloudError {
+    CloudError::unavailable("ask SNS", format!("{}: {reason}", place.host_str().unwrap_or_default()))
 }
 
 /// Takes what SNS, or somebody who says so, posted, and for which there is room. `Ok` may be acknowledged: a mail is durable

@@ -346,3 +346,71 @@ async fn what_is_of_no_allowed_topic_is_refused_before_its_body_is_read() {
     assert_eq!(status, StatusCode::UNAUTHORIZED);
     assert!(text(&answer, "detail").contains("HERMES_SNS_TOPICS"), "{answer}");
 }
+
+/// A forged envelope, and where it says that its certificate lies.
+fn forged_at(number: usize) -> Value {
+    let mut forged = envelope(&format!("f-{number}"), "x");
+    forged["SigningCertURL"] =
+        PLACE.replace("0123456789abcdef0123456789abcdef", &format!("{number:032x}")).into();
+    forged["Signature"] = "AAAA".into();
+    forged
+}
+
+#[tokio::test]
+async fn forged_envelopes_make_us_ask_for_a_few_certificates_a_minute_and_known_ones_go_on_working() {
+    let (world, asked) = world().await;
+    let genuine = |id: &str| signed(envelope(&format!("m-{id}"), &notice(id, "PASS")));
+    assert_eq!(post(&world, &genuine("1")).await.0, StatusCode::OK);
+    let mut refused = [0, 0];
+    for number in 0..40 {
+        match post(&world, &forged_at(number)).await.0 {
+            StatusCode::UNAUTHORIZED => refused[0] += 1,
+            StatusCode::SERVICE_UNAVAILABLE => refused[1] += 1,
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!((refused, asked.lock().unwrap().len()), ([5, 35], 6));
+    let request = Request::post("/v1/inbound/sns").header("x-amz-sns-topic-arn", TOPIC);
+    let later = world.send(request.body(Body::from(forged_at(40).to_string())).unwrap()).await;
+    assert!(later.headers().contains_key("retry-after"), "{later:?}");
+    assert_eq!(post(&world, &genuine("2")).await.0, StatusCode::OK, "its certificate is kept");
+    world.clock.advance(Duration::from_mins(1));
+    assert_eq!(post(&world, &forged_at(41)).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(asked.lock().unwrap().len(), 7);
+}
+
+#[tokio::test]
+async fn envelopes_that_come_at_once_ask_for_their_certificate_once() {
+    let (mut world, asked) = world().await;
+    let note = asked.clone();
+    let fetch: Fetch = Arc::new(move |url| {
+        note.lock().unwrap().push(url.to_string());
+        Box::pin(async {
+            tokio::task::yield_now().await;
+            Ok(CERTIFICATE.into())
+        })
+    });
+    Arc::get_mut(&mut world.api).unwrap().sns = Sns::asking(vec![TOPIC.into()], fetch);
+    let all: Vec<Value> =
+        (0..20).map(|id| signed(envelope(&format!("m-{id}"), &notice(&id.to_string(), "PASS")))).collect();
+    for (status, answer) in futures_util::future::join_all(all.iter().map(|one| post(&world, one))).await {
+        assert_eq!(status, StatusCode::OK, "{answer}");
+    }
+    assert_eq!(asked.lock().unwrap().as_slice(), [PLACE]);
+}
+
+#[tokio::test]
+async fn a_certificate_that_could_not_be_had_is_asked_for_again() {
+    let (mut world, asked) = world().await;
+    let note = asked.clone();
+    let fetch: Fetch = Arc::new(move |url| {
+        let mut asked = note.lock().unwrap();
+        asked.push(url.to_string());
+        let answer = if asked.len() == 1 { Err("no answer".into()) } else { Ok(CERTIFICATE.into()) };
+        Box::pin(async { answer })
+    });
+    Arc::get_mut(&mut world.api).unwrap().sns = Sns::asking(vec![TOPIC.into()], fetch);
+    let envelope = signed(envelope("m-1", &notice("1", "PASS")));
+    assert_eq!(post(&world, &envelope).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(post(&world, &envelope).await.0, StatusCode::OK);
+}
