@@ -16,9 +16,10 @@ use sha2::{Digest, Sha256};
 
 use crate::app::App;
 use crate::ingest::record::{MailRecord, OPEN};
+use crate::mail::attachment::File;
 use crate::mail::trace::Trace;
 use crate::mail::verdict::Evidence;
-use crate::reply::page::Page;
+use crate::reply::page::{Page, Shown};
 use crate::{answers, ingest, mail};
 
 /// A link is good for so long.
@@ -80,17 +81,26 @@ pub async fn look(app: &App, token: &str) -> Result<(Page, Language)> {
     let Some(raw) = app.cloud.files.get(&At::object(&mail.raw_key)).await? else {
         return Ok((Page::Gone, language));
     };
-    let instruction = match mail::read(&raw.bytes) {
-        Ok(parsed) => mail::instruction::instruction(&parsed, &mut Trace::default()).new,
-        Err(_) => return Ok((Page::Gone, language)),
-    };
+    // Off the async threads: a mail may be large, and its files are looked at.
+    let read = tokio::task::spawn_blocking(move || what_it_says(&raw.bytes)).await;
+    let Some((instruction, files)) = read.ok().flatten() else { return Ok((Page::Gone, language)) };
     let page = Page::Waiting {
         site: mail.project_key.map(|key| key.project.to_string()),
         from: mail.sender.map(|address| address.to_string()).unwrap_or_default(),
         subject: mail.subject,
         instruction,
+        files,
     };
     Ok((page, language))
+}
+
+/// What a mail would have done, and the files that would go along.
+fn what_it_says(raw: &[u8]) -> Option<(String, Vec<Shown>)> {
+    let parsed = mail::read(raw).ok()?;
+    let instruction = mail::instruction::instruction(&parsed, &mut Trace::default()).new;
+    let (files, _) = mail::attachment::files(raw);
+    let shown = |file: File| Shown { name: file.name, size_bytes: file.bytes.len() as u64 };
+    Some((instruction, files.into_iter().map(shown).collect()))
 }
 
 /// The mail of a link that is still good.

@@ -23,11 +23,22 @@ pub enum Page {
         subject: String,
         /// Its new words.
         instruction: String,
+        /// What came with it and would go along.
+        files: Vec<Shown>,
     },
     /// It was confirmed.
     Confirmed,
     /// There is nothing to confirm under this link.
     Gone,
+}
+
+/// A file, as far as its sender can tell it by that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Its name.
+    pub name: String,
+    /// How large it is.
+    pub size_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -43,19 +54,17 @@ struct View {
 struct Fact {
     name: &'static str,
     value: String,
+    class: &'static str,
 }
 
 /// The page as HTML; its form posts to its own address.
 pub fn page(page: &Page, language: Language) -> Result<String, BadTemplate> {
     let words = words::of(language);
     let view = match page {
-        Page::Waiting { site, from, subject, instruction } => {
-            let facts = facts(words, site.as_deref(), from, subject, instruction);
-            View {
-                facts,
-                ..said(Said { headline: words.confirm.page_title, next: words.confirm.page_hint }, words)
-            }
-        }
+        Page::Waiting { site, from, subject, instruction, files } => View {
+            facts: facts(words, site.as_deref(), [from, subject, instruction], files),
+            ..said(Said { headline: words.confirm.page_title, next: words.confirm.page_hint }, words)
+        },
         Page::Confirmed => said(words.confirm.done, words),
         Page::Gone => said(words.confirm.gone, words),
     };
@@ -73,20 +82,26 @@ fn said(said: Said, words: &'static Words) -> View {
     }
 }
 
-fn facts(words: &Words, site: Option<&str>, from: &str, subject: &str, instruction: &str) -> Vec<Fact> {
+fn facts(
+    words: &Words,
+    site: Option<&str>,
+    [from, subject, instruction]: [&str; 3],
+    files: &[Shown],
+) -> Vec<Fact> {
     let confirm = &words.confirm;
     let shown: String = instruction.chars().take(MAX_SHOWN).collect();
     let shown = if shown.len() < instruction.len() { shown + " …" } else { shown };
-    let site = site.map(|site| (confirm.page_site, site.to_owned()));
-    site.into_iter()
-        .chain([
-            (confirm.page_from, from.to_owned()),
-            (confirm.page_subject, subject.to_owned()),
-            (confirm.page_instruction, shown),
-        ])
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| Fact { name, value })
-        .collect()
+    let line = |file: &Shown| format!("{} ({})", file.name, (confirm.page_size)(file.size_bytes));
+    let files = files.iter().map(line).collect::<Vec<_>>().join("\n");
+    let plain = |name, value: &str| Fact { name, value: value.to_owned(), class: "" };
+    let all = [
+        plain(confirm.page_site, site.unwrap_or_default()),
+        plain(confirm.page_from, from),
+        plain(confirm.page_subject, subject),
+        Fact { name: confirm.page_instruction, value: shown, class: "words" },
+        plain(confirm.page_files, &files),
+    ];
+    all.into_iter().filter(|fact| !fact.value.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -99,6 +114,10 @@ mod tests {
             from: "scott@example.org".into(),
             subject: "Hours".into(),
             instruction: instruction.into(),
+            files: vec![
+                Shown { name: "<b>menu</b>.pdf".into(), size_bytes: 340_000 },
+                Shown { name: "photo.jpg".into(), size_bytes: 3_400_000 },
+            ],
         }
     }
 
@@ -109,6 +128,22 @@ mod tests {
         assert!(html.contains("<form method=\"post\"><button type=\"submit\">Yes, do it</button></form>"));
         let long = page(&waiting(&"x".repeat(5000)), Language::En).unwrap();
         assert!(long.contains(&format!("{} …", "x".repeat(4000))));
+    }
+
+    #[test]
+    fn files_that_would_go_along_are_named_in_every_language() {
+        for language in Language::ALL {
+            let html = page(&waiting("put it up"), language).unwrap();
+            let point = if language == Language::En { '.' } else { ',' };
+            let unit = if language == Language::Fr { 'o' } else { 'B' };
+            let list =
+                format!("&lt;b&gt;menu&lt;&#x2f;b&gt;.pdf (333 K{unit})\nphoto.jpg (3{point}2 M{unit})</dd>");
+            assert!(html.contains(&list) && html.contains(words::of(language).confirm.page_files), "{html}");
+            assert!(html.contains("<dd class=\"words\">put it up</dd>"), "{html}");
+        }
+        let Page::Waiting { site, from, subject, instruction, .. } = waiting("hello") else { unreachable!() };
+        let bare = Page::Waiting { site, from, subject, instruction, files: Vec::new() };
+        assert!(!page(&bare, Language::En).unwrap().contains("Files"));
     }
 
     #[test]

@@ -74,10 +74,26 @@ pub(super) struct Confirmation {
     pub(super) page_from: &'static str,
     pub(super) page_subject: &'static str,
     pub(super) page_instruction: &'static str,
+    /// Above the files that came with the mail and would go along.
+    pub(super) page_files: &'static str,
+    /// So many bytes.
+    pub(super) page_size: fn(u64) -> String,
     pub(super) page_button: &'static str,
     pub(super) page_hint: &'static str,
     pub(super) done: Said,
     pub(super) gone: Said,
+}
+
+const KILO: u64 = 1024;
+const MEGA: u64 = 1024 * KILO;
+
+/// So many bytes in the smaller unit, from one of the larger on in that, with one digit behind the point.
+fn size(bytes: u64, [kilo, mega]: [&str; 2], point: char) -> String {
+    if bytes < MEGA {
+        return format!("{} {kilo}", bytes.div_ceil(KILO));
+    }
+    let tenths = bytes.saturating_mul(10) / MEGA;
+    format!("{}{point}{} {mega}", tenths / 10, tenths % 10)
 }
 
 /// The words of a language.

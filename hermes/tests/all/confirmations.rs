@@ -16,10 +16,14 @@ fn half_shown() -> String {
     format!("{seen}\r\n{}", mail("1", "change 7 to 8"))
 }
 
-/// A world that wants DMARC, and a mail whose domain has none but signed it.
 async fn asked() -> (World, String, String) {
+    asked_about(half_shown()).await
+}
+
+/// A world that wants DMARC, and a mail whose domain has none but signed it.
+async fn asked_about(raw: String) -> (World, String, String) {
     let world = World::with(&["--trust", "verify", "--authserv-id", "mx.example.net"]).await;
-    let accepted = world.accepted(half_shown()).await;
+    let accepted = world.accepted(raw).await;
     assert_eq!(accepted["ending"], "confirmation-asked");
     let sent = world.outbox();
     assert_eq!(sent.len(), 1, "{sent:?}");
@@ -58,6 +62,19 @@ async fn opening_the_link_shows_what_would_be_done_and_only_the_button_acts() {
     let record = world.mail(&id).await;
     assert_eq!(record.ending.unwrap().as_str(), "routed");
     assert!(serde_json::to_string(&record.trace).unwrap().contains("confirmed"), "{:?}", record.trace);
+}
+
+#[tokio::test]
+async fn the_page_names_the_files_that_would_go_along() {
+    let files = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nput this up\r\n--b\r\nContent-Type: text/csv\r\nContent-Disposition: attachment; filename=\"our prices.csv\"\r\n\r\nsoup;7\r\n--b\r\nContent-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=setup.exe\r\n\r\nx\r\n--b--\r\n";
+    let (world, path, _) = asked_about(half_shown().replace("\r\nchange 7 to 8\r\n", files)).await;
+    let (status, html) = browse(&world, "GET", &path).await;
+    assert_eq!(status, StatusCode::OK, "{html}");
+    assert!(html.contains("put this up") && html.contains("our-prices.csv (1 KB)"), "{html}");
+    assert!(!html.contains("setup"), "a program does not go along: {html}");
+    browse(&world, "POST", &path).await;
+    let works = world.works("amelia#scott").await;
+    assert_eq!(works[0]["attachments"][0]["name"], "our-prices.csv");
 }
 
 #[tokio::test]

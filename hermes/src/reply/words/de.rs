@@ -3,7 +3,7 @@
 use common::domain::left_out::LeftOutReason;
 use common::domain::outcome::JobOutcome;
 
-use super::{Confirmation, Said, Words, say};
+use super::{Confirmation, Said, Words, say, size};
 
 pub(super) static WORDS: Words = Words {
     your_request: "Ihr Auftrag",
@@ -108,6 +108,8 @@ pub(super) static WORDS: Words = Words {
         page_from: "Von",
         page_subject: "Betreff",
         page_instruction: "Was getan würde",
+        page_files: "Dateien, die mitgehen",
+        page_size: |bytes| size(bytes, ["KB", "MB"], ','),
         page_button: "Ja, bitte ausführen",
         page_hint: "Es geschieht nichts, bevor Sie auf den Knopf drücken. Wenn Sie diese Mail nicht geschrieben haben, schließen Sie einfach die Seite.",
         done: say(

@@ -3,7 +3,7 @@
 use common::domain::left_out::LeftOutReason;
 use common::domain::outcome::JobOutcome;
 
-use super::{Confirmation, Said, Words, say};
+use super::{Confirmation, Said, Words, say, size};
 
 pub(super) static WORDS: Words = Words {
     your_request: "your request",
@@ -105,6 +105,8 @@ pub(super) static WORDS: Words = Words {
         page_from: "From",
         page_subject: "Subject",
         page_instruction: "What would be done",
+        page_files: "Files that go along",
+        page_size: |bytes| size(bytes, ["KB", "MB"], '.'),
         page_button: "Yes, do it",
         page_hint: "Nothing happens until you press the button. If you did not write this mail, just close this page.",
         done: say("Thank you. It is being worked on.", "The answer comes by mail. You can close this page."),

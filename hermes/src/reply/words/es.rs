@@ -3,7 +3,7 @@
 use common::domain::left_out::LeftOutReason;
 use common::domain::outcome::JobOutcome;
 
-use super::{Confirmation, Said, Words, say};
+use super::{Confirmation, Said, Words, say, size};
 
 pub(super) static WORDS: Words = Words {
     your_request: "su solicitud",
@@ -102,6 +102,8 @@ pub(super) static WORDS: Words = Words {
         page_from: "De",
         page_subject: "Asunto",
         page_instruction: "Qué se haría",
+        page_files: "Archivos que se usarían",
+        page_size: |bytes| size(bytes, ["KB", "MB"], ','),
         page_button: "Sí, adelante",
         page_hint: "No ocurre nada hasta que pulse el botón. Si no ha escrito este correo, cierre simplemente esta página.",
         done: say(

@@ -3,7 +3,7 @@
 use common::domain::left_out::LeftOutReason;
 use common::domain::outcome::JobOutcome;
 
-use super::{Confirmation, Said, Words, say};
+use super::{Confirmation, Said, Words, say, size};
 
 pub(super) static WORDS: Words = Words {
     your_request: "votre demande",
@@ -108,6 +108,8 @@ pub(super) static WORDS: Words = Words {
         page_from: "De",
         page_subject: "Objet",
         page_instruction: "Ce qui serait fait",
+        page_files: "Fichiers joints qui seraient utilisés",
+        page_size: |bytes| size(bytes, ["Ko", "Mo"], ','),
         page_button: "Oui, allez-y",
         page_hint: "Rien ne se passe avant que vous n’appuyiez sur le bouton. Si vous n’avez pas écrit ce message, fermez simplement cette page.",
         done: say(
