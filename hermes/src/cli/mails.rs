@@ -98,14 +98,14 @@ fn came_before(record: &MailRecord) -> String {
         Some(command) => format!("hermes jobs show {command}"),
         None => format!("hermes mails show {}", record.mail_id),
     };
-    let change = match &record.message_id {
-        Some(_) => "change its Message-ID",
-        None => "give it a Message-ID",
+    let next = match (record.ending, &record.message_id) {
+        (Some(MailEnding::Unauthenticated), _) => {
+            "with HERMES_TRUST=all its author is taken at their word, and it is worked on"
+        }
+        (_, Some(_)) => "change its Message-ID to hand it in as a new mail",
+        (_, None) => "give it a Message-ID to hand it in as a new mail",
     };
-    format!(
-        "came before on {}; its ending stands ({ending}): `{more}`\nnext: {change} to hand it in as a new mail",
-        record.received_at
-    )
+    format!("came before on {}; its ending stands ({ending}): `{more}`\nnext: {next}", record.received_at)
 }
 
 /// Shows mails.

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use common::cloud::files::{At, IfMatch};
 use common::cloud::store::Stored;
 use common::cloud::{CloudError, Result};
-use common::domain::ids::{CommandId, ThreadId};
+use common::domain::ids::{CommandId, MailId, ThreadId};
 use common::domain::job::Job;
 use common::domain::language::Language;
 use common::domain::outcome::MailEnding;
@@ -50,6 +50,13 @@ struct Decision {
     /// Whether it has a Message-ID that no mail of its author had before, so that it is none that came again.
     is_new: bool,
     trace: Trace,
+}
+
+impl Decision {
+    /// Whether its author was believed: something is done, or they hear why not.
+    fn believes(&self) -> bool {
+        !matches!(self.verdict, Err(Rejection { said: Said::Nothing, .. }))
+    }
 }
 
 /// Whether a delivery is the first of its mail.
@@ -111,7 +118,7 @@ pub async fn accept(app: &App, arrival: Arrival) -> Result<Accepted> {
         Ok((read, evidence, decision))
     };
     let keep = app.cloud.files.put(&key, raw.clone(), IfMatch::Any);
-    let (_, (read, evidence, decision)) = tokio::try_join!(keep, decide)?;
+    let (_, (read, evidence, mut decision)) = tokio::try_join!(keep, decide)?;
     let mut record = MailRecord::open(read.as_ref().ok(), key.key, &raw, origin, at);
     record.language = decision.language;
     record.evidence = evidence;
@@ -127,7 +134,13 @@ pub async fn accept(app: &App, arrival: Arrival) -> Result<Accepted> {
             let stored = Stored { value: record, version };
             finish(app, stored, raw, decision, Run::First(room?)).await.map(Accepted::first)
         }
-        Err(CloudError::Conflict(_)) => seen_before(app, record).await,
+        Err(CloudError::Conflict(_)) => match reopened(app, record, &decision).await? {
+            Before::Reopened(stored) => {
+                decision.trace.note(Stage::Sender, "a copy came before that was not shown to be genuine");
+                finish(app, stored, raw, decision, Run::First(room?)).await.map(Accepted::first)
+            }
+            Before::Known(earlier) => seen_before(app, earlier).await,
+        },
         Err(error) => Err(error),
     }
 }
@@ -140,16 +153,46 @@ async fn room_ahead(app: &App, mail: &MailRecord, decision: &Decision) -> Result
     room_for(app, mail).await.map(Some)
 }
 
-/// The same mail came before: its recorded ending is the answer; without one the earlier run is taken up.
-async fn seen_before(app: &App, again: MailRecord) -> Result<Accepted> {
-    match app.cloud.store.load::<MailRecord>(&again.mail_id).await? {
-        Some(earlier) if earlier.value.ending.is_none() => resume(app, earlier).await.map(Accepted::first),
-        Some(earlier) => {
-            tracing::info!(mail.id = %again.mail_id, "a mail came again; its ending stands");
-            Ok(Accepted { record: earlier.value, delivery: Delivery::Again })
-        }
-        None => Err(CloudError::unavailable("read a mail's row", "it vanished while it was read")),
+/// What is known of a mail that came before.
+enum Before {
+    /// No copy of it was shown to be genuine, and this one is: its row is this one's now.
+    Reopened(Stored<MailRecord>),
+    /// Its row.
+    Known(Stored<MailRecord>),
+}
+
+/// A copy that somebody sent on may come first and be shown to be from nobody; it does not stand for the one that its author
+/// sent. That takes the whole row, with its own bytes and what shows them to be genuine, in one write: of two at once one
+/// does, and whoever is cut short behind it leaves an open mail.
+async fn reopened(app: &App, again: MailRecord, decision: &Decision) -> Result<Before> {
+    let earlier = known(app, &again.mail_id).await?;
+    if earlier.value.ending != Some(MailEnding::Unauthenticated) || !decision.believes() {
+        return Ok(Before::Known(earlier));
     }
+    let mut stored = Stored { value: again, version: earlier.version };
+    match app.cloud.store.replace(&stored).await {
+        Ok(version) => {
+            tracing::info!(mail.id = %stored.value.mail_id, "a mail is genuine of which a copy was not");
+            stored.version = version;
+            Ok(Before::Reopened(stored))
+        }
+        Err(CloudError::Conflict(_)) => known(app, &stored.value.mail_id).await.map(Before::Known),
+        Err(error) => Err(error),
+    }
+}
+
+async fn known(app: &App, mail: &MailId) -> Result<Stored<MailRecord>> {
+    let vanished = || CloudError::unavailable("read a mail's row", "it vanished while it was read");
+    app.cloud.store.load::<MailRecord>(mail).await?.ok_or_else(vanished)
+}
+
+/// The same mail came before: its recorded ending is the answer; without one the earlier run is taken up.
+async fn seen_before(app: &App, earlier: Stored<MailRecord>) -> Result<Accepted> {
+    if earlier.value.ending.is_none() {
+        return resume(app, earlier).await.map(Accepted::first);
+    }
+    tracing::info!(mail.id = %earlier.value.mail_id, "a mail came again; its ending stands");
+    Ok(Accepted { record: earlier.value, delivery: Delivery::Again })
 }
 
 /// Goes on with a mail whose earlier run was cut short, from its kept bytes and with the ids it was given then.

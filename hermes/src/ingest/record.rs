@@ -47,7 +47,7 @@ pub struct MailRecord {
     pub mail_id: MailId,
     /// The day it came, UTC.
     pub day: String,
-    /// When it came first.
+    /// When it came first; copies that were not shown to be genuine do not count once one is.
     pub received_at: Timestamp,
     /// `"1"` until it has an ending: the partition of the index that the sweep reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -60,6 +60,42 @@ async fn every_single_failure_on_the_way_in_leaves_one_work_and_one_ending() {
     assert!(failed >= 15, "only {failed} of {tried} schedules met a failure: they prove little");
 }
 
+/// The same where a copy came before that was not shown to be genuine.
+#[tokio::test]
+async fn every_single_failure_of_a_genuine_mail_behind_a_copy_that_is_not_leaves_one_work_and_one_ending() {
+    let (mut failed, mut tried) = (0, 0);
+    for fate in [Fate::FailBefore, Fate::LoseAnswer] {
+        for nth in 1..=25 {
+            let world = World::with(&["--trust", "verify", "--authserv-id", "mx.example.net"]).await;
+            assert_eq!(world.accepted(found("fail")).await["ending"], "unauthenticated");
+            world.plan.add(Calls::Any, When::Nth(nth), fate);
+            let (status, _) = world.post(found("pass")).await;
+            world.plan.heal();
+            tried += 1;
+            failed += usize::from(!status.is_success());
+            world.clock.advance(Duration::from_secs(20));
+            Sweeper::new(world.app.clone()).finish_open_mails().await.unwrap();
+            let (_, mails) = world.call("GET", "/v1/mails", None).await;
+            let swept = text(&mails["mails"][0], "ending").to_owned();
+            assert!(["routed", "unauthenticated"].contains(&swept.as_str()), "call {nth}, {fate:?}: {swept}");
+            let answer = world.accepted(found("pass")).await;
+            assert_eq!(answer["ending"], "routed", "call {nth}, {fate:?}");
+            let works = world.works("amelia#scott").await;
+            assert_eq!(works.len(), 1, "call {nth}, {fate:?}");
+            assert_eq!(works[0]["commandId"], answer["commandId"], "call {nth}, {fate:?}");
+            let (_, mails) = world.call("GET", "/v1/mails", None).await;
+            assert_eq!(mails["mails"].as_array().unwrap().len(), 1, "call {nth}, {fate:?}");
+        }
+    }
+    assert!(failed >= 15, "only {failed} of {tried} schedules met a failure: they prove little");
+}
+
+/// A mail of scott's, and what the server that we believe found about its author.
+fn found(dmarc: &str) -> String {
+    let field = format!("Authentication-Results: mx.example.net; dmarc={dmarc} header.from=example.org");
+    format!("{field}\r\n{}", mail("1", "change 7 to 8"))
+}
+
 /// The same for the way back.
 #[tokio::test]
 async fn every_single_failure_on_the_way_back_leaves_one_answer() {

@@ -375,3 +375,59 @@ async fn forty_words_that_would_be_header_fields_are_words_in_the_answer() {
         assert_eq!(field_names(sent), wanted, "{sent}");
     }
 }
+
+/// What the server found about one mail of scott's, and a field that is no part of what makes it the same mail.
+fn copy(findings: &str, more: &str) -> String {
+    format!("Authentication-Results: {SERVER}; {findings}\r\n{more}{}", mail("1", "change 7 to 8"))
+}
+
+const GENUINE: &str = "dmarc=pass header.from=example.org";
+const FORGED_OR_SENT_ON: &str = "dmarc=fail header.from=example.org";
+
+#[tokio::test]
+async fn a_copy_that_is_not_shown_to_be_genuine_does_not_stand_for_the_one_that_is() {
+    let world = pinning().await;
+    let sent_on = copy(FORGED_OR_SENT_ON, "X-Sent-On: by another server\r\n");
+    assert_eq!(text(&world.accepted(sent_on.clone()).await, "ending"), "unauthenticated");
+    world.clock.advance(Duration::from_mins(5));
+    let answer = world.accepted(copy(GENUINE, "")).await;
+    assert_eq!(text(&answer, "ending"), "routed", "{answer}");
+    let record = world.mail(text(&answer, "mailId")).await;
+    let raw = common::cloud::files::At::object(&record.raw_key);
+    let kept = world.cloud().files.get(&raw).await.unwrap().unwrap().bytes;
+    assert!(!kept.windows(9).any(|words| words == b"X-Sent-On"), "the bytes are those that are genuine");
+    for again in [copy(GENUINE, ""), sent_on] {
+        assert_eq!(world.accepted(again).await["commandId"], answer["commandId"], "and it is one mail");
+    }
+    assert_eq!(world.works("amelia#scott").await.len(), 1);
+    let (_, mails) = world.call("GET", "/v1/mails", None).await;
+    assert_eq!(mails["mails"].as_array().unwrap().len(), 1, "{mails}");
+}
+
+#[tokio::test]
+async fn two_genuine_copies_at_once_behind_one_that_is_not_make_one_work() {
+    let world = pinning().await;
+    world.accepted(copy(FORGED_OR_SENT_ON, "")).await;
+    let all = (0..8).map(|_| world.accepted(copy(GENUINE, "")));
+    let answers = futures_util::future::join_all(all).await;
+    for answer in &answers {
+        assert_eq!((text(answer, "ending"), &answer["commandId"]), ("routed", &answers[0]["commandId"]));
+    }
+    assert_eq!(world.works("amelia#scott").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_half_shown_copy_behind_a_forged_one_is_asked_about_and_other_words_are_another_mail() {
+    let world = pinning().await;
+    let forged = world.accepted(copy(FORGED_OR_SENT_ON, "")).await;
+    let half = "dkim=pass header.d=example.org; dmarc=none header.from=example.org";
+    let asked = world.accepted(copy(half, "")).await;
+    assert_eq!((text(&asked, "ending"), &asked["mailId"]), ("confirmation-asked", &forged["mailId"]));
+    let genuine = world.accepted(copy(GENUINE, "")).await;
+    assert_eq!(text(&genuine, "ending"), "confirmation-asked", "what was asked is asked once");
+    let other = world.accepted(copy(GENUINE, "").replace("7 to 8", "7 to 9")).await;
+    assert_eq!(text(&other, "ending"), "routed");
+    assert_ne!(other["mailId"], forged["mailId"]);
+    assert_eq!(world.outbox().len(), 1);
+    assert_eq!(world.works("amelia#scott").await.len(), 1);
+}
