@@ -123,7 +123,8 @@ pub struct RateSettings {
     #[arg(long, env = "HERMES_PROJECT_MAILS_PER_HOUR", default_value_t = 1000, value_name = "COUNT")]
     pub project_mails_per_hour: u32,
 
-    /// Mails that we send to one address within an hour; 0 is no limit. Answers beyond it wait, the rest is left unsaid.
+    /// Mails that we send to one address within an hour, and beside them 3 that ask whether they wrote one; 0 is no limit. Answers
+    /// and questions beyond it wait, the rest is left unsaid.
     #[arg(long, env = "HERMES_ANSWERS_PER_HOUR", default_value_t = 10, value_name = "COUNT")]
     pub answers_per_hour: u32,
 }

@@ -24,6 +24,8 @@ use crate::{answers, ingest, mail};
 
 /// A link is good for so long.
 const GOOD_FOR: Duration = Duration::from_hours(72);
+/// A mail with a link that goes out later is of little use: its author shall have a day to open it.
+pub(crate) const ASKED_WITHIN: Duration = Duration::from_hours(48);
 /// Its row is kept for so long: whoever comes late hears that the link is no longer good, by whatever it held.
 const KEPT: Duration = Duration::from_hours(30 * 24);
 const KIND: &str = "confirmation";

@@ -24,6 +24,12 @@ const KEPT: Duration = Duration::from_hours(48);
 const TURNS: usize = 64;
 /// Whoever waited so long goes without a turn: the condition of the write decides.
 const MAX_TURN: Duration = Duration::from_secs(10);
+/// So many mails that ask whether their author wrote one go to one address within an hour, beside all others: anybody who has a
+/// mail of an owner's can bring them about.
+const CONFIRMATIONS_PER_HOUR: u32 = 3;
+/// So many mails of one address are listed at least, those with a place in a later hour among them: with the longest address
+/// all of it stays below 1 KB.
+const LISTED: usize = 8;
 /// The most counts of a turn that are remembered.
 const MAX_KNOWN: usize = 256;
 
@@ -36,7 +42,7 @@ pub struct Turns(Vec<Mutex<Counts>>);
 #[derive(Debug, Default)]
 struct Counts {
     rates: HashMap<(&'static str, String), Stored<Rate>>,
-    automatic: HashMap<String, Stored<Automatic>>,
+    automatic: HashMap<(&'static str, String), Stored<Automatic>>,
 }
 
 /// Remembers a count, and forgets all when there are many.
@@ -101,7 +107,7 @@ impl Rate {
 const LATELY: usize = 64;
 const MARK_CHARS: usize = 8;
 
-/// Mails that went to one address lately.
+/// Mails that went to one address lately or have a place in a later hour, by their time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Automatic {
@@ -119,6 +125,24 @@ struct Automatic {
 struct Counted {
     key: String,
     at: Timestamp,
+}
+
+impl Automatic {
+    /// Takes a place for a mail, or finds the one that it has: now, or from the given time on. Whether the row is another then.
+    fn place(&mut self, dedup_key: &str, limit: usize, now: Timestamp) -> (Timestamp, ControlFlow<()>) {
+        self.sent.retain(|mail| now.since(mail.at) < HOUR);
+        if let Some(own) = self.sent.iter().find(|mail| mail.key == dedup_key) {
+            return (own.at, ControlFlow::Break(()));
+        }
+        let before = self.sent.len().checked_sub(limit).and_then(|place| self.sent.get(place));
+        let at = before.map_or(now, |before| before.at.plus(HOUR));
+        if at > now && self.sent.len() >= LISTED {
+            return (at, ControlFlow::Break(()));
+        }
+        self.sent.push(Counted { key: dedup_key.to_owned(), at });
+        self.ttl = now.ttl(KEPT);
+        (at, ControlFlow::Continue(()))
+    }
 }
 
 /// A notice that was given: which mail brought it about.
@@ -150,7 +174,42 @@ counted!(Rate, Automatic, Notice);
 const OF_SENDER: &str = "mails-of-sender";
 const OF_PROJECT: &str = "mails-of-project";
 const AUTOMATIC: &str = "automatic-mails";
+const CONFIRMATIONS: &str = "confirmation-mails";
 const NOTICES: &str = "notices";
+
+/// Which of the mails to one address are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// Whatever answers its owner.
+    Answers,
+    /// Whether they wrote a mail: what somebody else brings about uses up no answers.
+    Confirmations,
+}
+
+impl Share {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Answers => AUTOMATIC,
+            Self::Confirmations => CONFIRMATIONS,
+        }
+    }
+
+    /// Of each hour; none when mails are not limited.
+    fn limit(self, rates: &RateSettings) -> Option<u32> {
+        let answers = Some(rates.answers_per_hour).filter(|limit| *limit > 0);
+        match self {
+            Self::Answers => answers,
+            Self::Confirmations => answers.map(|_| CONFIRMATIONS_PER_HOUR),
+        }
+    }
+
+    fn what(self) -> &'static str {
+        match self {
+            Self::Answers => "automatic mails",
+            Self::Confirmations => "confirmations",
+        }
+    }
+}
 
 /// Whether there is room for one more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -231,38 +290,30 @@ async fn count(app: &App, mail: &MailId, (kind, id): (&'static str, &str), limit
     Ok(room)
 }
 
-/// Counts a mail that is about to go to this address; the same mail again is counted once.
-pub async fn take_automatic(app: &App, to: &EmailAddress, dedup_key: &str) -> Result<Room> {
-    let limit = app.rates.answers_per_hour;
-    if limit == 0 {
-        return Ok(Room::Taken);
-    }
+/// Counts a mail that is about to go to this address; the same mail again is counted once. The first for which there is no room
+/// have a place of their own from the time that is told.
+pub async fn take_automatic(app: &App, share: Share, to: &EmailAddress, dedup_key: &str) -> Result<Room> {
+    let Some(limit) = share.limit(&app.rates) else { return Ok(Room::Taken) };
     let now = app.cloud.clock.now();
     let mut turn = app.turns.wait(to.as_str()).await;
-    let mut known = turn.as_mut().and_then(|counts| counts.automatic.remove(to.as_str()));
-    let mut room = Room::Taken;
+    let key = (share.kind(), to.to_string());
+    let mut known = turn.as_mut().and_then(|counts| counts.automatic.remove(&key));
+    let mut place = now;
     let first =
-        || Automatic { kind: AUTOMATIC.to_owned(), id: to.to_string(), sent: Vec::new(), ttl: now.ttl(KEPT) };
+        || Automatic { kind: key.0.to_owned(), id: key.1.clone(), sent: Vec::new(), ttl: now.ttl(KEPT) };
     let decide = |row: &mut Automatic| {
-        row.sent.retain(|mail| now.since(mail.at) < HOUR);
-        room = Room::Taken;
-        if row.sent.iter().any(|mail| mail.key == dedup_key) {
-            return ControlFlow::Break(());
-        }
-        if let Some(oldest) = row.sent.first().filter(|_| row.sent.len() >= limit as usize) {
-            let what = format!("{limit} automatic mails to {to} within an hour");
-            room = Room::None { what, until: oldest.at.plus(HOUR) };
-            return ControlFlow::Break(());
-        }
-        row.sent.push(Counted { key: dedup_key.to_owned(), at: now });
-        row.ttl = now.ttl(KEPT);
-        ControlFlow::Continue(())
+        let (at, changed) = row.place(dedup_key, limit as usize, now);
+        place = at;
+        changed
     };
-    upsert(&*app.cloud.store, &(AUTOMATIC, to.to_string()), &mut known, first, decide).await?;
+    upsert(&*app.cloud.store, &key, &mut known, first, decide).await?;
     if let Some(counts) = &mut turn {
-        remember(&mut counts.automatic, to.to_string(), known);
+        remember(&mut counts.automatic, key, known);
     }
-    Ok(room)
+    if place <= now {
+        return Ok(Room::Taken);
+    }
+    Ok(Room::None { what: format!("{limit} {} to {to} within an hour", share.what()), until: place })
 }
 
 /// Whether this mail is the one that may bring about a notice of this kind to its author today.
@@ -305,5 +356,60 @@ where
         }
         Err(CloudError::Conflict(_)) => store.update_known::<T>(id, known, decide).await.map(drop),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minutes: u64) -> Timestamp {
+        Timestamp::default().plus(Duration::from_mins(minutes))
+    }
+
+    fn empty() -> Automatic {
+        let longest = format!("{}@{}", "x".repeat(64), "y".repeat(189));
+        Automatic { kind: CONFIRMATIONS.into(), id: longest, sent: Vec::new(), ttl: at(0).ttl(KEPT) }
+    }
+
+    fn key(number: usize) -> String {
+        crate::outbox::Purpose::Confirmation.key(format!("{number:032x}"))
+    }
+
+    #[test]
+    fn whoever_finds_no_room_has_a_place_in_a_later_hour_and_keeps_it() {
+        let mut row = empty();
+        let mut places = |mails: std::ops::Range<usize>, minute| {
+            mails.map(|mail| row.place(&key(mail), 3, at(minute)).0).collect::<Vec<_>>()
+        };
+        let wanted = [0, 0, 0, 60, 60, 60, 120, 120, 120, 120].map(at);
+        assert_eq!(places(0..10, 0), wanted);
+        assert_eq!(places(0..10, 30), wanted, "the last two have none of their own and ask again");
+        assert_eq!(places(3..10, 119), [60, 60, 60, 120, 120, 120, 180].map(at), "now there is one for them");
+    }
+
+    #[test]
+    fn a_row_stays_below_what_one_write_costs() {
+        let mut row = empty();
+        for mail in 0..50 {
+            let _ = row.place(&key(mail), CONFIRMATIONS_PER_HOUR as usize, at(0));
+        }
+        let bytes = serde_json::to_vec(&row).unwrap().len();
+        assert!(bytes < 1024, "{bytes}");
+    }
+
+    #[test]
+    fn no_hour_has_more_than_its_share() {
+        let (mut row, mut sent) = (empty(), Vec::new());
+        for minute in 0..600 {
+            for mail in 0..20 {
+                let is_new = !sent.iter().any(|(known, _)| *known == mail);
+                if is_new && row.place(&key(mail), 3, at(minute)).0 <= at(minute) {
+                    sent.push((mail, minute));
+                }
+            }
+        }
+        assert_eq!(sent.len(), 20);
+        assert!(sent.windows(4).all(|four| four[3].1 - four[0].1 >= 60), "{sent:?}");
     }
 }

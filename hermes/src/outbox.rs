@@ -1,6 +1,6 @@
 //! Mails we mean to send. A row is written before the mail is sent and marked right after, so that a crash in between sends it
 //! again under the same key: once into the local outbox, at least once over carriers that know no key. No address gets more
-//! than a few an hour: what must be said waits, the rest is left unsaid.
+//! than a few an hour: what is worth saying later waits, the rest is left unsaid, and its mail says so.
 
 use std::time::Duration;
 
@@ -15,16 +15,18 @@ use serde::{Deserialize, Serialize};
 use crate::app::App;
 use crate::dispatch::remember;
 use crate::ingest::record::MailRecord;
-use crate::limits::{self, Room};
-use crate::returned;
+use crate::limits::{self, Room, Share};
 use crate::sending::{self, hand_on};
 use crate::suppressions::{self, Suppression};
+use crate::{confirmations, returned};
 
 /// After a failed attempt the next one waits so long, twice as long after each, up to the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(15);
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
 /// A carrier that takes a mail for so long from nobody is no longer asked.
 const GIVE_UP_AFTER: Duration = Duration::from_hours(72);
+/// What answers a command or asks back is of no use any more after so long.
+const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
 
 /// How far a mail has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +38,7 @@ pub enum OutboxState {
     Sent,
     /// It cannot be written, or the carrier will never take it.
     Failed,
-    /// Its address had its share of this hour and it could be left unsaid, or is one that we do not write to.
+    /// Its address had its share for so long that it was not worth saying any more, or is one that we do not write to.
     Suppressed,
 }
 
@@ -82,9 +84,24 @@ impl Purpose {
         !matches!(self, Self::Acknowledgement | Self::Confirmation)
     }
 
-    /// Whether it is said late rather than never when its address had its share.
-    fn must_be_said(self) -> bool {
-        matches!(self, Self::Answer)
+    /// For how long it waits when its address had its share; without an end if it is late rather than never said.
+    fn patience(self) -> Option<Duration> {
+        match self {
+            Self::Answer => None,
+            Self::Command | Self::Question => Some(FORGOTTEN_AFTER),
+            Self::Confirmation => Some(confirmations::ASKED_WITHIN),
+            Self::Acknowledgement | Self::Notice => Some(Duration::ZERO),
+        }
+    }
+
+    /// With which others it is counted.
+    fn share(self) -> Share {
+        match self {
+            Self::Confirmation => Share::Confirmations,
+            Self::Answer | Self::Acknowledgement | Self::Question | Self::Notice | Self::Command => {
+                Share::Answers
+            }
+        }
     }
 }
 
@@ -138,6 +155,11 @@ impl OutboxRecord {
     /// Whether it is time to try it.
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.state == OutboxState::Pending && self.not_before.is_none_or(|at| at <= now)
+    }
+
+    /// Whether it is still of use to who reads it then.
+    fn is_worth_saying(&self, then: Timestamp) -> bool {
+        self.purpose.patience().is_none_or(|patience| then.since(self.created_at) <= patience)
     }
 }
 
@@ -231,7 +253,8 @@ pub(crate) async fn send(app: &App, mut stored: Stored<OutboxRecord>) -> Result<
     if let Some(entry) = suppressions::find(app, &stored.value.to).await? {
         return leave_unsent(app, stored, &entry).await;
     }
-    match limits::take_automatic(app, &stored.value.to, &stored.value.dedup_key).await? {
+    let row = &stored.value;
+    match limits::take_automatic(app, row.purpose.share(), &row.to, &row.dedup_key).await? {
         Room::Taken => carry(app, stored).await,
         Room::None { what, until } => hold(app, stored, &what, until).await,
     }
@@ -251,12 +274,13 @@ async fn leave_unsent(app: &App, mut stored: Stored<OutboxRecord>, entry: &Suppr
 async fn hold(app: &App, mut stored: Stored<OutboxRecord>, what: &str, until: Timestamp) -> Result<()> {
     let row = &mut stored.value;
     row.note = Some(format!("held back: {what}"));
-    if row.purpose.must_be_said() {
-        tracing::warn!(mail.id = %row.mail_id, "an answer waits until {until}: {what}");
+    if row.is_worth_saying(until) {
+        tracing::warn!(mail.id = %row.mail_id, "a mail waits until {until}: {what}");
         row.not_before = Some(until);
     } else {
-        tracing::warn!(mail.id = %row.mail_id, "a mail that can be left unsaid is not sent: {what}");
+        tracing::warn!(mail.id = %row.mail_id, "a mail that is of no use later is not sent: {what}");
         row.state = OutboxState::Suppressed;
+        returned::mark(app, &row.mail_id, &format!("was not sent: there were {what}")).await?;
     }
     save(app, &stored).await
 }

@@ -236,7 +236,7 @@ async fn two_instances_wired_to_each_other_stop_after_one() {
 }
 
 #[tokio::test]
-async fn no_more_than_ten_automatic_mails_go_to_one_address_within_an_hour() {
+async fn no_more_than_ten_answers_go_to_one_address_within_an_hour_and_the_rest_is_late() {
     let world = World::with_scott().await;
     let mut commands = Vec::new();
     for number in 0..12 {
@@ -252,6 +252,88 @@ async fn no_more_than_ten_automatic_mails_go_to_one_address_within_an_hour() {
     assert_eq!(row.unwrap().unwrap().value.state, OutboxState::Pending, "an answer is late, never lost");
     world.clock.advance(Duration::from_mins(61));
     Sweeper::new(world.app.clone()).send_pending_answers().await.unwrap();
-    assert_eq!(world.outbox().len(), 12, "what could be left unsaid was");
+    assert_eq!(world.outbox().len(), 13, "the answer to a command as well");
     assert_eq!(world.drain(&Queue::Output).await.len(), 0);
+}
+
+const SERVER: [&str; 4] = ["--trust", "verify", "--authserv-id", "mx.example.net"];
+
+/// A mail of scott's that is quite, or not quite, shown to be from him.
+fn shown(dmarc: &str, id: &str, words: &str) -> String {
+    let field = "Authentication-Results: mx.example.net; dkim=pass header.d=example.org; dmarc";
+    format!("{field}={dmarc} header.from=example.org\r\n{}", mail(id, words))
+}
+
+async fn ask(world: &World, ids: std::ops::Range<u32>) -> Vec<String> {
+    let mut mails = Vec::new();
+    for id in ids {
+        let answer = world.accepted(shown("none", &format!("c{id}"), &format!("change 7 to {id}"))).await;
+        assert_eq!(answer["ending"], "confirmation-asked");
+        mails.push(text(&answer, "mailId").to_owned());
+    }
+    mails
+}
+
+async fn not_reached(world: &World, mail: &str) -> Option<String> {
+    let (_, mail) = world.call("GET", &format!("/v1/mails/{mail}"), None).await;
+    mail["ownerNotReached"].as_str().map(str::to_owned)
+}
+
+#[tokio::test]
+async fn confirmations_that_somebody_brings_about_use_up_no_answers_and_wait_for_their_turn() {
+    let world = World::with(&SERVER).await;
+    let mails = ask(&world, 0..12).await;
+    assert_eq!(world.outbox().len(), 3);
+    world.accepted(shown("pass", "help", "help")).await;
+    assert_eq!(world.outbox().len(), 4, "the owner is answered");
+    for hour in 1..=3 {
+        world.clock.advance(Duration::from_mins(61));
+        for _ in 0..3 {
+            Sweeper::new(world.app.clone()).send_pending_answers().await.unwrap();
+        }
+        assert_eq!(world.outbox().len(), 4 + 3 * hour, "hour {hour}");
+    }
+    for mail in mails {
+        let row = world.cloud().store.load::<OutboxRecord>(&format!("confirmation-{mail}")).await.unwrap();
+        assert_eq!(row.unwrap().value.state, OutboxState::Sent);
+        assert_eq!(not_reached(&world, &mail).await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_confirmation_that_would_come_too_late_to_be_used_is_dropped_and_its_mail_says_so() {
+    let world = World::with(&SERVER).await;
+    let mails = ask(&world, 0..4).await;
+    world.clock.advance(Duration::from_hours(48));
+    ask(&world, 4..7).await;
+    assert_eq!(world.outbox().len(), 6);
+    Sweeper::new(world.app.clone()).send_pending_answers().await.unwrap();
+    let why = not_reached(&world, &mails[3]).await.unwrap();
+    assert_eq!(why, "was not sent: there were 3 confirmations to scott@example.org within an hour");
+    assert_eq!(not_reached(&world, &mails[2]).await, None);
+    world.clock.advance(Duration::from_hours(2));
+    Sweeper::new(world.app.clone()).send_pending_answers().await.unwrap();
+    assert_eq!(world.outbox().len(), 6);
+}
+
+#[tokio::test]
+async fn the_answer_to_a_command_waits_for_a_day_and_what_cannot_wait_marks_its_mail() {
+    let world = World::with(&["--trust", "all", "--answers-per-hour", "1"]).await;
+    world.project("bob").await;
+    let help = async |id: &str| text(&world.accepted(mail(id, "help")).await, "mailId").to_owned();
+    help("1").await;
+    let late = help("2").await;
+    let refused = world.accepted(mail("3", "change it").replace("edit@", "bob@")).await;
+    assert_eq!((text(&refused, "ending"), world.outbox().len()), ("not-permitted", 1));
+    assert!(not_reached(&world, text(&refused, "mailId")).await.unwrap().contains("1 automatic mails to"));
+    world.clock.advance(Duration::from_mins(61));
+    Sweeper::new(world.app.clone()).send_pending_answers().await.unwrap();
+    assert_eq!(world.outbox().len(), 2);
+    assert_eq!(not_reached(&world, &late).await, None);
+    let forgotten = help("4").await;
+    world.clock.advance(Duration::from_hours(25));
+    help("5").await;
+    Sweeper::new(world.app.clone()).send_pending_answers().await.unwrap();
+    assert_eq!(world.outbox().len(), 3);
+    assert!(not_reached(&world, &forgotten).await.is_some());
 }
