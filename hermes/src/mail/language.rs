@@ -3,6 +3,7 @@
 use common::domain::language::Language;
 use whatlang::{Detector, Lang};
 
+use super::instruction::unsigned;
 use super::parse::ParsedMail;
 use super::trace::{Stage, Trace};
 
@@ -18,7 +19,7 @@ pub fn language(mail: &ParsedMail, new: &str, quoted: Option<&str>, trace: &mut 
     let found = stated
         .or_else(|| detect(new))
         .or_else(|| detect(&format!("{} {new}", mail.subject)))
-        .or_else(|| quoted.and_then(detect));
+        .or_else(|| quoted.map(unsigned).and_then(detect));
     if let Some(language) = found {
         trace.note(Stage::Instruction, format!("its language is {language}"));
     }

@@ -17,7 +17,12 @@ use signature::Place;
 
 /// The queue takes 1 MiB; JSON may write one byte as six.
 const MAX_NEW_BYTES: usize = 100 * 1024;
-const MAX_QUOTED_BYTES: usize = 20 * 1024;
+/// Of what is quoted, of what is passed on, and of a signature.
+const MAX_CUT_BYTES: usize = 10 * 1024;
+/// What stands in the background above words of third parties.
+const PASSED_ON: &str = "[passed on by the author, written by others]";
+/// What stands there above what was taken for a signature.
+const SIGNED: &str = "[cut from below the text: probably only the author's signature, and no order]";
 
 /// A mail's text by who wrote it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,13 +42,18 @@ pub struct Words {
 impl Words {
     /// Everything that is no instruction, labelled.
     pub fn background(&self) -> Option<String> {
-        let forwarded = self
-            .forwarded
-            .as_ref()
-            .map(|text| format!("[passed on by the author, written by others]\n{text}"));
-        let parts: Vec<String> = self.quoted.clone().into_iter().chain(forwarded).collect();
+        let labelled =
+            |label: &str, text: &Option<String>| text.as_ref().map(|text| format!("{label}\n{text}"));
+        let others = [labelled(PASSED_ON, &self.forwarded), labelled(SIGNED, &self.signature)];
+        let parts: Vec<String> =
+            self.quoted.clone().into_iter().chain(others.into_iter().flatten()).collect();
         (!parts.is_empty()).then(|| parts.join("\n\n"))
     }
+}
+
+/// A background without its signature, which may be in a language of a phone.
+pub fn unsigned(background: &str) -> &str {
+    background.split(SIGNED).next().unwrap_or_default()
 }
 
 /// The instruction: the new words, or the subject when there are none and it was written for this mail.
@@ -57,10 +67,10 @@ pub fn instruction(mail: &ParsedMail, trace: &mut Trace) -> Words {
     }
     let written = words.new.len();
     cut(&mut words.new, MAX_NEW_BYTES);
-    [&mut words.quoted, &mut words.forwarded]
+    [&mut words.quoted, &mut words.forwarded, &mut words.signature]
         .into_iter()
         .flatten()
-        .for_each(|text| cut(text, MAX_QUOTED_BYTES / 2));
+        .for_each(|text| cut(text, MAX_CUT_BYTES));
     if words.new.len() < written {
         trace.note(
             Stage::Instruction,

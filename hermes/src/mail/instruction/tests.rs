@@ -185,6 +185,14 @@ fn words_that_look_like_a_signature_are_kept() {
 }
 
 #[test]
+fn what_was_cut_as_a_signature_goes_along_as_such() {
+    let words = plain("Make it blue.\n\nOn 3 Mar 2025 Hermes wrote:\n> Red?\n\n---\nSoup 5\nPizza 9\n");
+    let background = words.background().unwrap();
+    assert!(background.ends_with("and no order]\n---\nSoup 5\nPizza 9"), "{background}");
+    assert!(!unsigned(&background).contains("Soup") && unsigned(&background).contains("Red?"));
+}
+
+#[test]
 fn a_forward_is_material_of_others() {
     for title in [
         "---------- Forwarded message ---------",
