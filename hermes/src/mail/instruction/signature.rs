@@ -14,6 +14,10 @@ const MAX_LINES: usize = 30;
 const TAIL: usize = 200;
 /// Below a closing there are at most so many.
 const MAX_NAME_LINES: usize = 8;
+/// Below the line of a phone at most so many say something.
+const MAX_BELOW_FOOTER: usize = 3;
+/// The heading above a line of dashes has at most so many words.
+const MAX_HEADING_WORDS: usize = 5;
 
 static FOOTERS: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "footer").collect());
 static CONFIDENTIAL: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "confidential").collect());
@@ -61,13 +65,41 @@ fn delimiter(lines: &[&str], first: usize) -> Option<usize> {
         let below = &lines[at + 1..];
         let said = below.iter().filter(|line| !line.trim().is_empty()).count();
         match lines[*at].trim_end() {
-            "--" | "—" | "–" | "―" => said <= MAX_LINES && (lines[*at] == "-- " || looks_signed(below)),
+            "--" | "—" | "–" | "―" => {
+                said <= MAX_LINES
+                    && (lines[*at] == "-- " || looks_signed(below) && !underlines_heading(lines, *at))
+            }
             line if is_rule(line) || line.trim() == "__" => {
-                said > 0 && said <= MAX_LINES && looks_signed(below) && !has_rule(below)
+                said > 0
+                    && said <= MAX_LINES
+                    && looks_signed(below)
+                    && !has_rule(below)
+                    && !is_underline(lines, *at)
             }
             _ => false,
         }
     })
+}
+
+/// Whether nothing stands right above.
+fn is_apart(lines: &[&str], at: usize) -> bool {
+    at == 0 || lines[at - 1].trim().is_empty()
+}
+
+/// Whether right above stands what is neither a sentence nor a closing: a rule below it underlines it.
+fn is_underline(lines: &[&str], at: usize) -> bool {
+    let above = lines[..at].last().map_or("", |line| line.trim());
+    above.ends_with(|c: char| c.is_alphanumeric() || c == ':') && !is_closing(above)
+}
+
+/// Whether two dashes stand right below a few words, and above what does not begin with a name.
+fn underlines_heading(lines: &[&str], at: usize) -> bool {
+    let short = |line: &&str| line.split_whitespace().count() <= MAX_HEADING_WORDS;
+    let next = lines[at + 1..].iter().map(|line| line.trim()).find(|line| !line.is_empty());
+    let is_name = |line: &str| is_written_as_name(line) && !line.contains(|c: char| c.is_ascii_digit());
+    is_underline(lines, at)
+        && lines[..at].last().is_some_and(short)
+        && next.is_some_and(|next| !is_name(next))
 }
 
 fn has_rule(lines: &[&str]) -> bool {
@@ -85,12 +117,26 @@ fn looks_signed(lines: &[&str]) -> bool {
     })
 }
 
-/// The line of a phone or mail program, and a name right above it.
+/// The line of a phone or mail program, with little below it, and a name right above it.
 fn footer(lines: &[&str], first: usize) -> Option<usize> {
-    let at = (first..lines.len()).find(|at| is_footer(lines[*at]))?;
-    let by_itself = at > first && (at < 2 || lines[at - 2].trim().is_empty());
-    let named = by_itself && !is_announced(lines, at - 1) && is_written_as_name(lines[at - 1].trim());
-    Some(if named { at - 1 } else { at })
+    let at = (first..lines.len()).find(|at| is_footer(lines[*at]) && ends_text(lines, *at))?;
+    Some(if is_named(lines, at, first) { at - 1 } else { at })
+}
+
+/// Whether a name stands by itself right above.
+fn is_named(lines: &[&str], at: usize, first: usize) -> bool {
+    at > first
+        && is_apart(lines, at - 1)
+        && !is_announced(lines, at - 1)
+        && is_written_as_name(lines[at - 1].trim())
+}
+
+/// Whether little follows; below a line that does not stand by itself nothing that is a sentence, either.
+fn ends_text(lines: &[&str], at: usize) -> bool {
+    let below = &lines[at + 1..];
+    let said = below.iter().filter(|line| !line.trim().is_empty() && !is_footer(line)).count();
+    let alone = is_apart(lines, at) && below.first().is_none_or(|line| line.trim().is_empty());
+    said <= MAX_BELOW_FOOTER && (alone || said < MAX_BELOW_FOOTER && looks_signed(below))
 }
 
 /// Whatever device or program follows.
@@ -119,7 +165,7 @@ fn is_footer(line: &str) -> bool {
 
 /// "Kind regards" as a line of its own above names.
 fn closing(lines: &[&str], first: usize) -> Option<usize> {
-    let at = (first..lines.len()).rev().find(|at| is_closing(lines[*at]))?;
+    let at = (first..lines.len()).rev().find(|at| is_closing(lines[*at]) && is_said_last(lines, *at))?;
     let below: Vec<&str> =
         lines[at + 1..].iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
     let signed = !below.is_empty() && below.len() <= MAX_NAME_LINES && looks_signed(&lines[at + 1..]);
@@ -129,6 +175,18 @@ fn closing(lines: &[&str], first: usize) -> Option<usize> {
     // "Many thanks" above "Kind regards" belongs to it.
     let above = (first..at).rev().find(|above| !lines[*above].trim().is_empty());
     Some(above.filter(|above| is_closing(lines[*above]) && at - above <= 2).unwrap_or(at))
+}
+
+/// Whether a closing of one word stands where a letter ends: behind a sentence, below an empty line, or with a mark of its own.
+/// "Love" between other words may be one of a list.
+fn is_said_last(lines: &[&str], at: usize) -> bool {
+    let line = plain(lines[at]);
+    let marked = |line: &str| line.ends_with(|c: char| !c.is_alphanumeric());
+    line.contains(' ')
+        || marked(line)
+        || is_apart(lines, at)
+        || marked(lines[at - 1].trim())
+        || is_closing(lines[at - 1])
 }
 
 fn is_closing(line: &str) -> bool {

@@ -185,6 +185,22 @@ fn words_that_look_like_a_signature_are_kept() {
 }
 
 #[test]
+fn lines_that_only_look_like_the_beginning_of_a_signature_are_kept() {
+    for text in [
+        "Please put this on the page.\n\nLunch\n---\nSoup 5\nPizza 9\nPasta 8",
+        "Please put this on the page.\n\nLunch\n--\nSoup 5\nPizza 9\nPasta 8",
+        "Please write below the basket.\n\nOrders before noon are packed on the same day.\nSent via DHL within 2 days\nReturns are free for a whole month.\nGift wrapping on request",
+        "Please add these.\n\nOrders before noon\nSent via DHL\nReturns\nGift wrapping\nVouchers",
+        "Please name the three sorts there.\n\nBread\nLove\nButter and more",
+    ] {
+        assert_eq!(new(text), text);
+    }
+    for end in ["\nLove,\nScott", "\n\nLove\nScott", "\nThanks\n--\nScott", "\n-- \nSoup 5\nPizza 9"] {
+        assert_eq!(new(&format!("Make it blue.{end}")), "Make it blue.", "{end}");
+    }
+}
+
+#[test]
 fn what_was_cut_as_a_signature_goes_along_as_such() {
     let words = plain("Make it blue.\n\nOn 3 Mar 2025 Hermes wrote:\n> Red?\n\n---\nSoup 5\nPizza 9\n");
     let background = words.background().unwrap();
