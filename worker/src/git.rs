@@ -41,6 +41,8 @@ pub enum GitKind {
     Corrupt,
     /// The tree has entries that may not be checked out.
     Hostile,
+    /// There is more of it than we take; the detail says of what.
+    TooLarge,
     /// Its address is one that we do not connect to.
     Private,
     /// Somebody else moved the branch.
@@ -63,6 +65,11 @@ impl GitError {
     /// An error of our own making.
     pub fn new(kind: GitKind, what: impl Into<String>, detail: impl ToString) -> Self {
         Self { kind, what: what.into(), detail: detail.to_string() }
+    }
+
+    /// What was wrong, without what was tried.
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 }
 
@@ -261,6 +268,7 @@ fn blame(error: GitError, repo: &Repository) -> GitError {
         }
         GitKind::Hostile | GitKind::Moved | GitKind::Other => GitKind::Corrupt,
         kind @ (GitKind::Corrupt
+        | GitKind::TooLarge
         | GitKind::NotFound
         | GitKind::Denied
         | GitKind::Private

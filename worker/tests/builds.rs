@@ -410,3 +410,39 @@ async fn what_an_agent_leaves_beside_its_commit_is_neither_built_nor_there_for_t
     }
     worker.stop().await;
 }
+
+/// Makes a file that is long and takes no room, or does as it is told otherwise.
+const VAST_FILE: &str = r"
+const fs = require('fs');
+if (fs.readFileSync(0, 'utf8').includes('film')) {
+  fs.writeFileSync('site/film.mp4', '');
+  fs.truncateSync('site/film.mp4', 600e6);
+}
+fs.writeFileSync('site/page.html', 'fine');
+console.log(JSON.stringify({ type: 'result', subtype: 'success', is_error: false, result: 'Done.' }));
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_no_remote_would_take_is_refused_before_it_is_read_and_in_nobodys_way() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    std::fs::write(world.path("agent.js"), VAST_FILE).unwrap();
+    let worker = world.worker_with_agent(&format!("node '{}'", world.path("agent.js").display()), &[]);
+    world.order(KEY, work("c-1", "aaaaaa1", "film")).await;
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Refused, "{result:?}");
+    assert!(
+        result.summary.contains("site/film.mp4 has 572 MB, and a file may have 100"),
+        "{}",
+        result.summary
+    );
+    assert_eq!(remote.branches(), ["main"]);
+    let folder = world.path("data/workspaces/bakery-amelia");
+    assert!(folder.join("built").exists(), "nothing of it is worth keeping");
+    world.order(KEY, work("c-2", "bbbbbb2", "page")).await;
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    assert_eq!(result.files_changed, ["site/page.html"]);
+    assert!(remote.branches().iter().all(|branch| branch != "thread-aaaaaa1"));
+    worker.stop().await;
+}

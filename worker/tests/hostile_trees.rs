@@ -21,8 +21,10 @@ enum Node<'a> {
     Link(String),
     Folder(Vec<(&'a str, Node<'a>)>),
     Submodule,
+    /// So many levels of so many entries each, all of them the same.
+    Levels(usize, usize),
 }
-use Node::{File, Folder, Link, Program, Submodule};
+use Node::{File, Folder, Levels, Link, Program, Submodule};
 
 /// Writes the object; trees as they are given, whatever git thinks of them.
 fn write(repo: &Repository, node: &Node<'_>) -> (&'static str, Oid) {
@@ -31,6 +33,15 @@ fn write(repo: &Repository, node: &Node<'_>) -> (&'static str, Oid) {
         Program(text) => ("100755", repo.blob(text.as_bytes()).unwrap()),
         Link(to) => ("120000", repo.blob(to.as_bytes()).unwrap()),
         Submodule => ("160000", Oid::from_str("1234567890123456789012345678901234567890").unwrap()),
+        Levels(levels, width) => {
+            let (mut mode, mut id) = write(repo, &File("x"));
+            for _ in 0..*levels {
+                let entry = |number| [format!("{mode} {number:03}\0").as_bytes(), id.as_bytes()].concat();
+                let bytes = (0..*width).flat_map(entry).collect::<Vec<_>>();
+                (mode, id) = ("40000", repo.odb().unwrap().write(ObjectType::Tree, &bytes).unwrap());
+            }
+            (mode, id)
+        }
         Folder(entries) => {
             let mut bytes = Vec::new();
             for (name, node) in entries {
@@ -106,6 +117,8 @@ fn trees(outside: &Path) -> Vec<(&'static str, Vec<(&'static str, Node<'static>)
             ],
         ),
         ("very deep", long),
+        ("deeper than any path", vec![("d", Levels(4000, 1))]),
+        ("a few objects for very many paths", vec![("d", Levels(8, 100))]),
     ]
 }
 

@@ -22,7 +22,7 @@ use super::renew::{leave, renew};
 use super::repeated::{find_finished, repeated};
 use super::room::holds_unpushed;
 use super::workspace::{Workspace, built_marker, left_marker};
-use super::{Cut, Failure, JobContext, Trouble, bundle, save, sweep, tree};
+use super::{Cut, Failure, JobContext, Trouble, amount, bundle, save, sweep, tree};
 use crate::git::{self, Access, Advertised, During as _, GitError, GitKind, Oid, off_thread};
 use crate::secrets::Secrets;
 
@@ -302,7 +302,14 @@ impl Wanted {
         }
         let what = format!("save what was left on {branch}");
         self.leave_built_out(repo, tip)?;
-        let Some(tree) = tree::stage(repo, tip)? else { return Ok(()) };
+        let tree = match tree::stage(repo, tip) {
+            Err(error) if error.kind == GitKind::TooLarge => {
+                tracing::warn!(branch, %error, "what was left is too much to be saved and is thrown away");
+                return Ok(());
+            }
+            staged => staged?,
+        };
+        let Some(tree) = tree else { return Ok(()) };
         if let Some(found) = tree::secret_in(repo, &tree::diff(repo, Some(tip), tree)?, &self.secrets) {
             tracing::warn!(branch, found, "what was left holds a secret and is thrown away");
             return Ok(());
@@ -328,7 +335,8 @@ impl Wanted {
     }
 
     fn check_out(&self, repo: &Repository, path: &Path, tip: Oid) -> git::Result<()> {
-        match tree::check_out(repo, &self.branch, tip, &CACHES) {
+        let fits = amount::check_tree(repo, tip);
+        match fits.and_then(|()| tree::check_out(repo, &self.branch, tip, &CACHES)) {
             Err(error) if error.kind == GitKind::Hostile => {
                 // Leave nothing half checked out behind, and no branch whose files would seem to be deleted.
                 repo.set_head(NO_BRANCH).during("leave a branch that may not be checked out")?;

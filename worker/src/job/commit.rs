@@ -10,7 +10,7 @@ use super::message::{self, Identity, Purpose};
 use super::tree::{diff, leave_middle_of_anything, secret_in, stage};
 use super::workspace::Workspace;
 use super::{Failure, JobContext, Trouble};
-use crate::git::{self, During as _, Oid, off_thread};
+use crate::git::{self, During as _, GitKind, Oid, off_thread};
 use crate::secrets::Secrets;
 use crate::text::plain_line;
 
@@ -31,7 +31,13 @@ pub async fn make(
         identity: context.settings.identity.clone(),
         secrets: context.settings.secrets.clone(),
     };
-    let made = off_thread(move || order.commit()).await?;
+    let made = off_thread(move || order.commit()).await;
+    if is_refused(&made) {
+        // Whoever needs the room may have it.
+        let marker = checkout.workspace.built_marker();
+        tokio::fs::write(marker, "").await.during("note that nothing is worth keeping")?;
+    }
+    let made = made?;
     if !matches!(made, Made::Secret(_)) {
         Begun::forget(&checkout.workspace.repo());
     }
@@ -45,6 +51,14 @@ pub async fn make(
             found,
         )
         .into()),
+    }
+}
+
+/// Whether it may never be committed.
+fn is_refused(made: &git::Result<Made>) -> bool {
+    match made {
+        Ok(made) => matches!(made, Made::Secret(_)),
+        Err(error) => error.kind == GitKind::TooLarge,
     }
 }
 

@@ -206,6 +206,10 @@ impl From<GitError> for Trouble {
                 "repository-private",
                 "The source of your site is at an address that we do not use. Please ask whoever runs this service.",
             ),
+            GitKind::TooLarge => {
+                let text = format!("This is more than we can take: {}. Nothing was changed.", error.detail());
+                return Self::Failed(Failure::new(JobOutcome::Refused, "too-large", text, error));
+            }
             GitKind::Hostile => (
                 JobOutcome::Refused,
                 "repository-hostile",

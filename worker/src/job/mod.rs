@@ -2,6 +2,7 @@
 //! already put up as the live one. The steps do not know each other; this is where their results are handed on. Nothing here knows who claimed what or which queue the work came from.
 
 pub mod agent;
+mod amount;
 mod begun;
 pub mod build;
 mod built;

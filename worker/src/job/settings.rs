@@ -59,6 +59,8 @@ struct Linked(Vec<Vec<u8>>);
 const LINK: u32 = 0o120_000;
 /// So many links are followed one after another (as Linux does).
 const MAX_LINKS: usize = 40;
+/// No link of Linux leads to a longer path.
+const MAX_LINK_BYTES: usize = 4096;
 
 impl Linked {
     fn of(repo: &Repository, before: &Index) -> Self {
@@ -101,7 +103,8 @@ fn follow(repo: &Repository, before: &Index, path: &[u8], over: &mut Vec<Vec<u8>
         let found = before.get_path(Path::new(OsStr::from_bytes(&here)), 0);
         let Some(link) = found.filter(|entry| entry.mode == LINK) else { continue };
         over.push(here);
-        let target = repo.find_blob(link.id).ok()?;
+        let length = repo.odb().and_then(|objects| objects.read_header(link.id)).ok()?.0;
+        let target = (length <= MAX_LINK_BYTES).then(|| repo.find_blob(link.id).ok()).flatten()?;
         if over.len() > MAX_LINKS || target.content().starts_with(b"/") {
             return None;
         }

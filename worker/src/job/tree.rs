@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use git2::build::CheckoutBuilder;
 use git2::{Diff, Index, IndexAddOption, Repository, RepositoryState};
 
+use super::amount::{Change, is_readable};
 use super::{settings, sweep};
 use crate::git::{self, During as _, Oid};
 use crate::leaks::new_credential;
@@ -29,6 +30,7 @@ pub(super) fn stage(repo: &Repository, before: Oid) -> git::Result<Option<Oid>> 
         index.read_tree(&old).during(what)?;
     }
     let root = repo.workdir().unwrap_or(repo.path()).to_owned();
+    check_amount(&mut index, &root)?;
     let mut own = |path: &Path, _: &[u8]| i32::from(has_another_name(&root.join(path)));
     index.add_all(["*"], IndexAddOption::DEFAULT, Some(&mut own)).during(what)?;
     index.update_all(["*"], Some(&mut own)).during(what)?;
@@ -37,6 +39,19 @@ pub(super) fn stage(repo: &Repository, before: Oid) -> git::Result<Option<Oid>> 
     index.write().during(what)?;
     let tree = index.write_tree().during(what)?;
     Ok((tree != old.id()).then_some(tree))
+}
+
+/// Counts what would be staged, without reading any of it.
+fn check_amount(index: &mut Index, root: &Path) -> git::Result<()> {
+    let mut change = Change::default();
+    let mut count = |path: &Path, _: &[u8]| {
+        let meta = root.join(path).symlink_metadata();
+        change.count(path, meta.map_or(0, |meta| if meta.is_file() { meta.len() } else { 0 }));
+        // It is left out for now.
+        1
+    };
+    index.add_all(["*"], IndexAddOption::DEFAULT, Some(&mut count)).during("count what was changed")?;
+    change.check()
 }
 
 /// A second name of a file may be anybody's file, which whoever made the name could not read.
@@ -73,14 +88,19 @@ pub(super) fn diff(repo: &Repository, base: Option<Oid>, tree: Oid) -> git::Resu
 
 /// The first changed file that holds a secret of this worker, or a credential that it did not hold before: what, where.
 pub(super) fn secret_in(repo: &Repository, diff: &Diff<'_>, secrets: &Secrets) -> Option<String> {
+    let objects = repo.odb().ok()?;
     for delta in diff.deltas() {
         let file = delta.new_file();
-        let Ok(blob) = repo.find_blob(file.id()) else { continue };
         let path = || file.path().unwrap_or_else(|| "?".as_ref()).display().to_string();
+        if objects.exists(file.id()) && !is_readable(&objects, file.id()) {
+            return Some(format!("no secret can be looked for in {}, which is too large", path()));
+        }
+        let Ok(blob) = repo.find_blob(file.id()) else { continue };
         if secrets.found_in(blob.content()) {
             return Some(format!("a secret of this worker stands in {}", path()));
         }
-        let old = repo.find_blob(delta.old_file().id()).ok();
+        let old = Some(delta.old_file().id()).filter(|old| is_readable(&objects, *old));
+        let old = old.and_then(|old| repo.find_blob(old).ok());
         let before = old.as_ref().map_or(&[][..], |old| old.content());
         if let Some(rule) = new_credential(blob.content(), before) {
             return Some(format!("a credential ({rule}) stands in {}", path()));
