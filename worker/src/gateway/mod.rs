@@ -180,6 +180,9 @@ impl Opened {
     }
 }
 
+/// The place of a connection, for whatever comes of it.
+type Place = Arc<OwnedSemaphorePermit>;
+
 /// Serves whoever connects; one that cannot be taken is no reason to take no more.
 async fn take_all<S, Taken>(passage: Passage, mut next: impl FnMut() -> Taken)
 where
@@ -204,24 +207,24 @@ fn serve(
     passage: Passage,
     place: OwnedSemaphorePermit,
 ) {
+    let place = Arc::new(place);
     let answer = service_fn(move |request| {
-        let passage = passage.clone();
-        async move { Ok::<_, Infallible>(pass(passage, request).await) }
+        let (passage, place) = (passage.clone(), Arc::clone(&place));
+        async move { Ok::<_, Infallible>(pass(passage, request, place).await) }
     });
     tokio::spawn(async move {
         let connection =
             http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), answer);
         // A child that hangs up in the middle has its reasons.
         connection.with_upgrades().await.ok();
-        drop(place);
     });
 }
 
-async fn pass(passage: Passage, request: Request<Incoming>) -> Response<Body> {
+async fn pass(passage: Passage, request: Request<Incoming>, place: Place) -> Response<Body> {
     let (method, target) = (request.method().clone(), request.uri().to_string());
     let passed = match passage {
         Passage::Model(model, key, meter, turns) => model.pass(&key, &meter, &turns, request).await,
-        Passage::Packages(packages) => packages.pass(request).await,
+        Passage::Packages(packages) => packages.pass(request, place).await,
     };
     passed.unwrap_or_else(|refused| {
         let Refused { status, reason } = refused;
@@ -264,6 +267,8 @@ mod tests {
 
     use super::*;
     use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
 
     /// A model that answers nobody, and how many ask it.
     async fn silent_model() -> (String, Arc<AtomicUsize>) {
@@ -314,5 +319,37 @@ mod tests {
         };
         tokio::time::timeout(Duration::from_secs(20), heard).await.expect("whoever hangs up makes room");
         asks.abort();
+    }
+
+    /// A registry that says nothing, and how many are on the line to it.
+    async fn silent_registry() -> (Packages, String, Arc<AtomicUsize>) {
+        let (base, asking) = silent_model().await;
+        let address = base.trim_start_matches("http://").to_owned();
+        let packages = Packages::new(address.parse().unwrap(), None, client().unwrap());
+        (packages, address, asking)
+    }
+
+    #[tokio::test]
+    async fn a_tunnel_is_a_connection_as_any_other_for_as_long_as_it_lasts() {
+        let (packages, address, asking) = silent_registry().await;
+        let gateway = Gateway { packages: Some(Arc::new(packages)), ..Gateway::default() };
+        let opened = gateway.open_on_loopback(Door::Packages).await.unwrap().unwrap();
+        let mut lines = Vec::new();
+        for _ in 0..MAX_CONNECTIONS + 20 {
+            let mut line = TcpStream::connect(("127.0.0.1", opened.port.unwrap())).await.unwrap();
+            line.write_all(format!("CONNECT {address} HTTP/1.1\r\n\r\n").as_bytes()).await.unwrap();
+            lines.push(line);
+        }
+        let wait = async |count| {
+            while asking.load(Ordering::SeqCst) < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait(MAX_CONNECTIONS)).await.unwrap();
+        let more = tokio::time::timeout(Duration::from_millis(300), wait(MAX_CONNECTIONS + 1)).await;
+        assert!(more.is_err(), "{} tunnels at once", asking.load(Ordering::SeqCst));
+        drop(lines.remove(0));
+        let next = tokio::time::timeout(Duration::from_secs(20), wait(MAX_CONNECTIONS + 1)).await;
+        next.expect("whoever hangs up makes room");
     }
 }

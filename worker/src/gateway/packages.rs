@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::body::{Body, empty};
-use super::{Refused, collect};
+use super::{Place, Refused, collect};
 
 const CONNECT: Duration = Duration::from_secs(10);
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -82,9 +82,13 @@ impl Packages {
         Self { hosts, proxy: proxy.and_then(|proxy| proxy.parse().ok()), client }
     }
 
-    pub(super) async fn pass(&self, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
+    pub(super) async fn pass(
+        &self,
+        request: Request<Incoming>,
+        place: Place,
+    ) -> Result<Response<Body>, Refused> {
         if request.method() == Method::CONNECT {
-            return self.tunnel(request).await;
+            return self.tunnel(request, place).await;
         }
         let host = request.uri().authority().map(|host| with_port(host.as_str(), 80)).unwrap_or_default();
         let allowed = request.uri().scheme_str() == Some("http")
@@ -99,7 +103,8 @@ impl Packages {
         self.hosts.0.contains(host)
     }
 
-    async fn tunnel(&self, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
+    /// It has the place of the connection that it was, to its end.
+    async fn tunnel(&self, request: Request<Incoming>, place: Place) -> Result<Response<Body>, Refused> {
         let target =
             request.uri().authority().map(|target| target.as_str().to_ascii_lowercase()).unwrap_or_default();
         if !self.allows(&Host::Tunnel(target.clone())) {
@@ -115,6 +120,7 @@ impl Packages {
             if let Ok(here) = hyper::upgrade::on(request).await {
                 copy_bidirectional(&mut TokioIo::new(here), &mut there).await.ok();
             }
+            drop(place);
         });
         Ok(Response::new(empty()))
     }
