@@ -27,6 +27,11 @@ const USUAL_MAX_COST_USD: f64 = 10.0;
 /// From this part of what it may use on, the agent is told to come to an end.
 const NEARLY: f64 = 0.8;
 
+/// No message of a model has a longer id; one of an agent that has is none.
+const MAX_ID_BYTES: usize = 100;
+/// No run needs more turns, whatever its project says.
+const MAX_TURNS: u32 = 10_000;
+
 /// Too many requests of ours, or of everybody's.
 const NO_ROOM: [u16; 3] = [429, 503, 529];
 
@@ -66,7 +71,7 @@ impl Tokens {
 /// What may be used, and what of it was used before.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Allowance {
-    max_turns: Option<u32>,
+    max_turns: u32,
     /// What is left, the bound that leaves so little, and its sum.
     left_usd: f64,
     bound: Bound,
@@ -117,7 +122,8 @@ impl Allowance {
             .into_iter()
             .flatten()
             .fold(request, |least, other| if left(&other) < left(&least) { other } else { least });
-        Self { max_turns: limits.max_turns, left_usd: max_usd - used, bound, max_usd }
+        let max_turns = limits.max_turns.map_or(MAX_TURNS, |max| max.min(MAX_TURNS));
+        Self { max_turns, left_usd: max_usd - used, bound, max_usd }
     }
 }
 
@@ -129,7 +135,7 @@ impl Meter {
 
     /// Counts what a message used. It may be told of several times, each time with what it has used by then.
     pub fn count(&self, message: &Message) {
-        if message.id.is_empty() {
+        if !message.is_known() {
             return;
         }
         let mut counted = self.counted();
@@ -140,7 +146,9 @@ impl Meter {
     /// The same for a message that is a turn of the agent.
     pub fn count_turn(&self, message: &Message) {
         self.count(message);
-        self.counted().turns.insert(message.id.clone());
+        if message.is_known() {
+            self.counted().turns.insert(message.id.clone());
+        }
     }
 
     /// Notes with which HTTP status the model answers.
@@ -163,7 +171,7 @@ impl Meter {
     /// The bound that was met, if one was.
     pub fn met(&self) -> Option<Met> {
         let (used, allowance) = (self.usage(), &self.allowance);
-        let turns = allowance.max_turns.filter(|max| used.turns > *max).map(What::Turns);
+        let turns = (used.turns > allowance.max_turns).then_some(What::Turns(allowance.max_turns));
         let cost =
             (used.cost_usd >= allowance.left_usd).then_some(What::Cost(allowance.max_usd, allowance.bound));
         turns.or(cost).map(Met)
@@ -172,7 +180,7 @@ impl Meter {
     /// Whether it is time to come to an end.
     pub fn is_nearly_met(&self) -> bool {
         let (used, allowance) = (self.usage(), &self.allowance);
-        let turns = allowance.max_turns.is_some_and(|max| f64::from(used.turns) >= NEARLY * f64::from(max));
+        let turns = f64::from(used.turns) >= NEARLY * f64::from(allowance.max_turns);
         turns || used.cost_usd >= NEARLY * allowance.left_usd
     }
 
@@ -193,9 +201,9 @@ impl Message {
         Self { id: Uuid::new_v4().to_string(), ..Self::default() }
     }
 
-    /// Whether it has begun.
+    /// Whether it has a name by which it can be counted.
     pub fn is_known(&self) -> bool {
-        !self.id.is_empty()
+        (1..=MAX_ID_BYTES).contains(&self.id.len())
     }
 
     /// Takes over what a later event says of the same message; zero means that it says nothing.
@@ -326,5 +334,20 @@ mod tests {
         .unwrap();
         message.goes_on(Tokens { output: 200_000, ..Tokens::default() });
         assert!((message.cost_usd() - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn ids_that_no_message_has_are_not_kept_and_turns_have_an_end() {
+        let meter = meter(Limits::default(), 0.0, 0.0);
+        meter.count_turn(&message(&"x".repeat(1000), "haiku", 1));
+        assert_eq!(meter.usage().turns, 0);
+        for turn in 0..20_000 {
+            meter.count_turn(&message(&turn.to_string(), "haiku", 0));
+            if meter.met().is_some() {
+                break;
+            }
+        }
+        assert!(meter.usage().turns < 20_000, "{:?}", meter.usage());
+        assert!(meter.met().unwrap().owner_text().contains("steps"));
     }
 }
