@@ -1,9 +1,13 @@
 //! Pure: what a child asks of the model. Whether something of it would run or be fetched elsewhere, and the note that it is
 //! time to come to an end. The same for every provider of the model.
 
+use std::fmt;
+
 use hyper::StatusCode;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::Refused;
 
@@ -16,18 +20,56 @@ const OWN_TOOLS: [&str; 3] = ["custom", "text_editor_", "bash_"];
 /// Where pictures and documents come from that are in the request. Others the provider would fetch.
 const OWN_SOURCES: [&str; 3] = ["base64", "text", "content"];
 
-#[derive(Deserialize)]
-struct Asked {
-    #[serde(default)]
-    tools: Vec<Tool>,
-    #[serde(default)]
-    mcp_servers: Vec<serde::de::IgnoredAny>,
-    #[serde(default)]
-    container: Option<serde::de::IgnoredAny>,
-    #[serde(default)]
-    system: Value,
-    #[serde(default)]
-    messages: Value,
+/// So much of a word of the child is told.
+const MAX_TOLD_BYTES: usize = 80;
+
+/// What the gateway wants to know of a request. The rest of it is looked through and never held: a few bytes of a request may be
+/// much more as values.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Asked {
+    tools: Tools,
+    mcp_servers: Vec<IgnoredAny>,
+    container: Option<IgnoredAny>,
+    system: Part,
+    messages: Part,
+}
+
+impl Asked {
+    pub(super) fn of(body: &[u8]) -> Result<Self, Refused> {
+        serde_json::from_slice(body).map_err(|error| Refused {
+            status: StatusCode::BAD_REQUEST,
+            reason: format!("the request is not what the model takes: {error}"),
+        })
+    }
+
+    /// Why it does not go on, if it does not.
+    pub(super) fn refused(&self) -> Option<String> {
+        Some(format!("{} leads on from the provider, where nothing is fenced", self.leads_out()?))
+    }
+
+    /// A tool that runs, or a source that lies, elsewhere than with the child.
+    fn leads_out(&self) -> Option<String> {
+        if !self.mcp_servers.is_empty() {
+            return Some("mcp_servers".to_owned());
+        }
+        if self.container.is_some() {
+            return Some("container".to_owned());
+        }
+        let source = || [&self.system, &self.messages].into_iter().find_map(|part| part.foreign.clone());
+        self.tools.foreign.clone().or_else(|| Some(format!("a source of type {:?}", source()?)))
+    }
+}
+
+/// The beginning of a word.
+fn told(word: &str) -> String {
+    word[..word.floor_char_boundary(MAX_TOLD_BYTES)].to_owned()
+}
+
+/// The first tool that the child does not run itself.
+#[derive(Debug, Default)]
+struct Tools {
+    foreign: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -36,59 +78,215 @@ struct Tool {
     kind: Option<String>,
 }
 
-/// A tool that runs, or a source that lies, elsewhere than with the child.
-pub(super) fn leads_out(body: &[u8]) -> Result<Option<String>, Refused> {
-    let malformed = |error| Refused {
-        status: StatusCode::BAD_REQUEST,
-        reason: format!("the request is not what the model takes: {error}"),
-    };
-    let asked: Asked = serde_json::from_slice(body).map_err(malformed)?;
-    if !asked.mcp_servers.is_empty() {
-        return Ok(Some("mcp_servers".to_owned()));
+impl<'de> Deserialize<'de> for Tools {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_seq(Self::default())
     }
-    if asked.container.is_some() {
-        return Ok(Some("container".to_owned()));
-    }
-    let is_own =
-        |kind: &String| kind == OWN_TOOLS[0] || OWN_TOOLS[1..].iter().any(|own| kind.starts_with(own));
-    let tool = asked.tools.into_iter().filter_map(|tool| tool.kind).find(|kind| !is_own(kind));
-    let source = || [&asked.system, &asked.messages].into_iter().find_map(foreign_source);
-    Ok(tool.or_else(source))
 }
 
-/// A source that is not in the request, however deep; what a tool is told is data and means nothing to the provider.
-fn foreign_source(part: &Value) -> Option<String> {
-    match part {
-        Value::Array(parts) => parts.iter().find_map(foreign_source),
-        Value::Object(block) => {
-            let source = block.get("source").filter(|source| source.is_object());
-            let foreign = source.map(|source| source["type"].as_str().unwrap_or_default());
-            if let Some(kind) = foreign.filter(|kind| !OWN_SOURCES.contains(kind)) {
-                return Some(format!("a source of type {kind:?}"));
-            }
-            let is_told =
-                |name: &str| name == "input" && block.get("type").is_some_and(|kind| kind == "tool_use");
-            block.iter().filter(|(name, _)| !is_told(name)).find_map(|(_, part)| foreign_source(part))
+impl<'de> Visitor<'de> for Tools {
+    type Value = Self;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of tools")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut tools: A) -> Result<Self, A::Error> {
+        let is_own =
+            |kind: &str| kind == OWN_TOOLS[0] || OWN_TOOLS[1..].iter().any(|own| kind.starts_with(own));
+        while let Some(Tool { kind }) = tools.next_element()? {
+            let foreign = kind.filter(|kind| !is_own(kind));
+            self.foreign = self.foreign.or_else(|| foreign.as_deref().map(told));
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        Ok(self)
     }
 }
 
-/// The request with a note to the agent behind the last message of its side; none when there is none.
-pub(super) fn told_to_end(body: &[u8]) -> Option<Vec<u8>> {
-    let mut asked: Value = serde_json::from_slice(body).ok()?;
-    let last = asked.get_mut("messages")?.as_array_mut()?.last_mut().filter(|last| last["role"] == "user")?;
-    let content = last.get_mut("content")?;
-    if let Value::String(text) = content {
-        *content = json!([{"type": "text", "text": text}]);
+/// Any part of what is asked, and what of it matters here.
+#[derive(Debug, Default)]
+struct Part {
+    /// What it is, where it is a word.
+    word: Option<String>,
+    /// Its type, where it is a block.
+    kind: Option<Kind>,
+    /// The type of a source within it that is not in the request, however deep.
+    foreign: Option<String>,
+}
+
+/// The `type` of a block.
+#[derive(Debug, Default)]
+enum Kind {
+    #[default]
+    None,
+    One(String),
+    /// It depends on the reader which one counts.
+    Several,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "lowercase")]
+enum Name {
+    Type,
+    Source,
+    Input,
+    #[serde(other)]
+    Other,
+}
+
+impl Kind {
+    fn and(self, another: String) -> Self {
+        match self {
+            Self::None => Self::One(another),
+            Self::One(_) | Self::Several => Self::Several,
+        }
     }
-    content.as_array_mut()?.push(json!({"type": "text", "text": COME_TO_AN_END}));
-    serde_json::to_vec(&asked).ok()
+
+    fn is(&self, known: &[&str]) -> bool {
+        matches!(self, Self::One(kind) if known.contains(&kind.as_str()))
+    }
+}
+
+impl Part {
+    /// Its type, where it is a source that lies elsewhere.
+    fn foreign_source(&self) -> Option<String> {
+        match self.kind.as_ref().filter(|kind| !kind.is(&OWN_SOURCES))? {
+            Kind::None => Some(String::new()),
+            Kind::One(kind) => Some(kind.clone()),
+            Kind::Several => Some("told several times".to_owned()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Part {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Looking)
+    }
+}
+
+struct Looking;
+
+impl<'de> Visitor<'de> for Looking {
+    type Value = Part;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_unit<E>(self) -> Result<Part, E> {
+        Ok(Part::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Part, E> {
+        Ok(Part::default())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Part, E> {
+        Ok(Part::default())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Part, E> {
+        Ok(Part::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Part, E> {
+        Ok(Part::default())
+    }
+
+    fn visit_str<E>(self, word: &str) -> Result<Part, E> {
+        Ok(Part { word: Some(told(word)), ..Part::default() })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Part, A::Error> {
+        let mut whole = Part::default();
+        while let Some(part) = parts.next_element::<Part>()? {
+            whole.foreign = whole.foreign.or(part.foreign);
+        }
+        Ok(whole)
+    }
+
+    /// What a tool is told is data and means nothing to the provider.
+    fn visit_map<A: MapAccess<'de>>(self, mut parts: A) -> Result<Part, A::Error> {
+        let (mut kind, mut foreign, mut told) = (Kind::None, None, None);
+        while let Some(name) = parts.next_key()? {
+            let part: Part = parts.next_value()?;
+            match name {
+                Name::Type => kind = kind.and(part.word.unwrap_or_default()),
+                Name::Source => foreign = foreign.or_else(|| part.foreign_source()).or(part.foreign),
+                Name::Input => told = told.or(part.foreign),
+                Name::Other => foreign = foreign.or(part.foreign),
+            }
+        }
+        let told = told.filter(|_| !kind.is(&["tool_use"]));
+        Ok(Part { word: None, kind: Some(kind), foreign: foreign.or(told) })
+    }
+}
+
+#[derive(Deserialize)]
+struct Talk<'a> {
+    #[serde(borrow)]
+    messages: Last<'a>,
+}
+
+/// The last part of a list, as it is written.
+struct Last<'a>(Option<&'a RawValue>);
+
+#[derive(Deserialize)]
+struct Said<'a> {
+    role: String,
+    #[serde(borrow)]
+    content: &'a RawValue,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Last<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_seq(Last(None))
+    }
+}
+
+impl<'de: 'a, 'a> Visitor<'de> for Last<'a> {
+    type Value = Self;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut parts: A) -> Result<Self, A::Error> {
+        while let Some(part) = parts.next_element()? {
+            self.0 = Some(part);
+        }
+        Ok(self)
+    }
+}
+
+/// The request with a note to the agent behind the last message of its side; none when there is none. All else stays as it was
+/// written.
+pub(super) fn told_to_end(body: &[u8]) -> Option<Vec<u8>> {
+    let Talk { messages: Last(last) } = serde_json::from_slice(body).ok()?;
+    let Said { role, content } = serde_json::from_str(last?.get()).ok()?;
+    let (content, note) = (content.get(), json!({"type": "text", "text": COME_TO_AN_END}));
+    if role != "user" {
+        return None;
+    }
+    let with_note = match content.as_bytes().first()? {
+        b'"' => format!(r#"[{{"type":"text","text":{content}}},{note}]"#),
+        b'[' => {
+            let before = content.strip_suffix(']')?.trim_end();
+            let comma = if before == "[" { "" } else { "," };
+            format!("{before}{comma}{note}]")
+        }
+        _ => return None,
+    };
+    let begin = content.as_ptr().addr().checked_sub(body.as_ptr().addr())?;
+    let (before, after) = (body.get(..begin)?, body.get(begin + content.len()..)?);
+    Some([before, with_note.as_bytes(), after].concat())
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+
+    fn leads_out(body: &[u8]) -> Result<Option<String>, Refused> {
+        Asked::of(body).map(|asked| asked.leads_out())
+    }
 
     #[test]
     fn tools_that_run_elsewhere_are_noticed() {
@@ -129,5 +327,62 @@ mod tests {
         }
         let told = json!([{"type": "tool_use", "name": "Write", "input": {"source": url}}]);
         assert_eq!(asked(told), None, "what a tool is told goes nowhere");
+    }
+
+    #[test]
+    fn in_whatever_order_a_block_is_written_and_however_often_its_parts_are_named() {
+        let asked = |block: &str| leads_out(format!(r#"{{"messages":[{block}]}}"#).as_bytes()).unwrap();
+        let url = r#"{"url":"https://x","type":"url"}"#;
+        for own in [
+            format!(r#"{{"input":{{"source":{url}}},"type":"tool_use"}}"#),
+            r#"{"source":"words"}"#.to_owned(),
+            r#"{"source":{"data":"AA==","type":"base64"},"type":"image"}"#.to_owned(),
+        ] {
+            assert_eq!(asked(&own), None, "{own}");
+        }
+        for foreign in [
+            format!(r#"{{"input":{{"source":{url}}},"type":"image"}}"#),
+            format!(r#"{{"input":{{"source":{url}}}}}"#),
+            format!(r#"{{"source":{url},"source":{{"type":"text"}}}}"#),
+            format!(r#"{{"source":{{"type":"text"}},"source":{url}}}"#),
+            r#"{"source":{"type":"text","type":"url"}}"#.to_owned(),
+            r#"{"source":{"type":"url","type":"text"}}"#.to_owned(),
+            format!(r#"{{"type":"tool_use","input":{{"source":{url}}},"type":"image"}}"#),
+            format!(r#"{{"type":"tool_use","content":[{{"source":{url}}}]}}"#),
+            r#"{"source":{"type":7}}"#.to_owned(),
+        ] {
+            assert!(asked(&foreign).is_some(), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn the_note_is_put_behind_the_last_words_of_the_agent_s_side() {
+        let told = |body: &str| {
+            told_to_end(body.as_bytes()).map(|told| serde_json::from_slice::<Value>(&told).unwrap())
+        };
+        let note = json!({"type": "text", "text": COME_TO_AN_END});
+        let text = |text: &str| json!({"type": "text", "text": text});
+        for (content, then) in [
+            (json!("a \" b"), json!([text("a \" b"), note])),
+            (json!([text("a")]), json!([text("a"), note])),
+            (json!([]), json!([note])),
+        ] {
+            let body = |content: &Value| {
+                json!({"model": "m", "messages": [
+                {"role": "assistant", "content": "x"}, {"content": content, "role": "user"}], "stream": true})
+            };
+            assert_eq!(told(&body(&content).to_string()), Some(body(&then)));
+            let spaced = serde_json::to_string_pretty(&body(&content)).unwrap();
+            assert_eq!(told(&spaced), Some(body(&then)), "{spaced}");
+        }
+        for nobody in [
+            r#"{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}"#,
+            r#"{"messages":[{"role":"user","content":7}]}"#,
+            r#"{"messages":[]}"#,
+            "{}",
+            "[",
+        ] {
+            assert_eq!(told(nobody), None, "{nobody}");
+        }
     }
 }

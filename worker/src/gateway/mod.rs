@@ -9,6 +9,7 @@ mod model;
 mod packages;
 mod provider;
 mod tap;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -35,13 +36,12 @@ use crate::meter::Meter;
 use body::Body;
 pub use model::{Model, NoModel};
 pub use packages::{Hosts, Packages};
+use turns::Turns;
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// A model may think for so long before it says something.
 const SILENCE: Duration = Duration::from_mins(5);
 
-/// So many requests of a run are at the model at once: each may be 32 MB, and is counted only when it is answered.
-const MAX_AT_ONCE: usize = 8;
 /// So many connections a run has at once. Whoever wants more waits.
 const MAX_CONNECTIONS: usize = 128;
 /// After a connection that could not be taken (no file is left).
@@ -76,7 +76,7 @@ pub struct Opened {
 
 #[derive(Clone)]
 enum Passage {
-    Model(Arc<Model>, Arc<str>, Meter, Arc<Semaphore>),
+    Model(Arc<Model>, Arc<str>, Meter, Turns),
     Packages(Arc<Packages>),
 }
 
@@ -134,8 +134,7 @@ impl Gateway {
         let key: Arc<str> = format!("hermes-{}", Uuid::new_v4().simple()).into();
         let passage = match door {
             Door::Model => {
-                let turns = Arc::new(Semaphore::new(MAX_AT_ONCE));
-                Passage::Model(self.model.clone()?, Arc::clone(&key), self.meter.clone(), turns)
+                Passage::Model(self.model.clone()?, Arc::clone(&key), self.meter.clone(), Turns::default())
             }
             Door::Packages => Passage::Packages(self.packages.clone()?),
         };
@@ -265,6 +264,7 @@ async fn collect(body: Incoming, max_bytes: usize) -> Result<bytes::Bytes, Refus
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use super::turns::MAX_AT_ONCE;
     use super::*;
     use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

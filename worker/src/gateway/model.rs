@@ -1,8 +1,6 @@
 //! To the model: what it may be asked, and nothing else. The child's key is only good here; the real one, or a signature, is
 //! put in its place.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use common::cloud::CloudError;
 use http_body_util::BodyExt as _;
@@ -10,12 +8,13 @@ use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use subtle::ConstantTimeEq as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::asked::{leads_out, told_to_end};
+use super::asked::{Asked, told_to_end};
 use super::body::Body;
 use super::provider::Provider;
 use super::tap::Tap;
+use super::turns::{MAX_BODY_BYTES, Turns};
 use super::{Refused, collect};
 use crate::meter::Meter;
 use crate::secrets::Secret;
@@ -24,8 +23,6 @@ use crate::secrets::Secret;
 const HANDED_BACK: [&str; 6] =
     ["content-type", "request-id", "retry-after", "x-should-retry", "x-amzn-requestid", "x-amzn-errortype"];
 const RATES: &str = "anthropic-ratelimit-";
-/// No provider takes more.
-const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 
 /// The way to the model.
 #[derive(Debug)]
@@ -83,7 +80,7 @@ impl Model {
         &self,
         given: &str,
         meter: &Meter,
-        turns: &Arc<Semaphore>,
+        turns: &Turns,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Refused> {
         let (child, body) = request.into_parts();
@@ -95,16 +92,15 @@ impl Model {
                 reason: "not the key of this run".to_owned(),
             });
         }
-        let turn =
-            Arc::clone(turns).acquire_owned().await.map_err(|_| Refused::forbidden("the run is over"))?;
+        let turn = turns.of_request().await?;
+        let _held = turns.of_bytes(&body).await?;
         if let Some(met) = meter.met() {
             return Err(Refused::forbidden(format!("{met} was met")));
         }
         let body = collect(body, MAX_BODY_BYTES).await?;
-        if let Some(what) = leads_out(&body)? {
-            return Err(Refused::forbidden(format!(
-                "{what} leads on from the provider, where nothing is fenced"
-            )));
+        let asked = Asked::of(&body)?;
+        if let Some(why) = asked.refused() {
+            return Err(Refused::forbidden(why));
         }
         let body = if meter.is_nearly_met() { told_to_end(&body).map_or(body, Bytes::from) } else { body };
         let headers = self.provider.headers(&target, &child.headers, &body).await?;
