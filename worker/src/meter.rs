@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use common::domain::budget::{Limits, Usage};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
 /// US dollars for a million tokens, in and out, by a part of the model's name; the first that fits counts. A model that is
@@ -21,6 +21,8 @@ const PRICES: [(&str, f64, f64); 6] = [
 ];
 /// Of the price of a token that goes in.
 const WRITTEN_TO_CACHE: f64 = 1.25;
+/// Written so that it stays for an hour: so much more.
+const FOR_AN_HOUR: f64 = 0.75;
 const READ_FROM_CACHE: f64 = 0.1;
 /// One request, when its project says nothing.
 const USUAL_MAX_COST_USD: f64 = 10.0;
@@ -48,14 +50,30 @@ pub struct Message {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
 #[serde(default)]
 pub struct Tokens {
-    #[serde(rename = "input_tokens")]
+    #[serde(rename = "input_tokens", deserialize_with = "told")]
     input: u32,
-    #[serde(rename = "output_tokens")]
+    #[serde(rename = "output_tokens", deserialize_with = "told")]
     output: u32,
-    #[serde(rename = "cache_creation_input_tokens")]
+    #[serde(rename = "cache_creation_input_tokens", deserialize_with = "told")]
     written: u32,
-    #[serde(rename = "cache_read_input_tokens")]
+    #[serde(rename = "cache_read_input_tokens", deserialize_with = "told")]
     read: u32,
+    /// Of those that are written.
+    #[serde(rename = "cache_creation", deserialize_with = "told")]
+    stays: Stays,
+}
+
+/// Null says as much as nothing.
+fn told<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
+}
+
+/// For how long what is written to the cache stays there.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
+#[serde(default)]
+struct Stays {
+    #[serde(rename = "ephemeral_1h_input_tokens")]
+    an_hour: u32,
 }
 
 /// A token is seldom less.
@@ -64,8 +82,17 @@ const BYTES_OF_TOKEN: usize = 3;
 impl Tokens {
     /// At most so many are in a text that came out, where nobody has counted them.
     pub fn of_text(bytes: usize) -> Self {
-        Self { output: u32::try_from(bytes / BYTES_OF_TOKEN).unwrap_or(u32::MAX), ..Self::default() }
+        Self { output: at_most_in(bytes), ..Self::default() }
     }
+
+    /// The same for a text that went in.
+    pub fn of_request(bytes: usize) -> Self {
+        Self { input: at_most_in(bytes), ..Self::default() }
+    }
+}
+
+fn at_most_in(bytes: usize) -> u32 {
+    u32::try_from(bytes / BYTES_OF_TOKEN).unwrap_or(u32::MAX)
 }
 
 /// What may be used, and what of it was used before.
@@ -196,24 +223,31 @@ impl Default for Meter {
 }
 
 impl Message {
-    /// One of which nothing is known, by a name of ours.
-    pub fn unknown() -> Self {
-        Self { id: Uuid::new_v4().to_string(), ..Self::default() }
+    /// The one that will answer a request of so many bytes to this model, by a name of ours until it has its own.
+    pub fn awaited(model: String, bytes: usize) -> Self {
+        Self { id: Uuid::new_v4().to_string(), model, usage: Tokens::of_request(bytes) }
+    }
+
+    /// The same message as its model tells of it.
+    pub fn begins(&mut self, told: Self) {
+        let id = if told.is_known() { told.id } else { std::mem::take(&mut self.id) };
+        *self = Self { id, ..told };
     }
 
     /// Whether it has a name by which it can be counted.
-    pub fn is_known(&self) -> bool {
+    fn is_known(&self) -> bool {
         (1..=MAX_ID_BYTES).contains(&self.id.len())
     }
 
     /// Takes over what a later event says of the same message; zero means that it says nothing.
     pub fn goes_on(&mut self, tokens: Tokens) {
-        let Tokens { input, output, written, read } = tokens;
+        let Tokens { input, output, written, read, stays } = tokens;
         let usage = &mut self.usage;
         usage.input = usage.input.max(input);
         usage.output = usage.output.max(output);
         usage.written = usage.written.max(written);
         usage.read = usage.read.max(read);
+        usage.stays.an_hour = usage.stays.an_hour.max(stays.an_hour);
     }
 
     fn cost_usd(&self) -> f64 {
@@ -222,6 +256,7 @@ impl Message {
         let tokens = self.usage;
         let went_in = f64::from(tokens.input)
             + f64::from(tokens.written) * WRITTEN_TO_CACHE
+            + f64::from(tokens.stays.an_hour) * FOR_AN_HOUR
             + f64::from(tokens.read) * READ_FROM_CACHE;
         (went_in * price_in + f64::from(tokens.output) * price_out) / 1e6
     }
@@ -334,6 +369,21 @@ mod tests {
         .unwrap();
         message.goes_on(Tokens { output: 200_000, ..Tokens::default() });
         assert!((message.cost_usd() - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn an_hour_in_the_cache_costs_more_than_five_minutes() {
+        let cost = |hour: u32| {
+            let message: Result<Message, _> = serde_json::from_value(
+                serde_json::json!({"id": "m", "model": "sonnet", "usage": {
+                    "cache_creation_input_tokens": 1_000_000, "cache_read_input_tokens": null,
+                    "cache_creation": {"ephemeral_5m_input_tokens": 1_000_000 - hour, "ephemeral_1h_input_tokens": hour},
+                }}),
+            );
+            message.unwrap().cost_usd()
+        };
+        assert!((cost(0) - 3.75).abs() < 1e-9);
+        assert!((cost(1_000_000) - 6.0).abs() < 1e-9, "{}", cost(1_000_000));
     }
 
     #[test]

@@ -20,6 +20,10 @@ const OWN_TOOLS: [&str; 3] = ["custom", "text_editor_", "bash_"];
 /// Where pictures and documents come from that are in the request. Others the provider would fetch.
 const OWN_SOURCES: [&str; 3] = ["base64", "text", "content"];
 
+/// What is paid for otherwise than the meter counts, and what may be said of it.
+const SPEEDS: [&str; 1] = ["standard"];
+const TIERS: [&str; 4] = ["auto", "standard_only", "standard", "default"];
+const PLACES: [&str; 1] = ["global"];
 /// So much of a word of the child is told.
 const MAX_TOLD_BYTES: usize = 80;
 
@@ -28,9 +32,13 @@ const MAX_TOLD_BYTES: usize = 80;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
+    model: Option<String>,
     tools: Tools,
     mcp_servers: Vec<IgnoredAny>,
     container: Option<IgnoredAny>,
+    speed: Option<String>,
+    service_tier: Option<String>,
+    inference_geo: Option<String>,
     system: Part,
     messages: Part,
 }
@@ -43,9 +51,17 @@ impl Asked {
         })
     }
 
+    /// Which model, as far as its name matters.
+    pub(super) fn model(&self) -> String {
+        self.model.as_deref().map(told).unwrap_or_default()
+    }
+
     /// Why it does not go on, if it does not.
     pub(super) fn refused(&self) -> Option<String> {
-        Some(format!("{} leads on from the provider, where nothing is fenced", self.leads_out()?))
+        let leads_out = self.leads_out();
+        let leads_out =
+            leads_out.map(|what| format!("{what} leads on from the provider, where nothing is fenced"));
+        leads_out.or_else(|| Some(format!("{} costs more than is counted", self.is_dear()?)))
     }
 
     /// A tool that runs, or a source that lies, elsewhere than with the child.
@@ -58,6 +74,16 @@ impl Asked {
         }
         let source = || [&self.system, &self.messages].into_iter().find_map(|part| part.foreign.clone());
         self.tools.foreign.clone().or_else(|| Some(format!("a source of type {:?}", source()?)))
+    }
+
+    fn is_dear(&self) -> Option<String> {
+        let dear = |name: &str, said: &Option<String>, usual: &[&str]| {
+            let said = said.as_deref().filter(|said| !usual.contains(said))?;
+            Some(format!("{name} {:?}", told(said)))
+        };
+        dear("speed", &self.speed, &SPEEDS)
+            .or_else(|| dear("service_tier", &self.service_tier, &TIERS))
+            .or_else(|| dear("inference_geo", &self.inference_geo, &PLACES))
     }
 }
 
@@ -285,7 +311,7 @@ mod tests {
     use super::*;
 
     fn leads_out(body: &[u8]) -> Result<Option<String>, Refused> {
-        Asked::of(body).map(|asked| asked.leads_out())
+        Asked::of(body).map(|asked| asked.leads_out().or_else(|| asked.is_dear()))
     }
 
     #[test]
@@ -327,6 +353,21 @@ mod tests {
         }
         let told = json!([{"type": "tool_use", "name": "Write", "input": {"source": url}}]);
         assert_eq!(asked(told), None, "what a tool is told goes nowhere");
+    }
+
+    #[test]
+    fn what_costs_more_than_the_usual_price_is_noticed() {
+        let asked = |body: &str| leads_out(body.as_bytes()).unwrap();
+        for usual in [
+            r#"{"speed":"standard","service_tier":"auto"}"#,
+            r#"{"service_tier":"standard_only","speed":null}"#,
+            r#"{"messages":[{"speed":"fast"}]}"#,
+        ] {
+            assert_eq!(asked(usual), None, "{usual}");
+        }
+        for dear in [r#"{"speed":"fast"}"#, r#"{"service_tier":"priority"}"#, r#"{"inference_geo":"us"}"#] {
+            assert!(asked(dear).is_some(), "{dear}");
+        }
     }
 
     #[test]

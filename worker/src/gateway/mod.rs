@@ -352,4 +352,67 @@ mod tests {
         let next = tokio::time::timeout(Duration::from_secs(20), wait(MAX_CONNECTIONS + 1)).await;
         next.expect("whoever hangs up makes room");
     }
+
+    /// What a run used that asked this and hung up when the model had heard it.
+    async fn cost_of_hanging_up(path: &str, body: &str) -> f64 {
+        let (base, asking) = silent_model().await;
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let model = Model::new(Some(&base), None, client.clone()).unwrap();
+        let meter = Meter::default();
+        let gateway = Gateway { model: Some(Arc::new(model)), ..Gateway::default() }.metered(&meter);
+        let opened = gateway.open_on_loopback(Door::Model).await.unwrap().unwrap();
+        let url = format!("http://127.0.0.1:{}{path}", opened.port.unwrap());
+        let request = client.post(&url).header("x-api-key", &*opened.key).body(body.to_owned());
+        let asks = tokio::spawn(request.send());
+        let gone = async {
+            while asking.load(Ordering::SeqCst) == 0 {
+                tokio::task::yield_now().await;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            asks.abort();
+            let mut waited = 0;
+            while meter.usage().cost_usd <= 0.0 && waited < 20 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                waited += 1;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), gone).await.unwrap();
+        meter.usage().cost_usd
+    }
+
+    #[tokio::test]
+    async fn whoever_hangs_up_before_the_answer_has_asked_all_the_same() {
+        let body = format!(r#"{{"model":"claude-sonnet-4-5","system":"{}"}}"#, "word ".repeat(60_000));
+        let cost = cost_of_hanging_up("/v1/messages", &body).await;
+        assert!((0.29..0.31).contains(&cost), "100,000 tokens went in: {cost}");
+        let counted = cost_of_hanging_up("/v1/messages/count_tokens", &body).await;
+        assert!(counted.abs() < 1e-9, "counting tokens is free: {counted}");
+    }
+
+    #[tokio::test]
+    async fn what_the_provider_refuses_costs_nothing() {
+        for status in ["400 Bad Request", "529 Overloaded"] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let base = format!("http://{}", listener.local_addr().unwrap());
+            tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut asked = [0; 4096];
+                assert!(stream.read(&mut asked).await.unwrap() > 0);
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\n{{}}");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.shutdown().await.unwrap();
+            });
+            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let model = Model::new(Some(&base), None, client.clone()).unwrap();
+            let meter = Meter::default();
+            let gateway = Gateway { model: Some(Arc::new(model)), ..Gateway::default() }.metered(&meter);
+            let opened = gateway.open_on_loopback(Door::Model).await.unwrap().unwrap();
+            let url = format!("http://127.0.0.1:{}/v1/messages", opened.port.unwrap());
+            let asked = client.post(&url).header("x-api-key", &*opened.key).body(r#"{"model":"m"}"#);
+            let answer = asked.send().await.unwrap();
+            assert!(status.starts_with(answer.status().as_str()), "{answer:?}");
+            answer.bytes().await.unwrap();
+            assert!(meter.usage().cost_usd.abs() < 1e-9, "{status}");
+        }
+    }
 }

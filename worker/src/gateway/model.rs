@@ -13,10 +13,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::asked::{Asked, told_to_end};
 use super::body::Body;
 use super::provider::Provider;
-use super::tap::Tap;
+use super::tap::{Account, Tap};
 use super::turns::{MAX_BODY_BYTES, Turns};
 use super::{Refused, collect};
-use crate::meter::Meter;
+use crate::meter::{Message, Meter};
 use crate::secrets::Secret;
 
 /// Handed back.
@@ -104,8 +104,17 @@ impl Model {
         }
         let body = if meter.is_nearly_met() { told_to_end(&body).map_or(body, Bytes::from) } else { body };
         let headers = self.provider.headers(&target, &child.headers, &body).await?;
+        let paid = self.provider.paid(&target, asked.model());
+        let mut account = Account::open(meter.clone(), paid.map(|model| Message::awaited(model, body.len())));
         let answer = self.client.post(target).headers(headers).body(body).send().await;
-        Ok(hand_back(answer.map_err(|error| Refused::failed(chain(&error)))?, meter, turn))
+        let is_refused = match &answer {
+            Ok(answer) => !answer.status().is_success(),
+            Err(error) => error.is_connect(),
+        };
+        if is_refused {
+            account.take_back();
+        }
+        Ok(hand_back(answer.map_err(|error| Refused::failed(chain(&error)))?, meter, account, turn))
     }
 }
 
@@ -127,10 +136,15 @@ fn is_ours(headers: &HeaderMap, given: &str) -> bool {
 }
 
 /// The next request has its turn when all of this one is handed back, or nobody wants it any more.
-fn hand_back(answer: reqwest::Response, meter: &Meter, turn: OwnedSemaphorePermit) -> Response<Body> {
+fn hand_back(
+    answer: reqwest::Response,
+    meter: &Meter,
+    account: Account,
+    turn: OwnedSemaphorePermit,
+) -> Response<Body> {
     let (parts, body) = hyper::http::Response::<reqwest::Body>::from(answer).into_parts();
     meter.answered(parts.status.as_u16());
-    let mut tap = Tap::of(meter.clone(), parts.headers.get(CONTENT_TYPE));
+    let mut tap = Tap::of(account, parts.headers.get(CONTENT_TYPE));
     let body = body.map_frame(move |frame| {
         let _until_then = &turn;
         if let Some(bytes) = frame.data_ref() {

@@ -12,7 +12,9 @@ use crate::secrets::Secret;
 
 /// Where the Messages API is, unless told otherwise.
 const USUAL: &str = "https://api.anthropic.com";
-const ROUTES: [&str; 2] = ["/v1/messages", "/v1/messages/count_tokens"];
+const ROUTES: [&str; 2] = ["/v1/messages", COUNTS];
+/// Nothing is paid for this.
+const COUNTS: &str = "/v1/messages/count_tokens";
 /// Sent on; everything else a child says of itself is not.
 const SENT_ON: [&str; 6] = [
     "accept",
@@ -68,6 +70,16 @@ impl Provider {
             Self::Messages(messages) => messages.target(asked),
             #[cfg(feature = "aws")]
             Self::Bedrock(bedrock) => bedrock.target(asked),
+        }
+    }
+
+    /// Whose price a request to there has, that names this model; none when it is free.
+    pub(super) fn paid(&self, target: &Url, named: String) -> Option<String> {
+        match self {
+            Self::Messages(_) => (!target.path().ends_with(COUNTS)).then_some(named),
+            // What a body says there counts for nothing.
+            #[cfg(feature = "aws")]
+            Self::Bedrock(_) => Some(target.path().to_owned()),
         }
     }
 

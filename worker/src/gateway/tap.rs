@@ -15,10 +15,10 @@ const DATA: &[u8] = b"data:";
 #[cfg(feature = "aws")]
 const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 
-/// One answer. What it used is counted at the latest when it is dropped.
+/// One answer, read for the account of its request.
 pub(super) struct Tap {
     form: Form,
-    said: Said,
+    account: Account,
 }
 
 /// How the answer is written.
@@ -33,10 +33,13 @@ enum Form {
     Unknown,
 }
 
-/// What was told by now.
-struct Said {
+/// What one request costs: what its answer tells by now, and until it tells anything what went in. It is counted at the latest
+/// when this is dropped, whoever hung up.
+pub(super) struct Account {
     meter: Meter,
     message: Message,
+    has_begun: bool,
+    is_free: bool,
     /// Bytes of text for which nobody has told the tokens yet.
     uncounted: usize,
 }
@@ -70,36 +73,29 @@ struct Delta {
 
 impl Tap {
     /// Of an answer of this type.
-    pub(super) fn of(meter: Meter, content_type: Option<&HeaderValue>) -> Self {
-        let said = Said { meter, message: Message::default(), uncounted: 0 };
-        Self { form: Form::of(content_type), said }
+    pub(super) fn of(account: Account, content_type: Option<&HeaderValue>) -> Self {
+        Self { form: Form::of(content_type), account }
     }
 
     pub(super) fn read(&mut self, bytes: &Bytes) {
         match &mut self.form {
-            Form::Lines(partial) => lines(partial, bytes, &mut self.said),
+            Form::Lines(partial) => lines(partial, bytes, &mut self.account),
             #[cfg(feature = "aws")]
             Form::Events(events) => match events.read(bytes) {
                 Ok(parts) => {
                     for part in parts {
-                        self.said.line(&part);
+                        self.account.line(&part);
                     }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "what the model answered could not be read, so what it used is guessed");
                     self.form = Form::Unknown;
-                    self.said.guess(bytes.len());
+                    self.account.uncounted += bytes.len();
                 }
             },
             #[cfg(feature = "aws")]
-            Form::Unknown => self.said.guess(bytes.len()),
+            Form::Unknown => self.account.uncounted += bytes.len(),
         }
-    }
-}
-
-impl Drop for Tap {
-    fn drop(&mut self) {
-        self.said.end();
     }
 }
 
@@ -119,14 +115,14 @@ impl Form {
     }
 }
 
-fn lines(partial: &mut Vec<u8>, bytes: &Bytes, said: &mut Said) {
+fn lines(partial: &mut Vec<u8>, bytes: &Bytes, account: &mut Account) {
     for part in bytes.split_inclusive(|byte| *byte == b'\n') {
         if partial.len() + part.len() <= MAX_BYTES {
             partial.extend_from_slice(part);
         }
         if partial.ends_with(b"\n") || partial.starts_with(b"{") && partial.ends_with(b"}") {
             let line = std::mem::take(partial);
-            if !said.line(line.trim_ascii()) && line.starts_with(b"{") {
+            if !account.line(line.trim_ascii()) && line.starts_with(b"{") {
                 // A text of several lines, or not all of one yet.
                 *partial = line;
             }
@@ -134,12 +130,26 @@ fn lines(partial: &mut Vec<u8>, bytes: &Bytes, said: &mut Said) {
     }
 }
 
-impl Said {
+impl Account {
+    /// For a request that is sent now, and answered by this message; by none when nothing is paid for.
+    pub(super) fn open(meter: Meter, message: Option<Message>) -> Self {
+        let is_free = message.is_none();
+        Self { meter, message: message.unwrap_or_default(), has_begun: false, is_free, uncounted: 0 }
+    }
+
+    /// Nobody worked on it: what went in costs nothing.
+    pub(super) fn take_back(&mut self) {
+        self.is_free = true;
+    }
+
     /// Whether it was one.
     fn line(&mut self, line: &[u8]) -> bool {
         let json = line.strip_prefix(DATA).unwrap_or(line);
         match serde_json::from_slice(json) {
-            Ok(Told::MessageStart { message } | Told::Message(message)) => self.message = message,
+            Ok(Told::MessageStart { message } | Told::Message(message)) => {
+                self.message.begins(message);
+                self.has_begun = true;
+            }
             Ok(Told::ContentBlockDelta { delta: Delta { text, partial_json, thinking } }) => {
                 self.uncounted += text.len() + partial_json.len() + thinking.len();
                 return true;
@@ -154,18 +164,13 @@ impl Said {
         self.meter.count(&self.message);
         true
     }
+}
 
-    #[cfg(feature = "aws")]
-    fn guess(&mut self, bytes: usize) {
-        if !self.message.is_known() {
-            self.message = Message::unknown();
-        }
-        self.uncounted += bytes;
-    }
-
-    /// Whoever hangs up before the tokens are told has had the text all the same.
-    fn end(&mut self) {
-        if self.uncounted > 0 {
+/// Whoever hangs up before the tokens are told has had the text all the same, and has asked.
+impl Drop for Account {
+    fn drop(&mut self) {
+        let is_open = !self.has_begun && !self.is_free;
+        if is_open || self.uncounted > 0 {
             self.message.goes_on(Tokens::of_text(self.uncounted));
             self.meter.count(&self.message);
         }
@@ -178,7 +183,8 @@ mod tests {
 
     fn read(kind: &'static str, pieces: &[&[u8]]) -> f64 {
         let meter = Meter::default();
-        let mut tap = Tap::of(meter.clone(), Some(&HeaderValue::from_static(kind)));
+        let account = Account::open(meter.clone(), Some(Message::awaited(String::new(), 0)));
+        let mut tap = Tap::of(account, Some(&HeaderValue::from_static(kind)));
         for piece in pieces {
             tap.read(&Bytes::copy_from_slice(piece));
         }
