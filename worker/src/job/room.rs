@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::bundle::unknown_to_the_remote;
 use super::renew::KEPT;
-use super::workspace::{built_marker, is_sibling, lock_of};
+use super::workspace::{Places, built_marker, is_sibling, lock_of, places_in};
 use crate::{folders, git, leftovers};
 
 /// What is being removed is called so first, so that nobody works in half a folder.
@@ -71,6 +71,11 @@ pub fn tidy(workspaces: &Path, budget_bytes: u64, sizes: &mut Sizes) -> io::Resu
     finish_removals(workspaces)?;
     let used = used(workspaces)?;
     leftovers::end_orphans(used.iter().map(|(path, _)| lock_of(path)));
+    for (path, _) in &used {
+        if let Err(error) = forget_agent(path) {
+            tracing::warn!(%error, folder = %path.display(), "what an agent left in its home could not be removed yet");
+        }
+    }
     let mut folders = sizes.measure(used);
     folders.sort_by_key(|folder| folder.last_used);
     let mut tidied =
@@ -87,6 +92,21 @@ pub fn tidy(workspaces: &Path, budget_bytes: u64, sizes: &mut Sizes) -> io::Resu
         tidied.removed.push(folder.path);
     }
     Ok(tidied)
+}
+
+/// Removes what the agent of a worker that was killed left in its home; whoever works in the folder does it themselves.
+fn forget_agent(folder: &Path) -> io::Result<()> {
+    let Places { home, tmp } = places_in(folder, "agent");
+    let has_files = |path: &PathBuf| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
+    let full: Vec<_> = [home, tmp].into_iter().filter(has_files).collect();
+    if full.is_empty() {
+        return Ok(());
+    }
+    let lock = File::options().write(true).open(lock_of(folder))?;
+    if lock.try_lock().is_ok() {
+        full.iter().try_for_each(|path| folders::remove(path))?;
+    }
+    Ok(())
 }
 
 fn finish_removals(workspaces: &Path) -> io::Result<()> {
@@ -263,6 +283,20 @@ mod tests {
         assert_eq!(shelf.tidy(0), ["plain"]);
         drop(lock);
         assert_eq!(shelf.tidy(0), ["locked"]);
+    }
+
+    #[test]
+    fn what_the_agent_of_a_killed_worker_left_in_its_home_goes_where_nobody_works() {
+        let shelf = Shelf::new();
+        let homes = ["busy", "left"].map(|name| shelf.folder(name, 1).join("agent-home"));
+        for home in &homes {
+            fs::create_dir_all(home.join(".claude")).unwrap();
+            fs::write(home.join(".claude/said.jsonl"), "said").unwrap();
+        }
+        let lock = File::options().write(true).open(lock_of(homes[0].parent().unwrap())).unwrap();
+        lock.lock().unwrap();
+        assert_eq!(shelf.tidy(u64::MAX), [""; 0]);
+        assert_eq!(homes.map(|home| home.exists()), [true, false]);
     }
 
     #[test]

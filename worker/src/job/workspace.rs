@@ -51,6 +51,12 @@ pub(super) fn installed_marker(repo: &Path) -> PathBuf {
     repo.with_file_name("installed")
 }
 
+/// Home and temporary files of a child that works in this folder.
+pub(super) fn places_in(folder: &Path, who: &str) -> Places {
+    let [home, tmp] = ["home", "tmp"].map(|kind| folder.join(format!("{who}-{kind}")));
+    Places { home, tmp }
+}
+
 /// Whether this folder stands in for one that was locked.
 pub(super) fn is_sibling(folder: &Path) -> bool {
     folder
@@ -99,8 +105,7 @@ impl Workspace {
 
     /// Home and temporary files of this child.
     pub fn places(&self, who: &str) -> Places {
-        let [home, tmp] = ["home", "tmp"].map(|kind| self.root.join(format!("{who}-{kind}")));
-        Places { home, tmp }
+        places_in(&self.root, who)
     }
 
     /// Files that came with the mail.
