@@ -377,6 +377,20 @@ fs.copyFileSync('.cache/builds', 'dist/builds.txt');
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_an_agent_leaves_beside_its_commit_is_neither_built_nor_there_for_the_next_job() {
+    nothing_is_left_with(&["--sandbox", "off"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_walls_it_is_no_more() {
+    nothing_is_left_with(&["--sandbox", "namespaces"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn between_users_it_is_no_more() {
+    nothing_is_left_with(&["--sandbox", "uid", "--sandbox-uid", "64400"]).await;
+}
+
+async fn nothing_is_left_with(walls: &[&str]) {
     let world = World::new();
     let files = [
         ("site/index.html", "Open"),
@@ -386,8 +400,11 @@ async fn what_an_agent_leaves_beside_its_commit_is_neither_built_nor_there_for_t
     ];
     let remote = world.remote("bakery", &files);
     world.project_built_by("bakery", &remote, &["node", "-e", SHOWING]).await;
-    std::fs::write(world.path("agent.js"), LITTERING).unwrap();
-    let worker = world.worker_with_agent(&format!("node '{}'", world.path("agent.js").display()), &[]);
+    // A worker that runs children as other users keeps their folders where these may pass.
+    let workspaces = tempfile::tempdir().unwrap();
+    let workspaces = workspaces.path().display().to_string();
+    let walls = [walls, &["--workspace-path", &workspaces][..]].concat();
+    let worker = world.worker_with_agent(&format!("node -e {}", shell_words::quote(LITTERING)), &walls);
     let jobs = [
         ("c-1", "aaaaaa1", "quiet", "x"),
         ("c-2", "bbbbbb2", "quiet", "xx"),
