@@ -130,6 +130,22 @@ fn bombs() -> Vec<(&'static str, String)> {
             ),
         ),
         (
+            "headlines between dashes",
+            format!(
+                "{head}\n{}",
+                "---- On 3 Mar 2025 we open at 9, and at 10 for those who come later than that ----\n"
+                    .repeat(20_000)
+            ),
+        ),
+        (
+            "HTML below a long text",
+            format!(
+                "{mixed}--b\n\n{}\n{}",
+                "word ".repeat(400_000),
+                "--b\nContent-Type: text/html\n\nword\n".repeat(900)
+            ),
+        ),
+        (
             "fields of no header",
             format!(
                 "{head}\n{}",

@@ -28,6 +28,8 @@ const MAX_NAME_CHARS: usize = 200;
 const MAX_TEXT_BYTES: usize = 2 * 1024 * 1024;
 /// So are texts of more lines: no person writes, nor quotes, as many.
 const MAX_TEXT_LINES: usize = 20_000;
+/// Of so much text it is known whether another part says it once more.
+const MAX_COMPARED_BYTES: usize = 64 * 1024;
 /// A plain text that only stands where HTML is meant is no longer.
 const MAX_STAND_IN_BYTES: usize = 600;
 
@@ -289,16 +291,19 @@ fn stands_in(plain: &str, html: &str) -> bool {
 /// These parts, one below the other: the HTML ones as lines, unless they say what stands above once more.
 fn shown(message: &Message<'_>, ids: impl Iterator<Item = u32>) -> (Rendered, Body) {
     let (mut all, mut body, mut left) = (Rendered::default(), Body::Plain, MAX_TEXT_BYTES);
+    let mut known = HashSet::new();
     for part in ids.filter_map(|id| message.parts.get(id as usize)) {
         match &part.body {
-            PartType::Text(text) => add(&mut all.text, text),
+            PartType::Text(text) => add(&mut all.text, text, &mut known),
             PartType::Html(html) => {
                 let html = &html[..html.floor_char_boundary(left)];
                 left -= html.len();
                 let rendered = html::lines(html);
                 all.hidden += rendered.hidden;
-                if says(&rendered.text) && !repeats(&all.text, &rendered.text) {
-                    add(&mut all.text, &rendered.text);
+                let repeats =
+                    || !known.is_empty() && words(&rendered.text).iter().all(|word| known.contains(word));
+                if says(&rendered.text) && !repeats() {
+                    add(&mut all.text, &rendered.text, &mut known);
                     body = Body::Html;
                 }
             }
@@ -308,18 +313,14 @@ fn shown(message: &Message<'_>, ids: impl Iterator<Item = u32>) -> (Rendered, Bo
     (all, body)
 }
 
-fn add(all: &mut String, text: &str) {
+/// Puts a text below the others, and its words among those that are known while the whole is short.
+fn add(all: &mut String, text: &str, known: &mut HashSet<String>) {
     if !all.is_empty() {
         all.push('\n');
     }
     all.push_str(text);
-}
-
-/// Whether all words of the second are among those of the first.
-fn repeats(above: &str, text: &str) -> bool {
-    says(above) && {
-        let above: HashSet<String> = words(above).into_iter().collect();
-        words(text).iter().all(|word| above.contains(word))
+    if all.len() <= MAX_COMPARED_BYTES {
+        known.extend(words(text));
     }
 }
 

@@ -58,8 +58,8 @@ pub(super) fn headline(lines: &[&str]) -> Option<(usize, Certainty)> {
             });
             return (!later).then_some((at + 1, certainty));
         }
-        // What is announced by a colon begins below it; that of an address may be wrapped behind its own.
-        if line.ends_with([':', '：']) && !line.ends_with("mailto:") {
+        // What a colon or dashes end is whole; an address may be wrapped behind its own colon.
+        if line.ends_with([':', '：']) && !line.ends_with("mailto:") || line.ends_with("--") {
             return None;
         }
     }
@@ -107,7 +107,7 @@ pub(super) fn shared(line: &str) -> Option<usize> {
 fn judge(line: &str) -> Option<Certainty> {
     let line = plain(line);
     let bare = line.trim_matches(|c: char| c == '-' || c.is_whitespace());
-    let dashed = bare.len() + 4 <= line.len() && line.starts_with("--");
+    let dashed = bare.len() + 4 <= line.len() && line.starts_with("--") && line.ends_with("--");
     let said = bare.trim_end_matches([':', '：', ' ', '\u{a0}']);
     let ends = said.len() < bare.len() && bare.ends_with([':', '：']) || dashed;
     if !ends && !said.ends_with('>') {
