@@ -308,7 +308,7 @@ const VAST: &str = r"
 const fs = require('fs');
 fs.mkdirSync('dist', { recursive: true });
 fs.writeFileSync('dist/index.html', 'fine');
-for (let n = 0; n < 24; n++) { fs.writeFileSync(`dist/${n}.bin`, ''); fs.truncateSync(`dist/${n}.bin`, 250e6); }
+for (let n = 0; n < 200; n++) { fs.writeFileSync(`dist/${n}.bin`, ''); fs.truncateSync(`dist/${n}.bin`, 250e6); }
 fs.writeFileSync('dist/made', '');
 ";
 
