@@ -280,7 +280,10 @@ async fn hold(app: &App, mut stored: Stored<OutboxRecord>, what: &str, until: Ti
     } else {
         tracing::warn!(mail.id = %row.mail_id, "a mail that is of no use later is not sent: {what}");
         row.state = OutboxState::Suppressed;
-        returned::mark(app, &row.mail_id, &format!("was not sent: there were {what}")).await?;
+        // The answer is still to come.
+        if row.purpose != Purpose::Acknowledgement {
+            returned::mark(app, &row.mail_id, &format!("was not sent: there were {what}")).await?;
+        }
     }
     save(app, &stored).await
 }

@@ -101,6 +101,49 @@ fn bombs() -> Vec<(&'static str, String)> {
                 (0..40_000).map(|n| format!(" n*{n}=x;")).collect::<Vec<_>>().concat()
             ),
         ),
+        (
+            "pieces of different parameters",
+            format!(
+                "{head}Content-Type: text/plain;{}\n\nhello",
+                (0..60_000).map(|n| format!(" n{n}*1=x;")).collect::<Vec<_>>().concat()
+            ),
+        ),
+        (
+            "pieces of different parameters in a part",
+            format!(
+                "{mixed}--b\nContent-Type: text/plain;{}\n\nhello\n--b--\n",
+                (0..70_000).map(|n| format!(" n{n}*=a'b'x;")).collect::<Vec<_>>().concat()
+            ),
+        ),
+        (
+            "many parameters",
+            format!(
+                "{head}Content-Type: text/plain;{}\n\nhello",
+                (0..60_000).map(|n| format!(" n{n}=x;")).collect::<Vec<_>>().concat()
+            ),
+        ),
+        (
+            "a boundary of dashes",
+            format!(
+                "{head}Content-Type: multipart/mixed; boundary=\"{}x\"\n\n{}",
+                "-".repeat(400_000),
+                "-".repeat(1_500_000)
+            ),
+        ),
+        (
+            "fields of a part below a blank line that is none",
+            format!("{mixed}--b\nX: y\n \n{}\nhello\n--b--\n", "a:\n".repeat(3_000_000)),
+        ),
+        (
+            "recipients of a part below a blank line that is none",
+            format!("{mixed}--b\nX: y\n \nTo: {}\n\nhello\n--b--\n", "a@b,".repeat(2_000_000)),
+        ),
+        ("groups", format!("{head}To: {}\n\nhello", "a b:c d;".repeat(125_000))),
+        (
+            "encoded words without an end",
+            format!("{head}Subject: {}\n\nhello", "=?utf-8?q?x ".repeat(85_000)),
+        ),
+        ("encoded words that are none", format!("{head}To: {}\n\nhello", "=?".repeat(500_000))),
         ("comments in comments", format!("{head}To: {} a@b.c\n\nhello", "(".repeat(500_000))),
         ("open tags", html(&"<div>".repeat(MEGABYTE / 5))),
         ("quotes in quotes", html(&"<blockquote>a".repeat(80_000))),

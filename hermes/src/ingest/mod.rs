@@ -155,7 +155,7 @@ async fn room_ahead(app: &App, mail: &MailRecord, decision: &Decision) -> Result
 
 /// What is known of a mail that came before.
 enum Before {
-    /// No copy of it was shown to be genuine, and this one is: its row is this one's now.
+    /// No copy of it was shown to be genuine and a person's, and this one is: its row is this one's now.
     Reopened(Stored<MailRecord>),
     /// Its row.
     Known(Stored<MailRecord>),
@@ -166,7 +166,9 @@ enum Before {
 /// does, and whoever is cut short behind it leaves an open mail.
 async fn reopened(app: &App, again: MailRecord, decision: &Decision) -> Result<Before> {
     let earlier = known(app, &again.mail_id).await?;
-    if earlier.value.ending != Some(MailEnding::Unauthenticated) || !decision.believes() {
+    // A list that sends it on adds what makes it look as if a machine had written it.
+    let of_nobody = [MailEnding::Unauthenticated, MailEnding::Automatic];
+    if !earlier.value.ending.is_some_and(|ending| of_nobody.contains(&ending)) || !decision.believes() {
         return Ok(Before::Known(earlier));
     }
     let mut stored = Stored { value: again, version: earlier.version };

@@ -28,8 +28,8 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// The most certificates that are kept.
 const MAX_CERTIFICATES: usize = 20;
 /// So many certificates are asked for within a minute: whoever knows a topic can name new ones for ever, and SNS itself has one
-/// for months.
-const MAX_ASKED: u32 = 6;
+/// for months. With fewer they would soon keep us from asking for that.
+const MAX_ASKED: u32 = 60;
 const MINUTE: Duration = Duration::from_mins(1);
 /// The kind of the rows that say which messages were taken.
 const SEEN: &str = "sns-message";

@@ -106,12 +106,26 @@ fn changeable(
     if let Some(name) = TELLING.iter().find(|name| own.disagree(name)) {
         return Some((Left::Mail, format!("not all of its signatures cover its {name}")));
     }
-    if !own.cover("date") {
-        let left = if own.cover("message-id") { Left::Place } else { Left::Mail };
-        return Some((left, "its date is not signed".into()));
+    if !own.cover("content-type") && says_another_alphabet(mail) {
+        return Some((Left::Mail, "in what its text is written is not signed".into()));
+    }
+    // What is signed and not there does not tell it from others.
+    let named = own.cover("message-id") && mail.message_id.is_some();
+    let dated = own.cover("date") && mail.header("date").any(|date| !date.is_empty());
+    if !dated {
+        return Some((if named { Left::Place } else { Left::Mail }, "its date is not signed".into()));
     }
     let addressed = ADDRESSING.iter().any(|name| reaches_us(mail, name, desk) && own.cover(name));
     (!addressed).then(|| (Left::Place, "whom it is written to is not signed".into()))
+}
+
+/// Whether it says that its letters are bytes of other letters: signed words would read as others do.
+fn says_another_alphabet(mail: &ParsedMail) -> bool {
+    const OTHERS: [&str; 4] = ["utf-7", "utf-16", "utf-32", "hz-gb"];
+    mail.header("content-type").any(|kind| {
+        let kind = kind.to_ascii_lowercase();
+        OTHERS.iter().any(|other| kind.contains(other))
+    })
 }
 
 #[cfg(test)]
@@ -187,7 +201,7 @@ mod tests {
             ("from", Assurance::Stray),
             ("from:to:subject", Assurance::Stray),
             ("from:to:date:message-id", Assurance::Stray),
-            ("from:to:subject:message-id", Assurance::Partial),
+            ("from:to:subject:message-id", Assurance::Stray),
             ("from:subject:date", Assurance::Partial),
             ("from:cc:subject:date", Assurance::Partial),
         ] {
@@ -206,6 +220,27 @@ mod tests {
         assert_eq!(judged(&signed("example.org", ALL, &twice), None), Assurance::Stray, "two fields");
         let above = format!("Cc: x@example.net\r\nCc: y@example.net\r\n{TO_US}");
         assert_eq!(judged(&signed("example.org", ALL, &above), None), Assurance::Stray, "one was added");
+    }
+
+    #[test]
+    fn what_is_signed_and_not_there_does_not_tell_a_mail_from_others() {
+        let undated = TO_US.split("\r\nDate").next().unwrap();
+        let named = format!("Message-ID: <1@example.org>\r\n{undated}");
+        let all = format!("{ALL}:message-id");
+        for (fields, wanted) in [(undated, Assurance::Stray), (named.as_str(), Assurance::Partial)] {
+            assert_eq!(judged(&signed("example.org", &all, fields), None), wanted, "{fields}");
+        }
+        let signed_id =
+            signed("example.org", "from:to:subject:message-id", &format!("Message-ID: <1@x>\r\n{TO_US}"));
+        assert_eq!(judged(&signed_id, None), Assurance::Partial, "its date is not signed");
+    }
+
+    #[test]
+    fn signed_words_in_letters_that_are_not_signed_could_read_otherwise() {
+        let other = format!("Content-Type: text/plain; charset=UTF-7\r\n{TO_US}");
+        assert_eq!(judged(&signed("example.org", ALL, &other), None), Assurance::Stray);
+        let signed_kind = signed("example.org", &format!("{ALL}:content-type"), &other);
+        assert_eq!(judged(&signed_kind, None), Assurance::Full);
     }
 
     #[test]

@@ -14,8 +14,12 @@ const MAX_NESTED: usize = 100;
 /// The same for those that are encoded (RFC 2046, section 5.2.1 forbids it): a parser calls itself for each.
 const MAX_NESTED_ENCODED: usize = 3;
 /// Header bytes and lines of all parts together.
-const MAX_HEADER_BYTES: usize = 4 * 1024 * 1024;
+const MAX_HEADER_BYTES: usize = 1_250_000;
 const MAX_HEADER_LINES: usize = 50_000;
+/// Marks of parameters in pieces (RFC 2231): a parser compares each with all others.
+const MAX_PIECES: usize = 2000;
+/// RFC 2046, section 5.1.1, allows 70.
+const MAX_BOUNDARY_BYTES: usize = 200;
 /// A mail within a mail that is encoded is decoded to be looked into.
 const MAX_ENCODED_BYTES: usize = 1024 * 1024;
 /// A parser looks through the rest of a mail for each boundary that never comes; so often through all of it is too much.
@@ -28,7 +32,8 @@ type Refused = &'static str;
 
 const TOO_MANY: Refused = "it has more than 1,000 parts";
 const TOO_DEEP: Refused = "its parts are nested too deeply";
-const TOO_WIDE: Refused = "the headers of its parts are larger than 4 MB, or longer than 50,000 lines";
+const TOO_WIDE: Refused = "the headers of its parts are larger than 1.25 MB, or longer than 50,000 lines";
+const TOO_MANY_PIECES: Refused = "its header fields have parameters in more than 2,000 pieces";
 
 /// Why a mail with this structure is not built, if so.
 pub(super) fn refusal(raw: &[u8]) -> Option<Refused> {
@@ -43,10 +48,12 @@ pub(super) fn refusal(raw: &[u8]) -> Option<Refused> {
 fn is_cheap(raw: &[u8]) -> bool {
     let parts = memmem::find_iter(raw, b"--").take(MAX_PARTS).count() + 1;
     let lines = memchr::memchr_iter(b'\n', raw).take(MAX_HEADER_LINES).count();
+    let pieces = memchr::memchr_iter(b'*', raw).take(MAX_PIECES).count();
     raw.len() <= CHEAP_BYTES
         && parts < MAX_PARTS
         && parts * raw.len() <= CHEAP_STEPS
         && lines < MAX_HEADER_LINES
+        && pieces < MAX_PIECES
         && !says(raw, b"digest")
         && !says(raw, b"rfc822")
         && !says(raw, b"global")
@@ -66,6 +73,7 @@ struct Walk {
     nested: usize,
     header_bytes: usize,
     header_lines: usize,
+    pieces: usize,
     searched: usize,
 }
 
@@ -108,6 +116,9 @@ impl Walk {
             self.part()?;
             let kind = content_type(&headers);
             if let Some(boundary) = kind.filter(|kind| kind.ctype() == "multipart").and_then(boundary) {
+                if boundary.len() > MAX_BOUNDARY_BYTES {
+                    return Err("one of its boundaries is longer than 200 bytes");
+                }
                 if stream.seek_next_part(boundary) {
                     let digest = kind.and_then(ContentType::subtype) == Some("digest");
                     let inner = if digest { Kind::Digest } else { Kind::Other };
@@ -169,7 +180,8 @@ impl Walk {
         Ok(())
     }
 
-    /// Before a parser builds its fields: the header ends with the first line that says nothing.
+    /// Before a parser builds its fields: the header ends with the first line that says nothing, and is no continuation of the
+    /// one above.
     fn header(&mut self, rest: &[u8]) -> Result<(), Refused> {
         for line in rest.split_inclusive(|byte| *byte == b'\n') {
             self.header_bytes += line.len();
@@ -177,7 +189,11 @@ impl Walk {
             if self.header_bytes > MAX_HEADER_BYTES || self.header_lines > MAX_HEADER_LINES {
                 return Err(TOO_WIDE);
             }
-            if line.trim_ascii().is_empty() {
+            self.pieces += memchr::memchr_iter(b'*', line).count();
+            if self.pieces > MAX_PIECES {
+                return Err(TOO_MANY_PIECES);
+            }
+            if line.trim_ascii().is_empty() && !line.starts_with(b" ") && !line.starts_with(b"\t") {
                 break;
             }
         }
@@ -332,6 +348,10 @@ mod tests {
             encoded(&deep),
             format!("{MIXED}--b\nTo: {}\n\n", "a@b,".repeat(1_100_000)),
             format!("{MIXED}--b\n{}\n", "a:\n".repeat(60_000)),
+            format!("{MIXED}--b\nX: y\n \n{}\n", "a:\n".repeat(60_000)),
+            format!("{MIXED}--b\nX: y\n\t\nTo: {}\n\n", "a@b,".repeat(1_100_000)),
+            format!("Content-Type: text/plain;{}\n\nx", " n*1=x;".repeat(2500)),
+            format!("Content-Type: multipart/mixed; boundary=\"{0}x\"\n\n{0}", "-".repeat(40_000)),
             format!(
                 "{MIXED}{}{}",
                 "--b\nContent-Type: multipart/mixed; boundary=never\n\n".repeat(900),

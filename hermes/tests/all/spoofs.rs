@@ -405,6 +405,22 @@ async fn a_copy_that_is_not_shown_to_be_genuine_does_not_stand_for_the_one_that_
 }
 
 #[tokio::test]
+async fn a_copy_that_looks_as_if_a_machine_wrote_it_does_not_stand_for_the_one_that_does_not() {
+    for added in
+        ["Precedence: list\r\n", "Auto-Submitted: auto-generated\r\n", "List-Id: <all.example.net>\r\n"]
+    {
+        let world = pinning().await;
+        let sent_on = world.accepted(copy(GENUINE, added)).await;
+        assert_eq!(text(&sent_on, "ending"), "automatic", "{added}");
+        let answer = world.accepted(copy(GENUINE, "")).await;
+        assert_eq!((text(&answer, "ending"), &answer["mailId"]), ("routed", &sent_on["mailId"]), "{added}");
+        let again = world.accepted(copy(GENUINE, added)).await;
+        assert_eq!(again["commandId"], answer["commandId"], "and it is one mail");
+        assert_eq!(world.works("amelia#scott").await.len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn two_genuine_copies_at_once_behind_one_that_is_not_make_one_work() {
     let world = pinning().await;
     world.accepted(copy(FORGED_OR_SENT_ON, "")).await;

@@ -116,7 +116,7 @@ pub(super) fn stated(line: &str) -> Stated {
 /// date and a place are those of an event.
 pub(super) fn header_block(lines: &[&str], stated: &[Stated], below_rule: bool) -> Option<usize> {
     let mut seen: Vec<Field> = Vec::new();
-    let (mut length, mut wrapped, mut people) = (0, 0, false);
+    let (mut length, mut wrapped, mut people, mut sender) = (0, 0, false, false);
     let (mut address, mut date) = (false, false);
     for (at, line) in lines.iter().take(MAX_BLOCK_LINES).enumerate() {
         if line.trim().is_empty() {
@@ -138,6 +138,7 @@ pub(super) fn header_block(lines: &[&str], stated: &[Stated], below_rule: bool) 
             wrapped = 0;
             length = at + 1;
             people = stated[at].names();
+            sender |= stated[at].address && stated[at].fields.contains(&Field::From);
         }
         address |= people && stated[at].address;
         date |= stated[at].date;
@@ -145,8 +146,9 @@ pub(super) fn header_block(lines: &[&str], stated: &[Stated], below_rule: bool) 
     let subject = seen.contains(&Field::Subject);
     let enough = match (seen.len(), below_rule) {
         (0 | 1, _) => false,
-        (2, false) => address && (subject || date),
-        (_, false) => subject || address || date && seen.starts_with(&[Field::From, Field::Date, Field::To]),
+        (2, false) => sender && (subject || date),
+        (3, false) => address || date && seen.starts_with(&[Field::From, Field::Date, Field::To]),
+        (_, false) => subject || address,
         (_, true) => subject || address || date,
     };
     (enough && seen.iter().any(|field| matches!(field, Field::From | Field::Date))).then_some(length)
@@ -183,8 +185,17 @@ fn fields_of(line: &str) -> Option<Vec<Field>> {
 
 /// Whether it is a number with a few letters at most, as in `10:00 Uhr`: so begins no name.
 fn is_time(value: &str) -> bool {
-    let number = value.trim_start().starts_with(|c: char| c.is_ascii_digit()) && !value.contains('@');
-    number && value.chars().filter(|c| c.is_alphabetic()).count() <= 5
+    const OF_A_CLOCK: [&str; 9] = ["uhr", "h", "am", "pm", "a.m.", "p.m.", "o'clock", "heures", "ore"];
+    let folded = folded(value.trim());
+    let is_number = |word: &str| word.chars().all(|c| c.is_ascii_digit() || ":.,h-–".contains(c));
+    let mut words = folded.split_whitespace();
+    let begins = words.next().is_some_and(|word| {
+        let digits = word.trim_end_matches(|c: char| c.is_alphabetic());
+        digits.starts_with(|c: char| c.is_ascii_digit())
+            && is_number(digits)
+            && (digits.len() == word.len() || OF_A_CLOCK.contains(&&word[digits.len()..]))
+    });
+    begins && words.all(|word| is_number(word) || OF_A_CLOCK.contains(&word))
 }
 
 fn field(label: &str) -> Option<Field> {

@@ -134,9 +134,23 @@ fn is_named(lines: &[&str], at: usize, first: usize) -> bool {
 /// Whether little follows; below a line that does not stand by itself nothing that is a sentence, either.
 fn ends_text(lines: &[&str], at: usize) -> bool {
     let below = &lines[at + 1..];
-    let said = below.iter().filter(|line| !line.trim().is_empty() && !is_footer(line)).count();
     let alone = is_apart(lines, at) && below.first().is_none_or(|line| line.trim().is_empty());
-    said <= MAX_BELOW_FOOTER && (alone || said < MAX_BELOW_FOOTER && looks_signed(below))
+    let below = &below[..disclaimers(below, 0)];
+    said_at_most(below, MAX_BELOW_FOOTER)
+        && !below.iter().any(|line| is_sentence(line))
+        && (alone || said_at_most(below, MAX_BELOW_FOOTER - 1) && looks_signed(below))
+}
+
+/// Whether no more of these lines say something, footers apart.
+fn said_at_most(lines: &[&str], most: usize) -> bool {
+    lines.iter().filter(|line| !line.trim().is_empty() && !is_footer(line)).count() <= most
+}
+
+/// Whether somebody says something to somebody.
+fn is_sentence(line: &str) -> bool {
+    line.split_whitespace().count() >= 3
+        && line.trim().ends_with(['.', '!', '?', '。', '！', '？'])
+        && !is_footer(line)
 }
 
 /// Whatever device or program follows.

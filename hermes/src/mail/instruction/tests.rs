@@ -126,12 +126,16 @@ fn the_data_of_an_event_are_no_header() {
         "Date: 12 May 2026\nSubject: Baking bread",
         "Date: 12 May 2026\nFrom: 10 am\nTo: 2 pm\nSubject: Baking bread\nContact: anna@example.org",
         "Date: 12 May 2026\nSubject: Baking bread\nContact: anna@example.org",
+        "To: anna@example.org\nDate: 12 May 2026",
+        "Date: 12 May 2026\nSubject: Baking bread\nTo: all of you",
     ] {
         let text = format!("Please add this event:\n\n{event}\n\nAlso change the opening hours.");
         assert_eq!(new(&text), text);
     }
     let of_names = "Blue.\n\nFrom: 3M Company\nSent: 12 May 2026\nTo: Scott\nSubject: Bread\n\nRed.";
     assert_eq!(new(of_names), "Blue.");
+    let of_numbers = "Blue.\n\nFrom: 4711 Shop\nSent: 12 May 2026\nTo: Scott\nSubject: Bread\n\nRed.";
+    assert_eq!(new(of_numbers), "Blue.");
 }
 
 #[test]
@@ -388,6 +392,14 @@ fn an_order_right_above_the_line_of_a_phone_is_no_name() {
         let wanted = if is_name { "Make it blue.".to_owned() } else { format!("Make it blue.\n\n{last}") };
         assert_eq!(new(&text), wanted, "{last}");
     }
+}
+
+#[test]
+fn sentences_below_the_line_of_a_phone_are_of_the_instruction() {
+    let text = "Make it blue.\n\nSent from my iPhone\n\nAlso delete the second photo.\nAnd remove the price list.\nThanks.";
+    assert_eq!(new(text), text);
+    let legal = "Make it blue.\n\nSent from my iPhone\n\nThis e-mail is confidential and intended for its recipient only.";
+    assert_eq!(new(legal), "Make it blue.");
 }
 
 #[test]
