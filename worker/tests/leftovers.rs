@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use common::cloud::files::{At, IfMatch};
 use common::domain::outcome::JobOutcome;
 use git2::{Oid, Repository, Signature};
+use support::program::Program;
 use support::{Remote, World, work};
 
 const KEY: &str = "bakery#amelia";
@@ -433,4 +434,91 @@ async fn an_object_that_an_agent_without_walls_has_forged_is_not_taken_for_what_
     assert!(page.contains("<title>Baker</title>"), "{page}");
     assert_eq!(remote.messages(BRANCH).len(), 2);
     worker.stop().await;
+}
+
+/// A worker that is given this work and killed as soon as its folder looks like that.
+async fn killed(world: &World, walls: &str, order: serde_json::Value, looks: impl Fn(&Path) -> bool) {
+    let mut program = Program::start(world, &[("SANDBOX", walls), ("HERMES_LEASE_SECS", "2")]);
+    world.order(KEY, order).await;
+    let root = folder(world).parent().unwrap().to_owned();
+    let end = std::time::Instant::now() + support::LIMIT;
+    while !looks(&root) {
+        assert!(std::time::Instant::now() < end, "it never looked like that: {:#?}", program.log);
+        tokio::task::yield_now().await;
+    }
+    program.child.kill().unwrap();
+    program.child.wait().unwrap();
+}
+
+/// A worker that goes on with what a killed one had begun.
+async fn followed(world: &World, walls: &str) -> support::Running {
+    let claim = async || world.cloud.claims.get(&KEY.parse().unwrap()).await.unwrap().unwrap();
+    let epoch = claim().await.epoch;
+    let worker = world.worker(&["--sandbox", walls, "--lease-secs", "2"]);
+    let taken_over = async || {
+        world.announce(KEY).await;
+        (claim().await.epoch > epoch).then_some(())
+    };
+    world.until("the take-over", taken_over).await;
+    worker
+}
+
+/// Whether a checkout was put aside, and the one in its place is asking the remote.
+fn is_made_anew(root: &Path) -> bool {
+    let aside = std::fs::read_dir(root).unwrap().flatten();
+    let is_aside = aside.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("repo."));
+    is_aside && root.join("repo/.git/hermes-origin").exists()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_is_killed_while_it_makes_a_checkout_anew_loses_nothing_of_the_old_one() {
+    for (walls, damaged) in [("off", true), ("namespaces", false)] {
+        let (world, remote, worker) = warm().await;
+        worker.stop().await;
+        commit_unpushed(&world, "site/by-hand.html", "unpushed\n", &finished("c-2"));
+        if damaged {
+            std::fs::remove_file(folder(&world).join(".git/HEAD")).unwrap();
+        } else {
+            std::fs::write(folder(&world).join("site/half.html"), "half done\n").unwrap();
+        }
+        // Whoever reads it waits for somebody to write.
+        let hangs = remote.path.join("packed-refs");
+        nix::unistd::mkfifo(&hangs, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        killed(&world, walls, work("c-3", "bbbbbb2", HOURS), is_made_anew).await;
+        std::fs::remove_file(hangs).unwrap();
+        let worker = followed(&world, walls).await;
+        assert_eq!(world.result().await.outcome, JobOutcome::Changed);
+        changed(&world, "c-4", YEAR).await;
+        worker.stop().await;
+        assert_eq!(remote.file(BRANCH, "site/by-hand.html").unwrap(), "unpushed\n", "{walls}");
+        assert_eq!(remote.file(BRANCH, "site/half.html").is_some(), !damaged, "{walls}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_is_killed_while_it_removes_the_clone_of_another_repository_takes_nothing_of_it_along()
+{
+    let (world, _old, worker) = warm().await;
+    worker.stop().await;
+    for number in 0..256 {
+        let objects = folder(&world).join(format!(".git/objects/{number:02x}"));
+        std::fs::create_dir_all(&objects).unwrap();
+        (0..100).for_each(|name| std::fs::write(objects.join(name.to_string()), "").unwrap());
+    }
+    let moved = ["site/index.html", "site/about.html"].map(|path| (path, "moved to 7 to 18 in 1920\n"));
+    let new = world.remote("moved", &[moved[0], moved[1], (".gitignore", "dist/\n")]);
+    world.project("bakery", &new).await;
+    let is_going = |root: &Path| !root.join("repo/.git/HEAD").exists();
+    killed(&world, "off", work("c-2", "abcdef1", HOURS), is_going).await;
+    let worker = followed(&world, "off").await;
+    assert_eq!(world.result().await.outcome, JobOutcome::Changed);
+    changed(&world, "c-3", YEAR).await;
+    worker.stop().await;
+    assert_eq!(new.messages(BRANCH).len(), 2, "{:?}", new.messages(BRANCH));
+    let root = std::fs::read_dir(folder(&world).parent().unwrap()).unwrap().flatten();
+    let aside: Vec<_> = root
+        .map(|entry| entry.file_name())
+        .filter(|name| name.to_string_lossy().starts_with("repo."))
+        .collect();
+    assert!(aside.is_empty(), "{aside:?}");
 }

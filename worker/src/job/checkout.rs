@@ -18,7 +18,7 @@ use super::handover::Checkout;
 use super::message::{self, Identity};
 use super::origin::{Origin, Standing};
 use super::rebase::{Rebased, rebase_without};
-use super::renew::{leave, renew};
+use super::renew::{leave, renew, settle};
 use super::repeated::{find_finished, repeated};
 use super::room::holds_unpushed;
 use super::workspace::{Workspace, built_marker, left_marker};
@@ -141,6 +141,7 @@ impl Wanted {
     /// A damaged copy is put aside and made anew, once; so is one that fails in any other way of its own, and one whose
     /// objects somebody else may have written. A copy of another repository makes way.
     fn prepare_or_renew(&self, path: &Path) -> git::Result<Prepared> {
+        settle(path)?;
         match self.origin.standing(path) {
             Standing::Same => {}
             Standing::Untrusted => {

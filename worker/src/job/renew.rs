@@ -2,7 +2,7 @@
 //! kept until the next one; where something could not come along it is kept for good.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use git2::{BranchType, Repository};
 
@@ -12,10 +12,34 @@ use crate::git::{self, During as _, GitError, GitKind};
 /// A checkout that is not used any more and has work which is nowhere else is called so, with a number behind it.
 pub(super) const KEPT: &str = "repo.kept-";
 
+/// Where a checkout lies while another one is made in its place: there only until that one is whole.
+pub(super) fn aside_of(path: &Path) -> PathBuf {
+    path.with_extension("aside")
+}
+
+/// What nobody needs any more is called so before it is removed: a kill leaves no half of it where it was.
+fn gone_of(path: &Path) -> PathBuf {
+    path.with_extension("gone")
+}
+
+/// Brings to an end what a run that was killed had begun: the checkout that was to be made anew is back in its place.
+pub(super) fn settle(path: &Path) -> git::Result<()> {
+    remove(&gone_of(path))?;
+    if aside_of(path).exists() {
+        tracing::warn!(folder = %path.display(), "a checkout was not made anew to the end; the one before is back");
+        put_back(path)?;
+    }
+    Ok(())
+}
+
+fn put_back(path: &Path) -> git::Result<()> {
+    remove(path)?;
+    fs::rename(aside_of(path), path).during("put a damaged checkout back")
+}
+
 /// Makes the checkout anew; when that fails, the damaged one is back in its place.
 pub(super) fn renew<T>(path: &Path, make: impl Fn(&Path) -> git::Result<T>) -> git::Result<T> {
-    let aside = path.with_extension("damaged");
-    remove(&aside)?;
+    let aside = aside_of(path);
     fs::rename(path, &aside).during("put a damaged checkout aside")?;
     let mut left_behind = false;
     let result = fs::create_dir(path)
@@ -27,10 +51,13 @@ pub(super) fn renew<T>(path: &Path, make: impl Fn(&Path) -> git::Result<T>) -> g
             if carried.taken > 0 { make(path) } else { Ok(made) }
         });
     if result.is_err() {
-        remove(path)?;
-        fs::rename(&aside, path).during("put a damaged checkout back")?;
+        put_back(path)?;
     } else if left_behind {
         keep(&aside)?;
+    } else {
+        let damaged = path.with_extension("damaged");
+        remove(&damaged)?;
+        fs::rename(&aside, damaged).during("keep a damaged checkout until the next one")?;
     }
     result
 }
@@ -40,9 +67,10 @@ pub(super) fn leave(path: &Path, holds_work: bool) -> git::Result<()> {
     if holds_work {
         keep(path)?;
     } else {
-        remove(path)?;
+        fs::rename(path, gone_of(path)).during("put a checkout away")?;
     }
-    fs::create_dir(path).during("make a folder for the checkout")
+    fs::create_dir(path).during("make a folder for the checkout")?;
+    remove(&gone_of(path))
 }
 
 fn remove(folder: &Path) -> git::Result<()> {

@@ -12,7 +12,7 @@ use git2::{BranchType, Repository, StatusOptions};
 use uuid::Uuid;
 
 use super::bundle::unknown_to_the_remote;
-use super::renew::KEPT;
+use super::renew::{KEPT, aside_of};
 use super::workspace::{Places, built_marker, is_sibling, lock_of, places_in};
 use crate::{folders, git, leftovers};
 
@@ -165,7 +165,8 @@ fn remove(workspaces: &Path, folder: &Path) -> io::Result<bool> {
     if lock.try_lock().is_err() {
         return Ok(false);
     }
-    if holds_unpushed(&folder.join("repo")) || holds_kept(folder) {
+    let repo = folder.join("repo");
+    if holds_unpushed(&repo) || holds_unpushed(&aside_of(&repo)) || holds_kept(folder) {
         tracing::warn!(folder = %folder.display(), "a working folder is kept although there is little room: it holds work that the remote has not got");
         return Ok(false);
     }
@@ -279,6 +280,10 @@ mod tests {
         fs::write(shelf.folder("dirty", 7).join("repo/new.html"), "half").unwrap();
         fs::write(shelf.folder("broken", 6).join("repo/.git/HEAD"), "?").unwrap();
         fs::create_dir(shelf.folder("kept", 5).join("repo.kept-1")).unwrap();
+        let halfway = shelf.folder("halfway", 4);
+        unpushed_commit(&halfway);
+        fs::rename(halfway.join("repo"), halfway.join("repo.aside")).unwrap();
+        fs::create_dir(halfway.join("repo")).unwrap();
         shelf.folder("plain", 1);
         assert_eq!(shelf.tidy(0), ["plain"]);
         drop(lock);
