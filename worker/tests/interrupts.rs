@@ -158,6 +158,27 @@ async fn s45_s49_a_running_agent_makes_way_and_its_work_is_kept_and_runs_again()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_too_large_costs_no_other_edit_of_an_agent_that_makes_way() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let worker = start(&world);
+    queue(&world, work("c-1", ONE, "slow one")).await;
+    world.announce(KEY).await;
+    hangs(&world).await;
+    let large = world.path("data/workspaces/bakery-amelia/repo/site/all.tar");
+    std::fs::File::create(&large).unwrap().set_len(150 * 1024 * 1024).unwrap();
+    queue(&world, work("c-2", TWO, "quick two")).await;
+    interrupt(&world, "c-1", "c-2").await;
+    assert_eq!(next(&world).await, ended("c-1", JobOutcome::Interrupted));
+    assert_eq!(remote.file("thread-aaaaaa1", "site/one.html").unwrap(), "half\n");
+    assert_eq!(remote.file("thread-aaaaaa1", "site/all.tar"), None);
+    assert_eq!(next(&world).await, ended("c-2", JobOutcome::Changed));
+    go_on(&world);
+    assert_eq!(next(&world).await, ended("c-1", JobOutcome::Changed));
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s49_a_running_build_makes_way_and_the_finished_edits_are_not_made_again() {
     let world = World::new();
     let remote = world.remote("bakery", support::SITE);

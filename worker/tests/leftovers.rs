@@ -522,3 +522,37 @@ async fn a_worker_that_is_killed_while_it_removes_the_clone_of_another_repositor
         .collect();
     assert!(aside.is_empty(), "{aside:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_too_large_costs_no_unfinished_work_beside_it() {
+    let (world, remote, worker) = warm().await;
+    let site = folder(&world).join("site");
+    std::fs::write(site.join("half.html"), "half done\n").unwrap();
+    std::fs::write(site.join("index.html"), "half done\n").unwrap();
+    std::fs::File::create(site.join("all.tar")).unwrap().set_len(150 * 1024 * 1024).unwrap();
+    world.order(KEY, work("c-2", "bbbbbb2", HOURS)).await;
+    assert_eq!(world.result().await.outcome, JobOutcome::Changed);
+    changed(&world, "c-3", YEAR).await;
+    assert_eq!(remote.file(BRANCH, "site/half.html").unwrap(), "half done\n");
+    assert_eq!(remote.file(BRANCH, "site/index.html").unwrap(), "half done\n");
+    assert_eq!(remote.file(BRANCH, "site/all.tar"), None);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_no_checkout_would_take_is_not_committed() {
+    const DEEP: &str = "import { rmSync, existsSync, readFileSync } from 'node:fs';\n\
+        const asked = readFileSync(0, 'utf8');\n\
+        writeFileSync('site/new.html', asked.includes('deep') ? 'deep' : 'plain');\n\
+        if (asked.includes('deep')) { mkdirSync('d/'.repeat(510), { recursive: true }); writeFileSync('d/'.repeat(510) + 'f', 'x'); }";
+    let world = World::new();
+    let remote = world.bakery().await;
+    let worker = world.worker_with_agent(&script(&world, DEEP), &[]);
+    let result = run(&world, "c-1", "deep").await;
+    let error = result.error.clone().unwrap_or_default();
+    assert_eq!(result.outcome, JobOutcome::Refused, "{result:?}");
+    assert!(error.contains("too-large") && error.contains("lie in one another"), "{error}");
+    changed(&world, "c-2", "plain").await;
+    assert_eq!(remote.messages(BRANCH).len(), 1);
+    worker.stop().await;
+}

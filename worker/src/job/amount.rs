@@ -29,9 +29,15 @@ fn too_large(what: &str, detail: String) -> GitError {
     GitError::new(GitKind::TooLarge, what, detail)
 }
 
+/// Whether a file of so many bytes may be committed.
+pub(super) fn may_be_committed(bytes: u64) -> bool {
+    bytes <= MAX_FILE_BYTES
+}
+
 /// The files of a change, counted.
 #[derive(Debug, Default)]
 pub(super) struct Change {
+    files: u64,
     bytes: u64,
     large: Option<(String, u64)>,
 }
@@ -39,8 +45,9 @@ pub(super) struct Change {
 impl Change {
     /// One more.
     pub(super) fn count(&mut self, path: &Path, bytes: u64) {
+        self.files += 1;
         self.bytes = self.bytes.saturating_add(bytes);
-        if bytes > MAX_FILE_BYTES && self.large.is_none() {
+        if !may_be_committed(bytes) && self.large.is_none() {
             self.large = Some((plain_line(&path.to_string_lossy(), MAX_TOLD_CHARS), bytes));
         }
     }
@@ -56,6 +63,9 @@ impl Change {
             let (all, may) = (self.bytes / MB, MAX_CHANGE_BYTES / MB);
             return Err(too_large(WHAT, format!("the change has {all} MB, and it may have {may}")));
         }
+        if self.files > MAX_ENTRIES {
+            return Err(too_large(WHAT, format!("the change has more than {MAX_ENTRIES} files")));
+        }
         Ok(())
     }
 }
@@ -66,9 +76,14 @@ pub(super) fn is_readable(objects: &Odb<'_>, id: Oid) -> bool {
 }
 
 /// Whether the tree of a commit can be laid out on the disk.
-pub(super) fn check_tree(repo: &Repository, commit: Oid) -> git::Result<()> {
+pub(super) fn check_source(repo: &Repository, commit: Oid) -> git::Result<()> {
+    let commit = repo.find_commit(commit).during("look at the size of the source")?;
+    check_tree(repo, commit.tree_id())
+}
+
+/// Whether a tree can be laid out on the disk.
+pub(super) fn check_tree(repo: &Repository, tree: Oid) -> git::Result<()> {
     const WHAT: &str = "look at the size of the source";
-    let tree = repo.find_commit(commit).during(WHAT)?.tree_id();
     let mut measure =
         Measure { repo, objects: repo.odb().during(WHAT)?, blobs: laid_out(repo), trees: HashMap::new() };
     let all = measure.tree(tree, 0)?;
@@ -171,7 +186,7 @@ mod tests {
     }
 
     fn refused(repo: &Repository, commit: Oid) -> Option<String> {
-        let error = check_tree(repo, commit).err()?;
+        let error = check_source(repo, commit).err()?;
         assert_eq!(error.kind, GitKind::TooLarge, "{error}");
         Some(error.to_string())
     }
@@ -204,5 +219,7 @@ mod tests {
         assert_eq!(check(&[100; 10]), None);
         assert!(check(&[1, 101]).unwrap().contains("a/b.mp4 has 101 MB"));
         assert!(check(&[100; 11]).unwrap().contains("the change has 1100 MB"));
+        assert_eq!(check(&vec![0; 200_000]), None);
+        assert!(check(&vec![0; 200_001]).unwrap().contains("more than 200000 files"));
     }
 }

@@ -21,6 +21,7 @@ use super::rebase::{Rebased, rebase_without};
 use super::renew::{leave, renew, settle};
 use super::repeated::{find_finished, repeated};
 use super::room::holds_unpushed;
+use super::tree::TooMuch;
 use super::workspace::{Workspace, built_marker, left_marker};
 use super::{Cut, Failure, JobContext, Trouble, amount, bundle, save, sweep, tree};
 use crate::git::{self, Access, Advertised, During as _, GitError, GitKind, Oid, off_thread};
@@ -303,7 +304,7 @@ impl Wanted {
         }
         let what = format!("save what was left on {branch}");
         self.leave_built_out(repo, tip)?;
-        let tree = match tree::stage(repo, tip) {
+        let tree = match tree::stage(repo, tip, TooMuch::LeftOut) {
             Err(error) if error.kind == GitKind::TooLarge => {
                 tracing::warn!(branch, %error, "what was left is too much to be saved and is thrown away");
                 return Ok(());
@@ -336,7 +337,7 @@ impl Wanted {
     }
 
     fn check_out(&self, repo: &Repository, path: &Path, tip: Oid) -> git::Result<()> {
-        let fits = amount::check_tree(repo, tip);
+        let fits = amount::check_source(repo, tip);
         match fits.and_then(|()| tree::check_out(repo, &self.branch, tip, &CACHES)) {
             Err(error) if error.kind == GitKind::Hostile => {
                 // Leave nothing half checked out behind, and no branch whose files would seem to be deleted.

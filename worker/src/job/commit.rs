@@ -7,7 +7,7 @@ use git2::{Diff, Repository};
 use super::begun::Begun;
 use super::handover::{Checkout, Commit};
 use super::message::{self, Identity, Purpose};
-use super::tree::{diff, leave_middle_of_anything, secret_in, stage};
+use super::tree::{TooMuch, diff, leave_middle_of_anything, secret_in, stage};
 use super::workspace::Workspace;
 use super::{Failure, JobContext, Trouble};
 use crate::git::{self, During as _, GitKind, Oid, off_thread};
@@ -30,9 +30,12 @@ pub async fn make(
         message: message::message(&context.work, purpose),
         identity: context.settings.identity.clone(),
         secrets: context.settings.secrets.clone(),
+        too_much: if purpose == Purpose::Done { TooMuch::Refused } else { TooMuch::LeftOut },
     };
     let made = off_thread(move || order.commit()).await;
-    if is_refused(&made) {
+    // What is not in a commit of unfinished work could not be kept.
+    let is_all = made.is_ok() && purpose != Purpose::Done;
+    if is_all || is_refused(&made) {
         // Whoever needs the room may have it.
         let marker = checkout.workspace.built_marker();
         tokio::fs::write(marker, "").await.during("note that nothing is worth keeping")?;
@@ -98,6 +101,7 @@ struct Order {
     message: String,
     identity: Identity,
     secrets: Secrets,
+    too_much: TooMuch,
 }
 
 impl Order {
@@ -110,7 +114,7 @@ impl Order {
         repo.reference(&name, self.before, true, "agent done").during(&what)?;
         repo.set_head(&name).during(&what)?;
         let base = finished_base(&repo, Some(self.before))?;
-        let (tree, unfinished) = match stage(&repo, self.before)? {
+        let (tree, unfinished) = match stage(&repo, self.before, self.too_much)? {
             Some(tree) => (tree, false),
             None if base != Some(self.before) => {
                 (repo.find_commit(self.before).during(&what)?.tree_id(), true)

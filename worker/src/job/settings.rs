@@ -186,7 +186,11 @@ mod tests {
         let all = left(&root);
         take_out(root.clone()).await.unwrap();
         assert_eq!(left(&root), ["odd/settings.json", "page.txt"]);
-        assert_eq!(tree::stage(&repo, before).unwrap(), None, "nothing was changed by that");
+        assert_eq!(
+            tree::stage(&repo, before, tree::TooMuch::Refused).unwrap(),
+            None,
+            "nothing was changed by that"
+        );
         tree::check_out(&repo, "thread-x", before, &["node_modules"]).unwrap();
         assert_eq!(left(&root), all);
     }
@@ -206,7 +210,7 @@ mod tests {
         let mut index = repo.index().unwrap();
         index.add_all(["*"], git2::IndexAddOption::FORCE, None).unwrap();
         index.write().unwrap();
-        let staged = tree::stage(&repo, before).unwrap().unwrap();
+        let staged = tree::stage(&repo, before, tree::TooMuch::Refused).unwrap().unwrap();
         let changed = tree::diff(&repo, Some(before), staged).unwrap();
         let paths: Vec<_> =
             changed.deltas().map(|delta| delta.new_file().path().unwrap().to_owned()).collect();
@@ -247,7 +251,7 @@ mod tests {
         let before = commit();
         let all = left(&root);
         let changed = || {
-            let staged = tree::stage(&repo, before).unwrap();
+            let staged = tree::stage(&repo, before, tree::TooMuch::Refused).unwrap();
             let diff = staged.map(|staged| tree::diff(&repo, Some(before), staged).unwrap());
             let paths = diff.iter().flat_map(|diff| diff.deltas());
             let paths = paths.map(|delta| delta.new_file().path().unwrap().display().to_string());
@@ -290,9 +294,9 @@ mod tests {
         let parent = repo.head().unwrap().peel_to_commit().unwrap();
         let with = repo.commit(Some("HEAD"), &who, &who, "more", &tree, &[&parent]).unwrap();
         std::fs::write(folder.join(".claude/x"), "by the agent").unwrap();
-        assert_eq!(tree::stage(&repo, with).unwrap(), None);
+        assert_eq!(tree::stage(&repo, with, tree::TooMuch::Refused).unwrap(), None);
         std::fs::write(folder.join("a.txt"), "changed").unwrap();
-        assert!(tree::stage(&repo, with).unwrap().is_some());
+        assert!(tree::stage(&repo, with, tree::TooMuch::Refused).unwrap().is_some());
     }
 
     #[tokio::test]
@@ -302,7 +306,7 @@ mod tests {
         let (repo, before) = repository(&root);
         std::fs::remove_dir_all(root.join("site")).unwrap();
         std::fs::write(root.join("site"), "a file").unwrap();
-        let staged = tree::stage(&repo, before).unwrap().unwrap();
+        let staged = tree::stage(&repo, before, tree::TooMuch::Refused).unwrap().unwrap();
         let staged = repo.find_tree(staged).unwrap();
         assert_eq!(staged.get_name("site").unwrap().kind(), Some(git2::ObjectType::Blob));
         assert!(tree::has(&staged, ".claude") && tree::has(&staged, ".mcp.json"));

@@ -16,6 +16,8 @@ use crate::git::{self, During as _};
 
 /// Never committed, so never looked into before staging.
 const NEVER_STAGED: &str = "node_modules";
+/// libgit2 looks into so many folders within one another, the root aside.
+const MAX_LEVELS: usize = 99;
 
 /// Removes the locks of git processes that are gone: whoever calls this holds the folder.
 pub(super) fn remove_locks(git: &Path) -> git::Result<()> {
@@ -38,6 +40,21 @@ pub(super) fn remove_nested_repositories(root: &Path) -> git::Result<()> {
             _ if is_git => Then::Remove,
             true => Then::Enter,
             false => Then::Leave,
+        })
+    })
+}
+
+/// Removes folders that lie too deep for git to look into them.
+pub(super) fn remove_too_deep(root: &Path) -> git::Result<()> {
+    let git = root.join(".git");
+    each_below(root, &mut |path, kind| {
+        let levels = path.strip_prefix(root).unwrap_or(path).components().count();
+        Ok(if !kind.is_dir() || path == git || path.file_name().is_some_and(|name| name == NEVER_STAGED) {
+            Then::Leave
+        } else if levels > MAX_LEVELS {
+            Then::Remove
+        } else {
+            Then::Enter
         })
     })
 }

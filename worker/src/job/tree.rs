@@ -6,9 +6,9 @@ use std::path::{Component, Path, PathBuf};
 use git2::build::CheckoutBuilder;
 use git2::{Diff, Index, IndexAddOption, Repository, RepositoryState};
 
-use super::amount::{Change, is_readable};
+use super::amount::{Change, check_tree, is_readable, may_be_committed};
 use super::{settings, sweep};
-use crate::git::{self, During as _, Oid};
+use crate::git::{self, During as _, GitError, GitKind, Oid};
 use crate::leaks::new_credential;
 use crate::secrets::Secrets;
 
@@ -18,40 +18,111 @@ const GITLINK: u32 = 0o160_000;
 /// Larger files of a source are no text.
 const MAX_TEXT_BYTES: usize = 32 * 1024 * 1024;
 
-/// Stages the working tree, honouring `.gitignore`; the tree when it differs from the commit's.
-pub(super) fn stage(repo: &Repository, before: Oid) -> git::Result<Option<Oid>> {
-    let what = "stage what was changed";
-    if let Some(root) = repo.workdir() {
-        sweep::remove_nested_repositories(root)?;
-    }
-    let mut index = repo.index().during(what)?;
-    let old = repo.find_commit(before).during(what)?.tree().during(what)?;
-    if index.read(true).is_err() || index.has_conflicts() {
-        index.read_tree(&old).during(what)?;
-    }
-    let root = repo.workdir().unwrap_or(repo.path()).to_owned();
-    check_amount(&mut index, &root)?;
-    let mut own = |path: &Path, _: &[u8]| i32::from(has_another_name(&root.join(path)));
-    index.add_all(["*"], IndexAddOption::DEFAULT, Some(&mut own)).during(what)?;
-    index.update_all(["*"], Some(&mut own)).during(what)?;
-    drop_new_gitlinks(&mut index, &old)?;
-    settings::keep(repo, &mut index, &old)?;
-    index.write().during(what)?;
-    let tree = index.write_tree().during(what)?;
-    Ok((tree != old.id()).then_some(tree))
+/// What becomes of a change that is more than a commit may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TooMuch {
+    /// All of it is refused.
+    Refused,
+    /// What can be kept is kept: files that are too large or lie too deep are left out, and where there is too much of what
+    /// is new, all of that.
+    LeftOut,
 }
 
-/// Counts what would be staged, without reading any of it.
-fn check_amount(index: &mut Index, root: &Path) -> git::Result<()> {
-    let mut change = Change::default();
-    let mut count = |path: &Path, _: &[u8]| {
-        let meta = root.join(path).symlink_metadata();
-        change.count(path, meta.map_or(0, |meta| if meta.is_file() { meta.len() } else { 0 }));
-        // It is left out for now.
-        1
-    };
-    index.add_all(["*"], IndexAddOption::DEFAULT, Some(&mut count)).during("count what was changed")?;
-    change.check()
+/// Stages the working tree, honouring `.gitignore`; the tree when it differs from the commit's.
+pub(super) fn stage(repo: &Repository, before: Oid, too_much: TooMuch) -> git::Result<Option<Oid>> {
+    if let Some(root) = repo.workdir() {
+        if too_much == TooMuch::LeftOut {
+            sweep::remove_too_deep(root)?;
+        }
+        sweep::remove_nested_repositories(root)?;
+    }
+    let old = repo.find_commit(before).and_then(|commit| commit.tree()).during(STAGE)?;
+    let staging = Staging { repo, root: repo.workdir().unwrap_or(repo.path()), old, too_much };
+    let mut index = repo.index().during(STAGE)?;
+    if index.read(true).is_err() || index.has_conflicts() {
+        index.read_tree(&staging.old).during(STAGE)?;
+    }
+    match staging.stage(&mut index, true) {
+        Err(error) if error.kind == GitKind::TooLarge && too_much == TooMuch::LeftOut => {
+            tracing::warn!(%error, "what is new is too much to be saved; only changes of files that were there before are");
+            index.read_tree(&staging.old).during(STAGE)?;
+            staging.stage(&mut index, false)
+        }
+        staged => staged,
+    }
+}
+
+const STAGE: &str = "stage what was changed";
+
+/// A working tree on its way to a commit.
+struct Staging<'a> {
+    repo: &'a Repository,
+    root: &'a Path,
+    old: git2::Tree<'a>,
+    too_much: TooMuch,
+}
+
+impl Staging<'_> {
+    /// With files that are new, or only with changes of those that the index has.
+    fn stage(&self, index: &mut Index, with_new: bool) -> git::Result<Option<Oid>> {
+        self.check_amount(index, with_new)?;
+        let mut out = |path: &Path, _: &[u8]| {
+            let path = self.root.join(path);
+            i32::from(has_another_name(&path) || self.is_left_out(length(&path)))
+        };
+        if with_new {
+            index.add_all(["*"], IndexAddOption::DEFAULT, Some(&mut out)).during(STAGE)?;
+        }
+        index.update_all(["*"], Some(&mut out)).during(STAGE)?;
+        drop_new_gitlinks(index, &self.old)?;
+        settings::keep(self.repo, index, &self.old)?;
+        let tree = index.write_tree().during(STAGE)?;
+        if tree != self.old.id() {
+            check_tree(self.repo, tree)?;
+        }
+        index.write().during(STAGE)?;
+        Ok((tree != self.old.id()).then_some(tree))
+    }
+
+    /// Counts what would be staged, without reading any of it.
+    fn check_amount(&self, index: &mut Index, with_new: bool) -> git::Result<()> {
+        let mut change = Change::default();
+        let mut count = |path: &Path, _: &[u8]| {
+            let bytes = length(&self.root.join(path));
+            if bytes.is_some() && !self.is_left_out(bytes) {
+                change.count(path, bytes.unwrap_or_default());
+            }
+            // It is left out for now.
+            1
+        };
+        let counted = if with_new {
+            index.add_all(["*"], IndexAddOption::DEFAULT, Some(&mut count))
+        } else {
+            index.update_all(["*"], Some(&mut count))
+        };
+        unless_too_deep(counted)?;
+        change.check()
+    }
+
+    fn is_left_out(&self, bytes: Option<u64>) -> bool {
+        self.too_much == TooMuch::LeftOut && bytes.is_some_and(|bytes| !may_be_committed(bytes))
+    }
+}
+
+/// The bytes of what lies there; those of a link are none.
+fn length(path: &Path) -> Option<u64> {
+    path.symlink_metadata().ok().map(|meta| if meta.is_file() { meta.len() } else { 0 })
+}
+
+/// libgit2 does not go into more than a hundred folders within one another, and tells it by its message only.
+fn unless_too_deep(counted: Result<(), git2::Error>) -> git::Result<()> {
+    const WHAT: &str = "count what was changed";
+    match counted {
+        Err(error) if error.message().contains("nesting too deep") => {
+            Err(GitError::new(GitKind::TooLarge, WHAT, "more than 100 folders lie in one another"))
+        }
+        counted => counted.during(WHAT),
+    }
 }
 
 /// A second name of a file may be anybody's file, which whoever made the name could not read.
@@ -162,6 +233,63 @@ pub(super) fn check_out(repo: &Repository, branch: &str, commit: Oid, keep: &[&s
 mod tests {
     use super::*;
 
+    /// A checkout of a commit with this page, edited since.
+    fn edited(root: &Path) -> (Repository, Oid) {
+        let repo = git::open_or_init(root).unwrap();
+        let who = git2::Signature::now("a", "a@example.org").unwrap();
+        let (page, blob) = (Path::new("page.html"), repo.blob(b"before").unwrap());
+        let page = git2::build::TreeUpdateBuilder::new()
+            .upsert(page, blob, git2::FileMode::Blob)
+            .create_updated(&repo, &empty_tree(&repo))
+            .unwrap();
+        let before = repo.commit(None, &who, &who, "page", &repo.find_tree(page).unwrap(), &[]).unwrap();
+        check_out(&repo, "main", before, &[]).unwrap();
+        std::fs::write(root.join("page.html"), "edited").unwrap();
+        (repo, before)
+    }
+
+    fn empty_tree(repo: &Repository) -> git2::Tree<'_> {
+        repo.find_tree(repo.treebuilder(None).unwrap().write().unwrap()).unwrap()
+    }
+
+    fn sparse(path: &Path, megabytes: u64) {
+        std::fs::File::create(path).unwrap().set_len(megabytes * 1024 * 1024).unwrap();
+    }
+
+    /// The files of what is staged, and whether the whole would be refused.
+    fn kept(repo: &Repository, before: Oid) -> (Vec<String>, bool) {
+        let whole = stage(repo, before, TooMuch::Refused);
+        let refused = whole.is_err_and(|error| error.kind == GitKind::TooLarge);
+        let tree = repo.find_tree(stage(repo, before, TooMuch::LeftOut).unwrap().unwrap()).unwrap();
+        let page = tree.get_name("page.html").unwrap().id();
+        assert_eq!(repo.find_blob(page).unwrap().content(), b"edited");
+        (tree.iter().map(|entry| entry.name().unwrap().to_owned()).collect(), refused)
+    }
+
+    #[test]
+    fn of_unfinished_work_whatever_fits_is_kept() {
+        let stand = tempfile::tempdir().unwrap();
+        let (repo, before) = edited(stand.path());
+        let in_root = |name: &str| stand.path().join(name);
+        std::fs::write(in_root("new.html"), "new").unwrap();
+        let kept = || kept(&repo, before);
+        let all = vec!["new.html".to_owned(), "page.html".to_owned()];
+        assert_eq!(kept(), (all.clone(), false));
+        sparse(&in_root("all.tar"), 101);
+        assert_eq!(kept(), (all.clone(), true), "a file is too large");
+        std::fs::remove_file(in_root("all.tar")).unwrap();
+        let deep = in_root(&"d/".repeat(99));
+        std::fs::create_dir_all(&deep).unwrap();
+        let with_folder = [vec!["d".to_owned()], all.clone()].concat();
+        std::fs::write(deep.join("f"), "as deep as may be").unwrap();
+        assert_eq!(kept(), (with_folder.clone(), false));
+        std::fs::create_dir(deep.join("d")).unwrap();
+        std::fs::write(deep.join("d/f"), "too deep").unwrap();
+        assert_eq!(kept(), (with_folder, true), "a file lies too deep");
+        (0..11).for_each(|number| sparse(&in_root(&format!("{number}.tar")), 100));
+        assert_eq!(kept(), (vec!["page.html".to_owned()], true), "there is too much that is new");
+    }
+
     #[test]
     fn a_second_name_of_another_file_is_not_committed() {
         let stand = tempfile::tempdir().unwrap();
@@ -170,16 +298,15 @@ mod tests {
         std::fs::create_dir(&root).unwrap();
         let repo = git::open_or_init(&root).unwrap();
         let who = git2::Signature::now("a", "a@example.org").unwrap();
-        let empty = repo.find_tree(repo.treebuilder(None).unwrap().write().unwrap()).unwrap();
-        let before = repo.commit(Some("HEAD"), &who, &who, "empty", &empty, &[]).unwrap();
+        let before = repo.commit(Some("HEAD"), &who, &who, "empty", &empty_tree(&repo), &[]).unwrap();
         std::fs::hard_link(&foreign, root.join("stolen.txt")).unwrap();
-        assert_eq!(stage(&repo, before).unwrap(), None);
+        assert_eq!(stage(&repo, before, TooMuch::Refused).unwrap(), None);
         std::fs::write(root.join("own.txt"), "theirs\n").unwrap();
-        let staged = repo.find_tree(stage(&repo, before).unwrap().unwrap()).unwrap();
+        let staged = repo.find_tree(stage(&repo, before, TooMuch::Refused).unwrap().unwrap()).unwrap();
         assert!(has(&staged, "own.txt") && !has(&staged, "stolen.txt"));
         std::fs::remove_file(root.join("own.txt")).unwrap();
         std::fs::hard_link(&foreign, root.join("own.txt")).unwrap();
-        let staged = stage(&repo, before).unwrap().map(|id| repo.find_tree(id).unwrap());
+        let staged = stage(&repo, before, TooMuch::Refused).unwrap().map(|id| repo.find_tree(id).unwrap());
         let own = staged.as_ref().and_then(|tree| tree.get_name("own.txt"));
         assert!(own.is_none_or(|own| repo.find_blob(own.id()).unwrap().content() == b"theirs\n"));
     }
