@@ -377,7 +377,7 @@ async fn what_a_killed_worker_left_does_not_come_back_on_top_of_the_same_work_en
         assert_eq!(messages.len(), commits, "{messages:?}");
         assert_eq!(remote.file("thread-bbbbbb2", "site/half.html"), None, "{ends}");
         let repo = Repository::open(world.path("killed/bakery-amelia/repo")).unwrap();
-        let kept = repo.references_glob(&format!("refs/heads/{BRANCH}-kept-*")).unwrap();
+        let kept = repo.references_glob(&format!("refs/hermes/kept/{BRANCH}-*")).unwrap();
         let [kept] = &kept.flatten().collect::<Vec<_>>()[..] else { panic!("it is kept aside: {ends}") };
         assert!(kept.peel_to_tree().unwrap().get_path("site/half.html".as_ref()).is_ok());
     }

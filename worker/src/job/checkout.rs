@@ -29,6 +29,8 @@ use crate::secrets::Secrets;
 
 /// Ignored folders that are kept from job to job.
 pub(super) const CACHES: [&str; 3] = ["node_modules", ".astro", ".cache"];
+/// Where edits lie that their command has ended without.
+pub(super) const ENDED: &str = "refs/hermes/kept/";
 /// Where HEAD is before there is a checkout.
 const NO_BRANCH: &str = "refs/heads/hermes-unborn";
 
@@ -322,7 +324,7 @@ impl Wanted {
         let (text, onto) = (message::left_behind(command.as_ref()), head.name().ok().filter(|_| !over));
         let saved = repo.commit(onto, &who, &who, &text, &tree, &[&parent]).during(&what)?;
         if *over {
-            return keep_aside(repo, branch, saved);
+            return keep_ended(repo, branch, saved);
         }
         tracing::info!(branch, "unfinished work of an earlier run was saved on its branch");
         Ok(())
@@ -348,6 +350,14 @@ impl Wanted {
             result => result,
         }
     }
+}
+
+/// Edits of a command that has ended without them: beside all branches, so that they keep no folder from making room.
+fn keep_ended(repo: &Repository, branch: &str, edits: Oid) -> git::Result<()> {
+    let kept = format!("{ENDED}{branch}-{}", &edits.to_string()[..8]);
+    repo.reference(&kept, edits, true, "keep").during("keep edits aside")?;
+    tracing::warn!(kept, "edits of a command that has ended without them are kept aside");
+    Ok(())
 }
 
 /// On a branch that nobody goes on with and that is never pushed.

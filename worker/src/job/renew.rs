@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use git2::{BranchType, Repository};
 
+use super::checkout::ENDED;
 use crate::folders;
 use crate::git::{self, During as _, GitError, GitKind};
 
@@ -108,6 +109,12 @@ fn carry_over(from: &Path, to: &Path) -> Carried {
                 *counter += 1;
             }
         }
+        // Nothing waits for these: they are no reason to keep the damaged one.
+        for name in
+            old.references_glob(&format!("{ENDED}*")).during("list what was kept aside")?.names().flatten()
+        {
+            take(&new, from, name);
+        }
         Ok(carried)
     });
     carried.unwrap_or_else(|error| {
@@ -191,8 +198,13 @@ mod tests {
         let kept = stand.path().join("repo.kept-1");
         assert!(kept.join(".git").exists());
         commit_on(&path, "thread-y");
+        let ended = commit_on(&path, "thread-z");
+        let repo = git::open(&path).unwrap();
+        let name = format!("{ENDED}thread-z-1");
+        repo.find_reference("refs/heads/thread-z").unwrap().rename(&name, true, "ended").unwrap();
         renewed(&path);
         renewed(&path);
+        assert_eq!(git::open(&path).unwrap().refname_to_id(&name).unwrap(), ended);
         assert!(git::local_branch(&git::open(&path).unwrap(), "thread-y").is_some(), "whole ones come along");
         assert!(kept.join(".git/refs/heads/thread-x").exists());
     }

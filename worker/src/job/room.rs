@@ -214,6 +214,7 @@ fn is_dirty(repo: &Repository) -> Result<bool, git2::Error> {
 mod tests {
     use std::time::Duration;
 
+    use super::super::checkout::ENDED;
     use super::*;
 
     struct Shelf(tempfile::TempDir);
@@ -285,7 +286,12 @@ mod tests {
         fs::rename(halfway.join("repo"), halfway.join("repo.aside")).unwrap();
         fs::create_dir(halfway.join("repo")).unwrap();
         shelf.folder("plain", 1);
-        assert_eq!(shelf.tidy(0), ["plain"]);
+        let ended = shelf.folder("ended", 2);
+        unpushed_commit(&ended);
+        let git = git::open(&ended.join("repo")).unwrap();
+        let mut branch = git.find_reference("refs/heads/thread-x").unwrap();
+        branch.rename(&format!("{ENDED}thread-x-1"), true, "its command has ended without it").unwrap();
+        assert_eq!(shelf.tidy(0), ["ended", "plain"]);
         drop(lock);
         assert_eq!(shelf.tidy(0), ["locked"]);
     }
