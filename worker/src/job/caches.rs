@@ -5,12 +5,19 @@
 //! removed before the next build, which makes it anew. The system says when: the time at which a file was changed last
 //! (unlike the one at which it was written) cannot be set by whoever owns it. Without walls (`SANDBOX=off`) this does not
 //! hold: there an agent is the worker's own user, and can change what the worker remembers.
+//!
+//! Where packages lie, builds keep caches too, which whoever tries a build makes or removes; that is a change of the folder,
+//! and of no package. So it is noted when an agent begins what lies right in such a folder, and its own age counts for nothing.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+
+use common::domain::names::ContentHash;
 
 use super::workspace::{agent_marker, installed_marker};
 
@@ -19,7 +26,9 @@ const LIST: &str = "package.json";
 /// Where they are installed.
 const PACKAGES: &str = "node_modules";
 /// Caches of builds among the packages; they come and go without them.
-const AMONG_PACKAGES: [&str; 3] = [".astro", ".cache", ".vite"];
+const AMONG_PACKAGES: [&str; 5] = [".astro", ".cache", ".tmp", ".vite", ".vite-temp"];
+/// So many folders of packages are noted; others are made anew.
+const MAX_NOTED: usize = 1000;
 
 /// A time of the file system: seconds and nanoseconds.
 type Time = (i64, i64);
@@ -35,8 +44,9 @@ pub(super) fn agent_begins(repo: &Path) -> io::Result<()> {
     if marker.exists() {
         return Ok(());
     }
+    let noted = serde_json::to_string(&packages_in(repo))?;
     let now = || {
-        std::fs::write(&marker, "x")?;
+        std::fs::write(&marker, &noted)?;
         marker.metadata().map(|meta| changed_at(&meta))
     };
     let first = now()?;
@@ -46,19 +56,76 @@ pub(super) fn agent_begins(repo: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Folders of packages by their path in the working tree, each with its [`fingerprint`].
+type Noted = BTreeMap<String, ContentHash>;
+
+/// Those of a working tree. What cannot be looked at is left out.
+fn packages_in(root: &Path) -> Noted {
+    let git = root.join(".git");
+    let (mut noted, mut open) = (Noted::new(), vec![root.to_owned()]);
+    while let Some(folder) = open.pop() {
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        for path in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            let path = path.path();
+            if !path.ends_with(PACKAGES) {
+                open.extend((path != git).then_some(path));
+            } else if let (Some(name), Ok(print)) = (name_in(root, &path), fingerprint(&path)) {
+                noted.insert(name.to_owned(), print);
+            }
+        }
+        if noted.len() >= MAX_NOTED {
+            break;
+        }
+    }
+    noted
+}
+
+fn name_in<'a>(root: &Path, folder: &'a Path) -> Option<&'a str> {
+    folder.strip_prefix(root).ok()?.to_str()
+}
+
+/// Tells a folder of packages from one that has others right in it, or that somebody put in its place.
+fn fingerprint(folder: &Path) -> io::Result<ContentHash> {
+    let its_own = folder.symlink_metadata()?;
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        entries.extend((!is_among_packages(&entry.file_name())).then(|| (entry.file_name(), entry.ino())));
+    }
+    entries.sort();
+    let mut text = [its_own.ino(), its_own.mode().into(), its_own.uid().into(), its_own.gid().into()]
+        .map(|number| format!("{number} "))
+        .concat()
+        .into_bytes();
+    for (name, number) in entries {
+        text.extend([name.as_bytes(), format!("/{number} ").as_bytes()].concat());
+    }
+    Ok(ContentHash::of(&text))
+}
+
+/// Whether something right in a folder of packages is a cache of builds.
+fn is_among_packages(name: &OsStr) -> bool {
+    AMONG_PACKAGES.iter().any(|known| name == *known)
+}
+
 /// What is to be known to tell which caches stay.
 pub(super) struct Caches<'a> {
     root: &'a Path,
     names: &'a [&'a str],
     /// When an agent began whose changes were not looked for yet.
     began: Option<Time>,
+    /// The packages that lay there then.
+    noted: Noted,
 }
 
 impl<'a> Caches<'a> {
     /// Folders with these names in the working tree.
     pub(super) fn of(root: &'a Path, names: &'a [&'a str]) -> Self {
-        let began = agent_marker(root).symlink_metadata().ok().map(|meta| changed_at(&meta));
-        Self { root, names, began }
+        let marker = agent_marker(root);
+        let began = marker.symlink_metadata().ok().map(|meta| changed_at(&meta));
+        let noted = began.and_then(|_| std::fs::read(marker).ok());
+        let noted = noted.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        Self { root, names, began, noted }
     }
 
     /// Whether a folder of the working tree is one that stays. The files are those of the commit.
@@ -72,7 +139,7 @@ impl<'a> Caches<'a> {
         if beside != self.root && !listed() {
             return false;
         }
-        let stays = self.began.is_none_or(|began| is_unchanged(folder, began));
+        let stays = self.began.is_none_or(|began| self.is_as_it_was(folder, began));
         if !stays {
             tracing::warn!(folder = %folder.display(), "an agent changed what is kept from job to job; it is made anew");
         }
@@ -80,6 +147,15 @@ impl<'a> Caches<'a> {
             std::fs::remove_file(installed_marker(self.root)).ok();
         }
         stays
+    }
+
+    fn is_as_it_was(&self, folder: &Path, began: Time) -> bool {
+        if !folder.ends_with(PACKAGES) {
+            return is_unchanged(folder, began);
+        }
+        let noted = name_in(self.root, folder).and_then(|name| self.noted.get(name));
+        noted.is_some_and(|noted| fingerprint(folder).is_ok_and(|now| now == *noted))
+            && is_unchanged_below(folder, began)
     }
 
     /// All of them were looked at.
@@ -91,28 +167,32 @@ impl<'a> Caches<'a> {
     }
 }
 
-/// Whether nothing changed in a cache, but for what builds keep among the packages, which is removed if it did. What
-/// cannot be looked at has changed.
+fn is_old(path: &Path, began: Time) -> bool {
+    path.symlink_metadata().is_ok_and(|meta| changed_at(&meta) < began)
+}
+
+/// Whether nothing changed in a cache. What cannot be looked at has changed.
 fn is_unchanged(cache: &Path, began: Time) -> bool {
-    let is_old = |path: &Path| path.symlink_metadata().is_ok_and(|meta| changed_at(&meta) < began);
+    is_old(cache, began) && is_unchanged_below(cache, began)
+}
+
+/// The same whatever became of the folder itself, and but for what builds keep among the packages, which is removed if it
+/// changed.
+fn is_unchanged_below(cache: &Path, began: Time) -> bool {
     let mut open = vec![cache.to_owned()];
-    if !is_old(cache) {
-        return false;
-    }
     while let Some(folder) = open.pop() {
         let Ok(entries) = std::fs::read_dir(&folder) else { return false };
         for entry in entries {
             let Ok((path, kind)) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?))) else {
                 return false;
             };
-            let is_apart = folder == cache
-                && cache.ends_with(PACKAGES)
-                && AMONG_PACKAGES.iter().any(|name| path.ends_with(name));
-            if is_apart {
-                if !is_unchanged(&path, began) && crate::folders::remove(&path).is_err() {
+            let name = path.file_name().unwrap_or_default();
+            if folder == cache && cache.ends_with(PACKAGES) && is_among_packages(name) {
+                let stays = kind.is_dir() && is_unchanged(&path, began);
+                if !stays && crate::folders::remove(&path).is_err() {
                     return false;
                 }
-            } else if !is_old(&path) {
+            } else if !is_old(&path, began) {
                 return false;
             } else if kind.is_dir() {
                 open.push(path);
@@ -125,6 +205,7 @@ fn is_unchanged(cache: &Path, began: Time) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
@@ -181,7 +262,7 @@ mod tests {
 
     #[test]
     fn whatever_an_agent_does_to_a_cache_it_is_noticed() {
-        let deeds: [(&str, Deed); 6] = [
+        let deeds: [(&str, Deed); 9] = [
             ("write and set the time back", |root| {
                 let path = root.join("node_modules/a/index.js");
                 let before = path.metadata().unwrap().modified().unwrap();
@@ -196,9 +277,17 @@ mod tests {
             ("give a second name", |root| {
                 fs::hard_link(root.join("node_modules/a/index.js"), root.join("second.js")).unwrap();
             }),
-            ("exchange", |root| {
-                fs::rename(root.join("node_modules"), root.join("aside")).unwrap();
-                fs::rename(root.join("aside"), root.join("node_modules")).unwrap();
+            ("remove a package", |root| fs::remove_dir_all(root.join("node_modules/a")).unwrap()),
+            ("exchange a package", |root| {
+                fs::remove_dir_all(root.join("node_modules/a")).unwrap();
+                fs::rename(root.join("web/node_modules/a"), root.join("node_modules/a")).unwrap();
+            }),
+            ("exchange all", |root| {
+                fs::remove_dir_all(root.join("node_modules")).unwrap();
+                fs::rename(root.join("web/node_modules"), root.join("node_modules")).unwrap();
+            }),
+            ("shut", |root| {
+                fs::set_permissions(root.join("node_modules"), fs::Permissions::from_mode(0o500)).unwrap();
             }),
         ];
         for (name, deed) in deeds {
@@ -221,5 +310,30 @@ mod tests {
         fs::write(stand.root().join("node_modules/.vite/x"), "poisoned").unwrap();
         assert_eq!(stand.kept(&[]), ["node_modules", ".cache"]);
         assert!(!stand.root().join("node_modules/.vite").exists());
+    }
+    #[test]
+    fn caches_that_an_agent_makes_among_the_packages_leave_those_alone() {
+        let stand = Stand::new();
+        let installed = installed_marker(&stand.root());
+        fs::write(&installed, "x").unwrap();
+        agent_begins(&stand.root()).unwrap();
+        for file in ["node_modules/.vite-temp/x", "node_modules/.tmp/x", "web/node_modules/.cache/x"] {
+            stand.write(file);
+        }
+        assert_eq!(stand.kept(&["web/package.json"]), ["node_modules", ".cache", "web/node_modules"]);
+        assert!(installed.exists(), "nothing is installed anew");
+        for cache in ["node_modules/.vite-temp", "node_modules/.tmp", "web/node_modules/.cache"] {
+            assert!(!stand.root().join(cache).exists(), "{cache}");
+        }
+    }
+
+    #[test]
+    fn a_link_among_the_packages_is_no_cache_and_is_not_followed() {
+        let stand = Stand::new();
+        let link = stand.root().join("node_modules/.tmp");
+        std::os::unix::fs::symlink("../.cache", &link).unwrap();
+        agent_begins(&stand.root()).unwrap();
+        assert_eq!(stand.kept(&[]), ["node_modules", ".cache"]);
+        assert!(link.symlink_metadata().is_err());
     }
 }
