@@ -147,7 +147,7 @@ impl Reading {
 pub(super) enum OldPage {
     /// There was none.
     None,
-    /// As it is now.
+    /// As it is now; or too large to be looked through, so that nobody knows that a link of now was none of its.
     Same,
     /// Another one.
     Other(Bytes),

@@ -207,16 +207,20 @@ async fn old_page(
     site: &Site,
     page: &str,
 ) -> Result<OldPage, Trouble> {
-    let Some(old) = before.files.get(page) else { return Ok(OldPage::None) };
     let now = site.files.binary_search_by_key(&page, |(path, _)| path).ok();
-    if now.is_some_and(|at| site.files[at].1.sha256 == old.sha256) {
-        return Ok(OldPage::Same);
-    }
-    if old.size_bytes > MAX_TEXT_BYTES as u64 {
-        return Ok(OldPage::None);
-    }
+    let old = match without_reading(before.files.get(page), now.map(|at| &site.files[at].1)) {
+        Ok(known) => return Ok(known),
+        Err(old) => old,
+    };
     let at = At::object(names::release_key(context.target.project(), &old.sha256));
     Ok(context.files.get(&at).await?.map_or(OldPage::None, |content| OldPage::Other(content.bytes)))
+}
+
+/// A page of before where it is known without its content; else which content that is.
+fn without_reading<'a>(old: Option<&'a SiteFile>, now: Option<&SiteFile>) -> Result<OldPage, &'a SiteFile> {
+    let Some(old) = old else { return Ok(OldPage::None) };
+    let is_same = now.is_some_and(|now| now.sha256 == old.sha256);
+    if is_same || old.size_bytes > MAX_TEXT_BYTES as u64 { Ok(OldPage::Same) } else { Err(old) }
 }
 
 /// Addresses of storage that stood in the source before the change are the owner's own.
@@ -262,6 +266,18 @@ mod tests {
             looks.await.map_err(|detail| faulty(detail).into())
         };
         (work, wait)
+    }
+
+    #[test]
+    fn a_page_of_before_that_is_too_large_to_read_is_not_taken_for_none() {
+        let page = |text: &str, size_bytes| SiteFile { sha256: ContentHash::of(text.as_bytes()), size_bytes };
+        let now = page("now", 3);
+        let large = page("old", MAX_TEXT_BYTES as u64 + 1);
+        for old in [&large, &now] {
+            assert!(matches!(without_reading(Some(old), Some(&now)), Ok(OldPage::Same)));
+        }
+        assert!(without_reading(Some(&page("old", 3)), Some(&now)).is_err(), "it is to be read");
+        assert!(matches!(without_reading(None, Some(&now)), Ok(OldPage::None)));
     }
 
     const LONG: Duration = Duration::from_secs(30);
