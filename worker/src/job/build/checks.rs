@@ -18,8 +18,10 @@ pub(super) const MAX_FINDINGS: usize = 1000;
 const STORAGE: [&str; 2] = ["s3://", "amazonaws.com"];
 /// So much of an address is told before and behind what makes it one.
 const AROUND_BYTES: usize = 200;
-/// Different addresses of one file, and of all.
+/// Different addresses that are looked at, wherever they stand.
 const MAX_ADDRESSES: usize = 10_000;
+/// So many of their places are told; beyond that, of each address the first.
+const MAX_PLACES: usize = 10_000;
 /// Text beyond this is data.
 pub(super) const MAX_TEXT_BYTES: usize = 4 * 1024 * 1024;
 /// Links to nowhere of one page; of more, the first.
@@ -36,7 +38,7 @@ pub(super) enum Finding {
     Broken(String, String),
     /// A file and the address in it.
     Storage(String, String),
-    /// A file with more such addresses than are looked at.
+    /// A file with such an address when there are more than are looked at.
     Crowded(String),
     /// A file that holds a secret of this worker.
     Secret(String),
@@ -54,7 +56,7 @@ impl fmt::Display for Finding {
                 write!(f, "{file}: the address {address} must not be in a site; use a file of the site")
             }
             Self::Crowded(file) => {
-                write!(f, "{file}: it has very many addresses of storage; use files of the site")
+                write!(f, "{file}: the site has very many addresses of storage; use files of the site")
             }
             Self::Secret(file) => write!(f, "{file}: it holds a password or key"),
         }
@@ -76,7 +78,8 @@ pub(super) struct Reading {
     /// Links to nowhere, by the page on which they stand. All others are forgotten at once.
     pub(super) broken: BTreeMap<String, BTreeSet<String>>,
     broken_bytes: usize,
-    addresses: usize,
+    addresses: BTreeSet<String>,
+    places: usize,
     /// Findings that need nothing but the file.
     pub(super) plain: BTreeSet<Finding>,
 }
@@ -103,12 +106,19 @@ impl Reading {
 
     fn note_addresses(&mut self, path: &str, text: &str) {
         for address in storage_words(text).filter_map(address_in) {
-            if self.addresses == MAX_ADDRESSES {
-                self.plain.insert(Finding::Crowded(path.to_owned()));
-                return;
+            let is_known = self.addresses.contains(address);
+            if is_known && self.places >= MAX_PLACES {
+                continue;
             }
-            let new = self.plain.insert(Finding::Storage(path.to_owned(), address.to_owned()));
-            self.addresses += usize::from(new);
+            if !is_known && self.addresses.len() == MAX_ADDRESSES {
+                self.plain.insert(Finding::Crowded(path.to_owned()));
+                continue;
+            }
+            if !is_known {
+                self.addresses.insert(address.to_owned());
+            }
+            let is_new = self.plain.insert(Finding::Storage(path.to_owned(), address.to_owned()));
+            self.places += usize::from(is_new);
         }
     }
 
@@ -301,6 +311,21 @@ mod tests {
         let found = reading(&[("index.html", &many)]).plain;
         assert_eq!(found.len(), MAX_ADDRESSES + 1);
         assert!(found.contains(&Finding::Crowded("index.html".to_owned())));
+    }
+
+    #[test]
+    fn the_same_addresses_on_many_pages_are_not_more_addresses() {
+        let pictures =
+            |from: usize| (from..from + 500).map(|n| format!("s3://b/{n} ")).collect::<Vec<_>>().concat();
+        let pages: Vec<_> = (0..100).map(|n| (format!("{n:03}.html"), pictures(n))).collect();
+        let files: Vec<_> = pages.iter().map(|(page, text)| (page.as_str(), text.as_str())).collect();
+        let found = reading(&files).plain;
+        let addresses = found.iter().map(|finding| match finding {
+            Finding::Storage(_, address) => address.as_str(),
+            other => panic!("{other}"),
+        });
+        let addresses = addresses.collect::<BTreeSet<_>>();
+        assert!(addresses.len() == 599 && found.len() <= MAX_PLACES + MAX_ADDRESSES, "{}", found.len());
     }
 
     #[test]
