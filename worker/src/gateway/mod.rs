@@ -389,6 +389,37 @@ mod tests {
         assert!(counted.abs() < 1e-9, "counting tokens is free: {counted}");
     }
 
+    /// What a run used whose provider hangs up, or waits longer than anybody would.
+    async fn cost_of_no_answer(hangs_up: bool) -> f64 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let provider = async move {
+            let mut held = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+                held.extend((!hangs_up).then_some(stream));
+            }
+        };
+        let provider = tokio::spawn(provider);
+        let impatient = reqwest::Client::builder().no_proxy().read_timeout(Duration::from_millis(300));
+        let model = Model::new(Some(&base), None, impatient.build().unwrap()).unwrap();
+        let meter = Meter::default();
+        let gateway = Gateway { model: Some(Arc::new(model)), ..Gateway::default() }.metered(&meter);
+        let opened = gateway.open_on_loopback(Door::Model).await.unwrap().unwrap();
+        let url = format!("http://127.0.0.1:{}/v1/messages", opened.port.unwrap());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let asked = client.post(&url).header("x-api-key", &*opened.key).body(r#"{"model":"m"}"#);
+        assert_eq!(asked.send().await.unwrap().status(), StatusCode::BAD_GATEWAY);
+        provider.abort();
+        meter.usage().cost_usd
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_hangs_up_is_not_paid_and_one_that_only_takes_long_is() {
+        assert!(cost_of_no_answer(true).await.abs() < 1e-9);
+        assert!(cost_of_no_answer(false).await > 0.0);
+    }
+
     #[tokio::test]
     async fn what_the_provider_refuses_costs_nothing() {
         for status in ["400 Bad Request", "529 Overloaded"] {

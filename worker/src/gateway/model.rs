@@ -109,7 +109,8 @@ impl Model {
         let answer = self.client.post(target).headers(headers).body(body).send().await;
         let is_refused = match &answer {
             Ok(answer) => !answer.status().is_success(),
-            Err(error) => error.is_connect(),
+            // Who was only too slow for us may have worked on it.
+            Err(error) => error.is_connect() || !error.is_timeout(),
         };
         if is_refused {
             account.take_back();

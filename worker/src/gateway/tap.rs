@@ -59,6 +59,8 @@ enum Told {
     },
     /// The whole of it, when nothing is streamed.
     Message(Message),
+    /// The provider gives up.
+    Error,
     #[serde(other)]
     Other,
 }
@@ -158,6 +160,12 @@ impl Account {
                 self.message.goes_on(usage);
                 self.uncounted = 0;
             }
+            Ok(Told::Error) => {
+                if !self.has_begun {
+                    self.take_back();
+                }
+                return true;
+            }
             Ok(Told::Other) => return true,
             Err(_) => return false,
         }
@@ -230,6 +238,24 @@ mod tests {
         let (cut, whole) = (cost(&[START, &said]), cost(&[START, &said, told]));
         assert!((whole - 1.3).abs() < 1e-9, "{whole}");
         assert!((1.3..1.6).contains(&cut), "not much more than it was: {cut}");
+    }
+
+    #[test]
+    fn a_provider_that_gives_up_before_it_begins_is_not_paid() {
+        let cost = |events: &[&str]| {
+            let meter = Meter::default();
+            let account = Account::open(meter.clone(), Some(Message::awaited("haiku".into(), 3_000_000)));
+            let mut tap = Tap::of(account, None);
+            for event in events {
+                tap.read(&Bytes::copy_from_slice(event.as_bytes()));
+            }
+            drop(tap);
+            meter.usage().cost_usd
+        };
+        let error = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
+        assert!(cost(&[error]).abs() < 1e-9);
+        assert!((cost(&[START, error]) - 1.0).abs() < 1e-4, "what it began is paid");
+        assert!((cost(&[]) - 1.0).abs() < 1e-9, "and what nobody heard the end of");
     }
 
     #[cfg(feature = "aws")]

@@ -11,6 +11,7 @@ use aws_sdk_sqs::config::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use aws_smithy_eventstream::frame::read_message_from;
+use aws_smithy_types::event_stream::Message;
 use bytes::BytesMut;
 use serde::Deserialize;
 
@@ -27,6 +28,11 @@ const KEPT: Duration = Duration::from_mins(15);
 const BEFORE_END: Duration = Duration::from_mins(5);
 /// An event has 16 bytes around what it carries, and carries little.
 const EVENT_BYTES: RangeInclusive<usize> = 16..=4 * 1024 * 1024;
+/// The header that says what an event is: one like any other, or else an exception.
+const KIND: &str = ":message-type";
+const EVENT: &str = "event";
+/// An exception as the Messages API would tell it.
+const ERROR: &[u8] = b"{\"type\":\"error\"}";
 
 /// Signs requests (SigV4) for one region, with the credentials that every AWS program on this machine finds.
 pub struct Signer {
@@ -154,22 +160,26 @@ impl EventStream {
             }
             let mut event = self.partial.split_to(length);
             let message = read_message_from(&mut event).map_err(|error| none(&error))?;
-            parts.extend(part(message.payload()));
+            parts.extend(part(&message));
         }
         Ok(parts)
     }
 }
 
-/// An exception carries none.
-fn part(payload: &[u8]) -> Option<Vec<u8>> {
-    let chunk: Chunk = serde_json::from_slice(payload).ok()?;
+/// An exception carries none; it is told as the error of the Messages API that it stands for.
+fn part(event: &Message) -> Option<Vec<u8>> {
+    let mut kinds = event.headers().iter().filter(|header| header.name().as_str() == KIND);
+    if kinds.any(|kind| kind.value().as_string().is_ok_and(|kind| kind.as_str() != EVENT)) {
+        return Some(ERROR.to_vec());
+    }
+    let chunk: Chunk = serde_json::from_slice(event.payload()).ok()?;
     aws_smithy_types::base64::decode(chunk.bytes).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use aws_smithy_eventstream::frame::write_message_to;
-    use aws_smithy_types::event_stream::Message;
+    use aws_smithy_types::event_stream::{Header, HeaderValue};
 
     use super::*;
     use crate::domain::timestamp::Timestamp;
@@ -185,7 +195,9 @@ mod tests {
     fn an_event_stream_is_read_wherever_it_is_cut() {
         let exception = {
             let mut bytes = Vec::new();
-            write_message_to(&Message::new("{\"message\":\"slow down\"}"), &mut bytes).unwrap();
+            let kind = Header::new(KIND, HeaderValue::String("exception".into()));
+            let message = Message::new("{\"message\":\"slow down\"}").add_header(kind);
+            write_message_to(&message, &mut bytes).unwrap();
             bytes
         };
         let all = [event("{\"a\":1}"), exception, event("{\"b\":2}")].concat();
@@ -193,7 +205,7 @@ mod tests {
             let mut stream = EventStream::default();
             let mut parts = stream.read(&all[..at]).unwrap();
             parts.extend(stream.read(&all[at..]).unwrap());
-            assert_eq!(parts, [b"{\"a\":1}", b"{\"b\":2}"], "cut at {at}");
+            assert_eq!(parts, [b"{\"a\":1}", ERROR, b"{\"b\":2}"], "cut at {at}");
         }
         assert!(EventStream::default().read(b"data: this is another kind of stream altogether").is_err());
     }
