@@ -1,14 +1,15 @@
 //! Settings of agents that a repository brings along: hooks, tool servers, rights, keys. They would be obeyed by an agent
 //! that is started among them, so they are not there while one runs, whatever walls there are; and no job changes them.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use git2::{Index, Repository, Tree};
+use git2::{Index, IndexEntry, Repository, Tree};
 
 use super::sweep;
-use crate::git::{self, During as _, off_thread};
+use crate::git::{self, During as _, GitError, GitKind, off_thread};
 
 /// What they are called, in any folder, whatever it is that has the name.
 const NAMES: [&str; 3] = [".claude", ".mcp.json", ".cursor"];
@@ -28,17 +29,18 @@ pub(super) async fn take_out(root: PathBuf) -> git::Result<()> {
     off_thread(move || sweep::remove_settings(&root)).await
 }
 
-/// Has them in the index as they were in the tree before, with what their links lead to, and no others.
-pub(super) fn keep(repo: &Repository, index: &mut Index, old: &Tree<'_>) -> git::Result<()> {
+/// Has them in the index as they were in the tree before, with what their links lead to, and no others. The paths of which
+/// changes are dropped by that come back.
+pub(super) fn keep(repo: &Repository, index: &mut Index, old: &Tree<'_>) -> git::Result<Vec<PathBuf>> {
     let what = "keep the settings of agents as they are";
     // Read by way of an index, whose paths are bytes: libgit2's walk ends at a name that is not UTF-8.
     let mut before = Index::new().during(what)?;
     before.read_tree(old).during(what)?;
-    let linked = Linked::of(repo, &before);
-    let staged = index.iter().map(|entry| entry.path);
-    let staged = staged.filter(|path| is_among(path) || linked.reach(path)).collect::<Vec<_>>();
-    for path in staged {
-        index.remove_path(Path::new(OsStr::from_bytes(&path))).during(what)?;
+    let linked = Linked::of(repo, &before)?;
+    let is_kept = |entry: &IndexEntry| is_among(&entry.path) || linked.reach(&entry.path);
+    let staged = index.iter().filter(is_kept).collect::<Vec<_>>();
+    for entry in &staged {
+        index.remove_path(Path::new(OsStr::from_bytes(&entry.path))).during(what)?;
     }
     for entry in before.iter() {
         let (own, led_to) = (is_among(&entry.path), linked.reach(&entry.path));
@@ -49,11 +51,24 @@ pub(super) fn keep(repo: &Repository, index: &mut Index, old: &Tree<'_>) -> git:
             index.add(&entry).during(what)?;
         }
     }
-    Ok(())
+    Ok(differing(&staged, &before.iter().filter(is_kept).collect::<Vec<_>>()))
 }
 
-/// What links among the settings lead to inside the repository, and the links that they lead over.
-struct Linked(Vec<Vec<u8>>);
+/// The paths at which there is something else than before. The settings themselves were taken out: none of them is missing.
+fn differing(now: &[IndexEntry], before: &[IndexEntry]) -> Vec<PathBuf> {
+    let all = |entries: &[IndexEntry]| {
+        entries.iter().map(|entry| (entry.path.clone(), entry.id, entry.mode)).collect::<BTreeSet<_>>()
+    };
+    let (now, before) = (all(now), all(before));
+    let differ = now.symmetric_difference(&before).filter(|entry| now.contains(entry) || !is_among(&entry.0));
+    let paths = differ.map(|(path, ..)| PathBuf::from(OsStr::from_bytes(path))).collect::<BTreeSet<_>>();
+    paths.into_iter().collect()
+}
+
+/// What links among the settings lead to inside the repository, what links in there lead to in turn, and the links that
+/// they lead over.
+#[derive(Default)]
+struct Linked(BTreeSet<Vec<u8>>);
 
 /// The file mode of a symbolic link.
 const LINK: u32 = 0o120_000;
@@ -61,23 +76,45 @@ const LINK: u32 = 0o120_000;
 const MAX_LINKS: usize = 40;
 /// No link of Linux leads to a longer path.
 const MAX_LINK_BYTES: usize = 4096;
+/// So many steps are gone along all links of a source, each from a folder to one in it or around it.
+const MAX_STEPS: usize = 1_000_000;
 
 impl Linked {
-    fn of(repo: &Repository, before: &Index) -> Self {
-        let mut all = Vec::new();
-        for link in before.iter().filter(|entry| entry.mode == LINK && is_among(&entry.path)) {
+    fn of(repo: &Repository, before: &Index) -> git::Result<Self> {
+        let links = before.iter().filter(|entry| entry.mode == LINK).map(|entry| entry.path);
+        let (mut open, others): (Vec<_>, Vec<_>) = links.partition(|path| is_among(path));
+        let (mut others, mut linked, mut steps) = (BTreeSet::from_iter(others), Self::default(), 0);
+        while let Some(link) = open.pop() {
             let mut over = Vec::new();
-            let end = follow(repo, before, &link.path, &mut over);
-            all.extend(over.into_iter().filter(|path| !is_among(path)));
+            let end = follow(repo, before, &link, &mut over, &mut steps);
+            if steps > MAX_STEPS {
+                let detail = "links among the settings of agents lead on and on";
+                return Err(GitError::new(GitKind::TooLarge, "follow links of settings", detail));
+            }
+            linked.0.extend(over.into_iter().filter(|path| !is_among(path)));
             // All of what the link itself lies in would be nearly all there is.
-            all.extend(end.filter(|end| !end.is_empty() && !lies_in(&link.path, end)));
+            if let Some(end) = end.filter(|end| !end.is_empty() && !lies_in(&link, end)) {
+                open.extend(take_below(&mut others, &end));
+                linked.0.insert(end);
+            }
         }
-        Self(all)
+        Ok(linked)
     }
 
     fn reach(&self, path: &[u8]) -> bool {
-        self.0.iter().any(|end| lies_in(path, end))
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        slashes.chain([path.len()]).any(|end| self.0.contains(&path[..end]))
     }
+}
+
+/// Takes those paths out that lie in a folder.
+fn take_below(paths: &mut BTreeSet<Vec<u8>>, folder: &[u8]) -> Vec<Vec<u8>> {
+    let after = [folder, &[b'/' + 1]].concat();
+    let below = paths.range([folder, b"/"].concat()..after).cloned().collect::<Vec<_>>();
+    for path in &below {
+        paths.remove(path);
+    }
+    below
 }
 
 /// Whether a path is this one or lies below it.
@@ -86,11 +123,18 @@ fn lies_in(path: &[u8], above: &[u8]) -> bool {
 }
 
 /// Where a path leads inside the repository, and over which links; none when it leads out of it or in a circle.
-fn follow(repo: &Repository, before: &Index, path: &[u8], over: &mut Vec<Vec<u8>>) -> Option<Vec<u8>> {
+fn follow(
+    repo: &Repository,
+    before: &Index,
+    path: &[u8],
+    over: &mut Vec<Vec<u8>>,
+    steps: &mut usize,
+) -> Option<Vec<u8>> {
     let parts = |path: &[u8]| path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect::<Vec<_>>();
     let (mut at, mut rest) = (Vec::new(), parts(path));
     rest.reverse();
     while let Some(part) = rest.pop() {
+        *steps += 1;
         match part.as_slice() {
             b"" | b"." => continue,
             b".." => {
@@ -100,6 +144,9 @@ fn follow(repo: &Repository, before: &Index, path: &[u8], over: &mut Vec<Vec<u8>
             _ => at.push(part),
         }
         let here = at.join(&b'/');
+        if here.len() > MAX_LINK_BYTES {
+            return None;
+        }
         let found = before.get_path(Path::new(OsStr::from_bytes(&here)), 0);
         let Some(link) = found.filter(|entry| entry.mode == LINK) else { continue };
         over.push(here);
@@ -274,6 +321,63 @@ mod tests {
         link("moved", "deep");
         write("moved/ai/hooks.json", "by the agent");
         assert_eq!(changed(), ["moved/ai/hooks.json"], "the link leads where it did");
+    }
+
+    /// Commits all that lies in the working tree.
+    fn commit_all(repo: &Repository) -> git::Oid {
+        let mut index = repo.index().unwrap();
+        index.add_all(["*"], git2::IndexAddOption::FORCE, None).unwrap();
+        index.write().unwrap();
+        let tree = repo.find_tree(index.write_tree().unwrap()).unwrap();
+        let who = git2::Signature::now("a", "a@example.org").unwrap();
+        let parent = repo.head().unwrap().peel_to_commit().unwrap();
+        repo.commit(Some("HEAD"), &who, &who, "more", &tree, &[&parent]).unwrap()
+    }
+
+    #[test]
+    fn links_in_what_their_links_lead_to_are_followed_as_well_and_what_is_dropped_is_told() {
+        let stand = tempfile::tempdir().unwrap();
+        let root = stand.path().join("repo");
+        let (repo, _) = repository(&root);
+        for folder in ["odd", "rules", "hooks", "hooks-not"] {
+            std::fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        for (target, path) in
+            [("../rules", "odd/rules"), ("../hooks/run.sh", "rules/run.sh"), ("../odd", "rules/back")]
+        {
+            std::os::unix::fs::symlink(target, root.join(path)).unwrap();
+        }
+        let files = ["hooks/run.sh", "hooks/page.txt", "hooks-not/run.sh", "rules/a.md", "rules/b.md"];
+        let write = |text: &str| files.map(|path| std::fs::write(root.join(path), text).unwrap());
+        write("x");
+        let before = commit_all(&repo);
+        write("by the agent");
+        std::fs::remove_file(root.join("rules/b.md")).unwrap();
+        std::fs::write(root.join(".mcp.json"), "by the agent").unwrap();
+        let mut index = repo.index().unwrap();
+        index.add_all(["*"], git2::IndexAddOption::FORCE, None).unwrap();
+        let old = repo.find_commit(before).unwrap().tree().unwrap();
+        let dropped = keep(&repo, &mut index, &old).unwrap();
+        assert_eq!(dropped, [".mcp.json", "hooks/run.sh", "rules/a.md", "rules/b.md"].map(PathBuf::from));
+        let changed = tree::diff(&repo, Some(before), index.write_tree().unwrap()).unwrap();
+        let paths = changed.deltas().map(|delta| delta.new_file().path().unwrap().to_owned());
+        assert_eq!(paths.collect::<Vec<_>>(), ["hooks-not/run.sh", "hooks/page.txt"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn links_of_settings_that_lead_on_and_on_are_not_followed_for_ever() {
+        let stand = tempfile::tempdir().unwrap();
+        let (repo, _) = repository(&stand.path().join("repo"));
+        let blob = repo.blob("x/../".repeat(800).as_bytes()).unwrap();
+        let mut index = Index::new().unwrap();
+        let mut entry = repo.index().unwrap().get_path(Path::new(".claude"), 0).unwrap();
+        entry.id = blob;
+        for number in 0..1000 {
+            entry.path = format!("{number}/.claude").into_bytes();
+            index.add(&entry).unwrap();
+        }
+        let error = Linked::of(&repo, &index).err().unwrap();
+        assert_eq!(error.kind, GitKind::TooLarge, "{error}");
     }
 
     #[test]

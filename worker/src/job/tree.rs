@@ -75,7 +75,7 @@ impl Staging<'_> {
         }
         index.update_all(["*"], Some(&mut out)).during(STAGE)?;
         drop_new_gitlinks(index, &self.old)?;
-        settings::keep(self.repo, index, &self.old)?;
+        tell(&settings::keep(self.repo, index, &self.old)?);
         let tree = index.write_tree().during(STAGE)?;
         if tree != self.old.id() {
             check_tree(self.repo, tree)?;
@@ -106,6 +106,14 @@ impl Staging<'_> {
 
     fn is_left_out(&self, bytes: Option<u64>) -> bool {
         self.too_much == TooMuch::LeftOut && bytes.is_some_and(|bytes| !may_be_committed(bytes))
+    }
+}
+
+/// Tells of changes that are not committed.
+fn tell(dropped: &[PathBuf]) {
+    if let Some(first) = dropped.first() {
+        let (first, changes) = (first.display(), dropped.len());
+        tracing::warn!(%first, changes, "settings of agents, or what their links lead to, were changed; that is not committed");
     }
 }
 
