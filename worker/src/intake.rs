@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use common::cloud::store::{Query, Store};
 use common::cloud::{CloudError, Result};
-use common::domain::ids::{CommandId, EmailAddress, ProjectId, ThreadId, UserId};
+use common::domain::ids::{EmailAddress, ProjectId, ThreadId, UserId};
 use common::domain::job::Job;
 use common::domain::names::PreviewKey;
 use common::domain::project::{Project, Sender};
@@ -33,7 +33,7 @@ pub async fn complete(store: &Arc<dyn Store>, draft: WorkDraft) -> Result<Intake
         UserRef::Address(address) => user_of(store, address, &draft.project_id).await?,
     };
     let project = store.load::<Project>(&draft.project_id).await?.map(|stored| stored.value);
-    let thread_id = draft.thread_id.clone().unwrap_or_else(|| thread_of(&draft.command_id));
+    let thread_id = thread_of(&draft);
     let known = project.as_ref().map(|project| project.repo_url.clone());
     let repo_url = draft.repo_url.clone().or(known).unwrap_or_default();
     Ok(Intake { work: draft.complete(user_id, thread_id, repo_url), project })
@@ -46,9 +46,10 @@ async fn user_of(store: &Arc<dyn Store>, address: &EmailAddress, project: &Proje
     Ok(registered.map_or_else(|| UserId::of_address(address), |sender| sender.user_id))
 }
 
-/// The thread of a message without one: the same again for a redelivery.
-fn thread_of(command: &CommandId) -> ThreadId {
-    ThreadId::from_uuid(Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("thread:{command}").as_bytes()))
+/// The thread of a message; of one that names none, the same again for a redelivery.
+pub fn thread_of(draft: &WorkDraft) -> ThreadId {
+    let own = || Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("thread:{}", draft.command_id).as_bytes());
+    draft.thread_id.clone().unwrap_or_else(|| ThreadId::from_uuid(own()))
 }
 
 /// The row of the job; made when hermes did not.

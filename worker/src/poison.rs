@@ -12,6 +12,7 @@ use common::domain::names::SiteTarget;
 use common::domain::outcome::JobOutcome;
 use common::messages::WorkDraft;
 
+use crate::intake;
 use crate::job::Ending;
 use crate::job::journal::Journal;
 use crate::me::Me;
@@ -42,7 +43,7 @@ async fn end_job(me: &Me, fence: &Fence, delivery: &Delivery, reason: &str) -> R
     };
     let Some(stored) = me.cloud.store.load::<Job>(&draft.command_id).await? else { return Ok(()) };
     let row = stored.value;
-    let is_about_it = draft.thread_id.as_ref().is_none_or(|thread| *thread == row.thread_id);
+    let is_about_it = intake::thread_of(&draft) == row.thread_id;
     if row.project_key != fence.project_key || !is_about_it || row.outcome.is_some() {
         return Ok(());
     }

@@ -107,11 +107,16 @@ impl Files for Moody {
 
 /// Queues work as hermes does: with its row, without an announcement.
 async fn queue(world: &World, body: Value) {
+    note(world, &body).await;
+    world.put(AMELIA, &body.to_string()).await;
+}
+
+/// The row of this work.
+async fn note(world: &World, body: &Value) {
     let draft = WorkDraft::parse(&body.to_string(), "m", Timestamp::default()).unwrap();
     let thread = draft.thread_id.clone().unwrap();
     let work = draft.complete("amelia".parse().unwrap(), thread, String::new());
     world.cloud.store.insert(&work.to_job(world.cloud.clock.now())).await.unwrap();
-    world.put(AMELIA, &body.to_string()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -163,6 +168,26 @@ async fn a_message_that_breaks_the_worker_is_put_aside_and_told_once_and_the_nex
     assert_eq!(world.job("c-1").await.unwrap().outcome, Some(JobOutcome::Failed));
     assert_eq!(world.depth(Queue::Output).await, 0, "told once");
     assert_eq!(next.epoch.0, 1, "the claim was kept");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_of_no_thread_that_names_a_job_of_another_is_put_aside_without_it() {
+    let world = World::new();
+    world.bakery().await;
+    let order = work("c-1", "aaaaaa1", HOURS);
+    note(&world, &order).await;
+    let mut stray = order.clone();
+    stray.as_object_mut().unwrap().remove("threadId").unwrap();
+    world.put(AMELIA, &stray.to_string()).await;
+    world.put(AMELIA, &order.to_string()).await;
+    let worker = world.worker(&[]);
+    world.announce(AMELIA).await;
+    let result = world.result().await;
+    assert_eq!((result.command_id.as_str(), result.outcome), ("c-1", JobOutcome::Changed), "{result:?}");
+    let reason = world.next(Queue::Dead).await.attributes["reason"].clone();
+    assert_eq!(reason, "command c-1 belongs to other work");
+    assert_eq!(world.depth(Queue::Output).await, 0, "told once");
     worker.stop().await;
 }
 
