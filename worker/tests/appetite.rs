@@ -16,10 +16,10 @@ use std::net::TcpListener;
 use support::program::Program;
 use support::{World, work};
 
-/// Says something as the agent of 150 turns, each with an id that is nearly a megabyte long.
+/// Says something as the agent of 300 turns, each with an id that is nearly a megabyte long.
 const LONG_IDS: &str = r#"
 import json
-for turn in range(150):
+for turn in range(300):
     message = {"id": "%06d" % turn + "x" * 1000000, "model": "m", "usage": {"output_tokens": 1}}
     print(json.dumps({"type": "assistant", "message": message}), flush=True)
 "#;
