@@ -242,9 +242,10 @@ fn groups() -> [Finding; 2] {
 fn landlock() -> Finding {
     let name = "landlock";
     match crate::inside::fenced() {
-        Some(fenced) => {
-            Finding::good(name, format!("fences {fenced} in uid mode, where no socket but TCP is made"))
-        }
+        Some(fenced) => Finding::good(
+            name,
+            format!("fences {fenced} in uid mode, where no socket to the network but TCP is made"),
+        ),
         None => Finding::weak(
             name,
             "not in this kernel",

@@ -10,7 +10,8 @@ use crate::git::{self, During as _};
 use crate::sandbox::Mode;
 
 /// Where a clone comes from, and whether its objects are what their names say: behind walls nobody but this worker
-/// writes them.
+/// writes them. Without them anybody may, and may write this note as well: it holds against mistakes, and who leaves `off` for
+/// good empties the working folders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Origin {
     /// The repository; an address of ours carries no credentials.
