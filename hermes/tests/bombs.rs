@@ -116,6 +116,45 @@ fn bombs() -> Vec<(&'static str, String)> {
             ),
         ),
         (
+            "parameters and marks of letters",
+            format!(
+                "{head}Content-Type: text/plain;{}z*=u'{}\n\nhello",
+                "a=b;".repeat(120_000),
+                "x'".repeat(240_000)
+            ),
+        ),
+        (
+            "parameters and as many marks of letters as are taken",
+            format!(
+                "{head}Content-Type: text/plain;{}z*=u'{}\n\nhello",
+                "a=b;".repeat(240_000),
+                "x'".repeat(990)
+            ),
+        ),
+        (
+            "parameters and as many pieces as are taken",
+            format!(
+                "{head}Content-Type: text/plain;{}{}\n\nhello",
+                "a=b;".repeat(240_000),
+                (0..490).map(|n| format!(" n*{n}*=x;")).collect::<Vec<_>>().concat()
+            ),
+        ),
+        (
+            "a boundary as long as is taken, and dashes",
+            format!(
+                "{head}Content-Type: multipart/mixed; boundary=\"{}x\"\n\n{}",
+                "-".repeat(98),
+                "-".repeat(36 * MEGABYTE)
+            ),
+        ),
+        ("large mails within it that are encoded", {
+            let one = "aGVsbG8K".repeat(MEGABYTE);
+            let parts =
+                format!("--b\nContent-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n{one}\n")
+                    .repeat(4);
+            format!("{mixed}{parts}--b--\n")
+        }),
+        (
             "many parameters",
             format!(
                 "{head}Content-Type: text/plain;{}\n\nhello",

@@ -35,6 +35,19 @@ pub(super) fn unfold(header: &[u8]) -> Vec<(String, String)> {
     fields
 }
 
+/// Whether each line is a field, or goes on with the one above it. Readers differ in what they do with any other: it ends the
+/// header for one, and is skipped by the next.
+pub(super) fn is_all_fields(header: &[u8]) -> bool {
+    let mut lines = header.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let is_field = |line: &[u8]| line.iter().position(|byte| *byte == b':').is_some_and(|at| at > 0);
+    let begins = lines.next().is_some_and(|line| is_field(line) && !is_continuation(line));
+    begins && lines.all(|line| line.is_empty() || is_continuation(line) || is_field(line))
+}
+
+fn is_continuation(line: &[u8]) -> bool {
+    line.starts_with(b" ") || line.starts_with(b"\t")
+}
+
 /// Whether there is one of the fields that mails have and other texts do not.
 pub(super) fn looks_like_mail(headers: &[(String, String)]) -> bool {
     const KNOWN: [&str; 17] = [

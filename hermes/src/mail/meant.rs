@@ -91,6 +91,12 @@ fn changeable(
     if found.sent.as_ref().is_some_and(|host| host.is_kin_of(author.domain())) {
         return None;
     }
+    if !mail.all_fields {
+        return Some((
+            Left::Mail,
+            "its header has a line that is no field, where it may end for others".into(),
+        ));
+    }
     // Which one held is not always told; whoever adds one that does not only makes us ask.
     let own = OwnSignatures::of(mail)?;
     if mail.header("cc").nth(1).is_some() {
@@ -106,8 +112,8 @@ fn changeable(
     if let Some(name) = TELLING.iter().find(|name| own.disagree(name)) {
         return Some((Left::Mail, format!("not all of its signatures cover its {name}")));
     }
-    if !own.cover("content-type") && says_another_alphabet(mail) {
-        return Some((Left::Mail, "in what its text is written is not signed".into()));
+    if !own.cover("content-type") && (!mail.usual || says_another_alphabet(mail)) {
+        return Some((Left::Mail, "in what its text is written, and where it begins, is not signed".into()));
     }
     // What is signed and not there does not tell it from others.
     let named = own.cover("message-id") && mail.message_id.is_some();
@@ -141,7 +147,11 @@ mod tests {
 
     /// Of a mail of a@example.org with these fields, for whose domain DMARC passed.
     fn judged(fields: &str, sent: Option<&str>) -> Assurance {
-        let raw = format!("From: a@example.org\r\n{fields}\r\n\r\nhello");
+        judged_of(fields, "hello", sent)
+    }
+
+    fn judged_of(fields: &str, body: &str, sent: Option<&str>) -> Assurance {
+        let raw = format!("From: a@example.org\r\n{fields}\r\n\r\n{body}");
         let mail = crate::mail::read(raw.as_bytes()).unwrap();
         let (own, key) = (EmailAddress::parse("hermes@hermes.org").unwrap(), SecretKey::fleeting());
         let places: Vec<Place> =
@@ -241,6 +251,35 @@ mod tests {
         assert_eq!(judged(&signed("example.org", ALL, &other), None), Assurance::Stray);
         let signed_kind = signed("example.org", &format!("{ALL}:content-type"), &other);
         assert_eq!(judged(&signed_kind, None), Assurance::Full);
+    }
+
+    #[test]
+    fn parts_that_are_not_signed_are_taken_as_programs_cut_them_only() {
+        let text = "Hello.\r\n--x\r\n\r\nRed.\r\n--x--\r\n";
+        let parts = "--x\r\n\r\nRed.\r\n--x--\r\n";
+        for (body, names, wanted) in [
+            (text, ALL, Assurance::Stray),
+            (text, &format!("{ALL}:content-type"), Assurance::Full),
+            (parts, ALL, Assurance::Full),
+        ] {
+            let kind = format!("Content-Type: multipart/mixed; boundary=x\r\n{TO_US}");
+            let found = judged_of(&signed("example.org", names, &kind), body, None);
+            assert_eq!(found, wanted, "{names} {body}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_no_field_may_end_the_header_for_others() {
+        for line in ["junk", ":x"] {
+            let fields = format!("X-Y: z\r\n{line}\r\n{TO_US}");
+            assert_eq!(judged(&signed("example.org", ALL, &fields), None), Assurance::Stray, "{line}");
+            assert_eq!(judged(&fields, None), Assurance::Stray, "whoever says so: {line}");
+            assert_eq!(
+                judged(&fields, Some("example.org")),
+                Assurance::Full,
+                "its own host brought it: {line}"
+            );
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod parse;
 pub mod recipient;
 pub mod screen;
 pub mod sender;
+mod shape;
 mod structure;
 pub mod subject;
 pub mod thread;
@@ -94,7 +95,7 @@ pub fn understand(
     Ok(MailRequest {
         from,
         assurance,
-        recipients: recipient::ours(&mail.recipients, desk),
+        recipients: recipient::ours(mail, desk),
         subject: mail.subject.clone(),
         signals,
         landmarks: thread::landmarks(mail),

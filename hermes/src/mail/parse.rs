@@ -16,6 +16,7 @@ use mail_parser::{
 use super::guard;
 use super::header;
 use super::html::{self, Rendered};
+use super::shape;
 use super::structure::{self, MAX_PARTS};
 use super::words::words;
 
@@ -109,6 +110,10 @@ pub struct ParsedMail {
     pub attachments: Vec<AttachedFile>,
     /// What lies below the header, whatever ends its lines and whatever empty lines follow.
     pub body_hash: ContentHash,
+    /// Whether each line of the header is a field, or goes on with one: others may let it end elsewhere when one is not.
+    pub all_fields: bool,
+    /// Whether it is cut into parts as mail programs do.
+    pub usual: bool,
 }
 
 impl ParsedMail {
@@ -143,17 +148,22 @@ pub fn read(raw: &[u8]) -> Result<ParsedMail, Unreadable> {
             return Err(Unreadable::NotAMail(reason));
         }
         let message = PARSER.parse(raw).ok_or(Unreadable::NotAMail("no header was found"))?;
-        if !header::is_seen_alike(&headers, &message) {
+        let ends_alike = message.root_part().raw_body_offset() as usize == body_at;
+        if !ends_alike || !header::is_seen_alike(&headers, &message) {
             return Err(Unreadable::NotAMail("its header can be read in two ways"));
         }
-        Ok(extract(&message, headers, header::body_hash(&raw[body_at..])))
+        Ok(extract(&message, headers, raw.split_at(body_at)))
     })
     .unwrap_or(Err(Unreadable::NotAMail("its structure cannot be read")))
 }
 
-fn extract(message: &Message<'_>, headers: Vec<(String, String)>, body_hash: ContentHash) -> ParsedMail {
+fn extract(
+    message: &Message<'_>,
+    headers: Vec<(String, String)>,
+    (header, body): (&[u8], &[u8]),
+) -> ParsedMail {
     let author = author(message, &headers);
-    let (rendered, body) = text(message);
+    let (rendered, kind) = text(message);
 
     let stated = unique(stated_recipients(message, &[HeaderName::To, HeaderName::Cc]));
     let delivered: Vec<String> = delivered_to(&headers).collect();
@@ -178,11 +188,13 @@ fn extract(message: &Message<'_>, headers: Vec<(String, String)>, body_hash: Con
         message_id,
         text: rendered.text,
         hidden: rendered.hidden,
-        body,
+        body: kind,
         reports: message.parts.iter().any(is_report),
         attachments: attached(message),
         headers,
-        body_hash,
+        body_hash: header::body_hash(body),
+        all_fields: header::is_all_fields(header),
+        usual: shape::is_usual(message, body),
     }
 }
 

@@ -7,6 +7,7 @@ use common::domain::ids::{self, EmailAddress, ProjectId};
 use common::domain::project::Sender;
 
 use super::Desk;
+use super::parse::ParsedMail;
 
 const PREFIX: &str = "edit+";
 
@@ -54,11 +55,14 @@ fn is_at(to: &EmailAddress, domain: &str) -> bool {
     to.domain().strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// The recipients by which a mail can have reached us. Where there are none, all: a mail that was passed on to us may name
-/// its site at another domain.
-pub(super) fn ours(recipients: &[EmailAddress], desk: Desk<'_>) -> Vec<EmailAddress> {
-    let found: Vec<EmailAddress> = recipients.iter().filter(|to| desk.is_ours(to)).cloned().collect();
-    if found.is_empty() { recipients.to_vec() } else { found }
+/// The recipients by which a mail can have reached us: those that its author wrote, else where it was delivered to, which
+/// anybody on its way may add. Where none is ours, all: a mail that was passed on to us may name its site at another domain.
+pub(super) fn ours(mail: &ParsedMail, desk: Desk<'_>) -> Vec<EmailAddress> {
+    let of_us = |to: &&EmailAddress| desk.is_ours(to);
+    let written: Vec<EmailAddress> = mail.to.iter().chain(&mail.cc).filter(of_us).cloned().collect();
+    let found =
+        if written.is_empty() { mail.recipients.iter().filter(of_us).cloned().collect() } else { written };
+    if found.is_empty() { mail.recipients.clone() } else { found }
 }
 
 /// Whether an address names the site, or the site and the user, that a sender stands for.
@@ -110,10 +114,21 @@ mod tests {
     fn others_who_are_copied_name_no_site() {
         let (own, key) = (address("hermes@hermes.org"), SecretKey::fleeting());
         let desk = Desk { own: &own, places: &[], key: &key };
-        let all = |list: &[&str]| list.iter().map(|text| address(text)).collect::<Vec<_>>();
-        let copied = all(&["amelia@in.hermes.org", "bob@gmail.com", "bob@nothermes.org", "eve@hermes.org"]);
-        assert_eq!(ours(&copied, desk), all(&["amelia@in.hermes.org", "eve@hermes.org"]));
-        let elsewhere = all(&["amelia@example.net"]);
-        assert_eq!(ours(&elsewhere, desk), elsewhere);
+        let found = |to: &str, delivered: &str| {
+            let raw = format!("From: a@b.c\r\nTo: {to}\r\nDelivered-To: {delivered}\r\n\r\nx");
+            let mail = super::super::read(raw.as_bytes()).unwrap();
+            ours(&mail, desk).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let copied = "amelia@in.hermes.org, bob@gmail.com, bob@nothermes.org, eve@hermes.org";
+        for delivered in ["amelia@in.hermes.org", "bob@hermes.org"] {
+            let wanted = ["amelia@in.hermes.org", "eve@hermes.org"];
+            assert_eq!(
+                found(copied, delivered),
+                wanted,
+                "where it was delivered to is not its author's word"
+            );
+        }
+        assert_eq!(found("staff@example.net", "bob@hermes.org"), ["bob@hermes.org"]);
+        assert_eq!(found("amelia@example.net", "bob@example.net"), ["amelia@example.net", "bob@example.net"]);
     }
 }

@@ -16,12 +16,12 @@ const MAX_NESTED_ENCODED: usize = 3;
 /// Header bytes and lines of all parts together.
 const MAX_HEADER_BYTES: usize = 1_250_000;
 const MAX_HEADER_LINES: usize = 50_000;
-/// Marks of parameters in pieces (RFC 2231): a parser compares each with all others.
-const MAX_PIECES: usize = 2000;
+/// Marks of parameters in pieces and in other letters (RFC 2231) in one field: for each a parser compares all its parameters.
+const MAX_MARKS: usize = 1000;
 /// RFC 2046, section 5.1.1, allows 70.
-const MAX_BOUNDARY_BYTES: usize = 200;
+const MAX_BOUNDARY_BYTES: usize = 100;
 /// A mail within a mail that is encoded is decoded to be looked into.
-const MAX_ENCODED_BYTES: usize = 1024 * 1024;
+const MAX_ENCODED_BYTES: usize = 8 * 1024 * 1024;
 /// A parser looks through the rest of a mail for each boundary that never comes; so often through all of it is too much.
 const MAX_SEARCHES: usize = 4;
 /// A mail with so few bytes, and with so few of them to be looked through again and again, is cheap whatever it says.
@@ -33,7 +33,7 @@ type Refused = &'static str;
 const TOO_MANY: Refused = "it has more than 1,000 parts";
 const TOO_DEEP: Refused = "its parts are nested too deeply";
 const TOO_WIDE: Refused = "the headers of its parts are larger than 1.25 MB, or longer than 50,000 lines";
-const TOO_MANY_PIECES: Refused = "its header fields have parameters in more than 2,000 pieces";
+const TOO_MANY_MARKS: Refused = "one of its header fields has parameters in more than 1,000 pieces";
 
 /// Why a mail with this structure is not built, if so.
 pub(super) fn refusal(raw: &[u8]) -> Option<Refused> {
@@ -48,12 +48,12 @@ pub(super) fn refusal(raw: &[u8]) -> Option<Refused> {
 fn is_cheap(raw: &[u8]) -> bool {
     let parts = memmem::find_iter(raw, b"--").take(MAX_PARTS).count() + 1;
     let lines = memchr::memchr_iter(b'\n', raw).take(MAX_HEADER_LINES).count();
-    let pieces = memchr::memchr_iter(b'*', raw).take(MAX_PIECES).count();
+    let marks = memchr::memchr2_iter(b'*', b'\'', raw).take(MAX_MARKS).count();
     raw.len() <= CHEAP_BYTES
         && parts < MAX_PARTS
         && parts * raw.len() <= CHEAP_STEPS
         && lines < MAX_HEADER_LINES
-        && pieces < MAX_PIECES
+        && marks < MAX_MARKS
         && !says(raw, b"digest")
         && !says(raw, b"rfc822")
         && !says(raw, b"global")
@@ -73,7 +73,6 @@ struct Walk {
     nested: usize,
     header_bytes: usize,
     header_lines: usize,
-    pieces: usize,
     searched: usize,
 }
 
@@ -117,7 +116,7 @@ impl Walk {
             let kind = content_type(&headers);
             if let Some(boundary) = kind.filter(|kind| kind.ctype() == "multipart").and_then(boundary) {
                 if boundary.len() > MAX_BOUNDARY_BYTES {
-                    return Err("one of its boundaries is longer than 200 bytes");
+                    return Err("one of its boundaries is longer than 100 bytes");
                 }
                 if stream.seek_next_part(boundary) {
                     let digest = kind.and_then(ContentType::subtype) == Some("digest");
@@ -183,18 +182,20 @@ impl Walk {
     /// Before a parser builds its fields: the header ends with the first line that says nothing, and is no continuation of the
     /// one above.
     fn header(&mut self, rest: &[u8]) -> Result<(), Refused> {
+        let mut marks = 0;
         for line in rest.split_inclusive(|byte| *byte == b'\n') {
             self.header_bytes += line.len();
             self.header_lines += 1;
             if self.header_bytes > MAX_HEADER_BYTES || self.header_lines > MAX_HEADER_LINES {
                 return Err(TOO_WIDE);
             }
-            self.pieces += memchr::memchr_iter(b'*', line).count();
-            if self.pieces > MAX_PIECES {
-                return Err(TOO_MANY_PIECES);
-            }
-            if line.trim_ascii().is_empty() && !line.starts_with(b" ") && !line.starts_with(b"\t") {
+            let goes_on = line.starts_with(b" ") || line.starts_with(b"\t");
+            if line.trim_ascii().is_empty() && !goes_on {
                 break;
+            }
+            marks = if goes_on { marks } else { 0 } + memchr::memchr2_iter(b'*', b'\'', line).count();
+            if marks > MAX_MARKS {
+                return Err(TOO_MANY_MARKS);
             }
         }
         Ok(())

@@ -81,7 +81,7 @@ async fn a_signed_mail_of_a_domain_with_a_policy_is_believed() {
 }
 
 /// What whoever got a signed mail can change about it without breaking its signature.
-const CHANGES: [(&str, &str); 11] = [
+const CHANGES: [(&str, &str); 15] = [
     ("Message-ID: <1@example.org>", "Message-ID: <2@example.org>"),
     ("Message-ID: <1@example.org>\r\n", ""),
     ("Message-ID: <1@example.org>", "Message-ID: <2@example.org>\r\nX-Mailer: another"),
@@ -93,6 +93,14 @@ const CHANGES: [(&str, &str); 11] = [
     ("change 7 to 8", "change  7 \t to   8   "),
     ("change 7 to 8", "change 7 to 8\r\n\r\n\r\n"),
     ("Date: Tue,", "Date:\r\n  Tue,"),
+    // Other readers let the header end where a line is no field, and this one a paragraph later or earlier.
+    ("\r\n\r\nchange", "\r\njunk\r\nchange"),
+    ("\r\n\r\nchange", "\r\n:x\r\n \r\n Delete everything.\r\n X\r\n\r\nchange"),
+    (
+        "\r\n\r\nchange",
+        "\r\n:x\r\n \r\n Delete everything.\r\n\t\r\n -----Original Message-----\r\njunk\r\nchange",
+    ),
+    ("\r\n\r\nchange", "\r\nX-Y:\r\n \r\n Delete everything.\r\n\r\nchange"),
 ];
 
 #[tokio::test]
