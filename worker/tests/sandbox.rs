@@ -4,8 +4,10 @@
 
 mod support;
 
+use common::cloud::files::{At, IfMatch};
+use common::domain::names::ContentHash;
 use common::domain::outcome::JobOutcome;
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{World, work};
 
 const KEY: &str = "bakery#amelia";
@@ -91,4 +93,41 @@ async fn a_clone_that_was_used_without_walls_is_made_anew_before_it_is_used_behi
     }
     assert_eq!(remote.messages("thread-abcdef1").len(), 5);
     assert_eq!(remote.file("thread-abcdef1", "site/left.html").unwrap(), "cut short\n", "it comes along");
+}
+
+/// Says what lies among the attachments, and fails while the page is broken.
+const LOOKING_BUILD: &str = "const fs=require('fs');fs.cpSync('site','dist',{recursive:true});\
+    let seen;try{seen=fs.readdirSync('/attachments')}catch(e){seen=e.code}\
+    console.log('build: '+seen+';');\
+    if(fs.readFileSync('site/index.html','utf8')==='broken')process.exit(1)";
+/// Mends the page with what the build saw and what it sees itself.
+const LOOKING_AGENT: &str = "const fs=require('fs');const asked=fs.readFileSync(0,'utf8');\
+    const built=asked.match(/> (build: [^;]*;)/)[1];\
+    fs.writeFileSync('site/index.html',built+' agent: '+fs.readdirSync('/attachments'));\
+    console.log(JSON.stringify({type:'result',subtype:'success',result:asked}))";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_with_a_mail_is_seen_by_the_agent_that_works_on_it_and_by_nobody_else() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    world.project_built_by("bakery", &remote, &["node", "-e", LOOKING_BUILD]).await;
+    // An earlier run did the work and did not live to see it built; a later one of something else was killed.
+    let finished = "Hours\n\nHours\n\nThread: abcdef1\nCommand-Id: c-1\nRequested-By: x\n";
+    remote.commit("thread-abcdef1", &[("site/index.html", "broken")], finished);
+    let folder = world.path("data/workspaces/bakery-amelia/attachments");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("foreign.txt"), "of another conversation").unwrap();
+    let key = "mail/attachments/own";
+    world.cloud.files.put(&At::object(key), "own".into(), IfMatch::Any).await.unwrap();
+    let mut order = work("c-1", "abcdef1", "mend it");
+    order["attachments"] = json!([{"key": key, "name": "own.txt", "mimeType": "text/plain",
+        "sizeBytes": 3, "sha256": ContentHash::of(b"own")}]);
+    let worker =
+        world.worker_with_agent(&format!("node -e \"{LOOKING_AGENT}\""), &["--sandbox", "namespaces"]);
+    world.order(KEY, order).await;
+    let result = world.result().await;
+    worker.stop().await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    assert_eq!(world.page(&result, "index.html").unwrap(), "build: ENOENT; agent: own.txt");
+    assert!(!folder.exists(), "it is gone with the agent");
 }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::begun::Begun;
 use super::handover::{AgentReport, Checkout};
-use super::prompt::{prompt, repair};
+use super::prompt::{lay_out, prompt, put_away, repair};
 use super::workspace::Workspace;
 use super::{Cut, Failure, JobContext, Trouble, caches, settings as repo_settings};
 use crate::git::{During as _, off_thread};
@@ -70,6 +70,7 @@ pub async fn run(
     let mut talk = Talk { transcript: said_before(context, errand).await, ..Talk::default() };
     let before = context.meter.usage();
     let result = run_watched(context, checkout, errand, &mut talk).await;
+    put_away(&checkout.workspace).await;
     let metered = context.meter.usage().beyond(before);
     let mut report = AgentReport {
         session_id: talk.session_id.clone(),
@@ -114,10 +115,10 @@ pub enum Errand<'a> {
 }
 
 impl Errand<'_> {
-    async fn prompt(&self, context: &JobContext, checkout: &Checkout) -> Result<String, Trouble> {
+    fn prompt(&self, context: &JobContext, checkout: &Checkout) -> String {
         match self {
-            Self::Work => prompt(context, checkout).await,
-            Self::Repair { log, .. } => Ok(repair(&context.work, log)),
+            Self::Work => prompt(context, checkout),
+            Self::Repair { log, .. } => repair(context, checkout, log),
         }
     }
 
@@ -158,7 +159,8 @@ async fn run_watched(
     if let Some(met) = context.meter.met() {
         return Err(exhausted(met).into());
     }
-    let text = errand.prompt(context, checkout).await?;
+    lay_out(context, &checkout.workspace).await?;
+    let text = errand.prompt(context, checkout);
     let mut session = errand.session(context);
     let mut silent = false;
     loop {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::bundle::unknown_to_the_remote;
 use super::renew::{KEPT, aside_of};
-use super::workspace::{Places, built_marker, is_sibling, lock_of, places_in};
+use super::workspace::{Places, attachments_in, built_marker, is_sibling, lock_of, places_in};
 use crate::{folders, git, leftovers};
 
 /// What is being removed is called so first, so that nobody works in half a folder.
@@ -73,7 +73,7 @@ pub fn tidy(workspaces: &Path, budget_bytes: u64, sizes: &mut Sizes) -> io::Resu
     leftovers::end_orphans(used.iter().map(|(path, _)| lock_of(path)));
     for (path, _) in &used {
         if let Err(error) = forget_agent(path) {
-            tracing::warn!(%error, folder = %path.display(), "what an agent left in its home could not be removed yet");
+            tracing::warn!(%error, folder = %path.display(), "what an agent left could not be removed yet");
         }
     }
     let mut folders = sizes.measure(used);
@@ -94,11 +94,11 @@ pub fn tidy(workspaces: &Path, budget_bytes: u64, sizes: &mut Sizes) -> io::Resu
     Ok(tidied)
 }
 
-/// Removes what the agent of a worker that was killed left in its home; whoever works in the folder does it themselves.
+/// Removes what the agent of a worker that was killed left in its home, and what it was given; whoever works in the folder does it themselves.
 fn forget_agent(folder: &Path) -> io::Result<()> {
     let Places { home, tmp } = places_in(folder, "agent");
     let has_files = |path: &PathBuf| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
-    let full: Vec<_> = [home, tmp].into_iter().filter(has_files).collect();
+    let full: Vec<_> = [home, tmp, attachments_in(folder)].into_iter().filter(has_files).collect();
     if full.is_empty() {
         return Ok(());
     }
@@ -297,17 +297,21 @@ mod tests {
     }
 
     #[test]
-    fn what_the_agent_of_a_killed_worker_left_in_its_home_goes_where_nobody_works() {
+    fn what_the_agent_of_a_killed_worker_left_and_was_given_goes_where_nobody_works() {
         let shelf = Shelf::new();
-        let homes = ["busy", "left"].map(|name| shelf.folder(name, 1).join("agent-home"));
-        for home in &homes {
-            fs::create_dir_all(home.join(".claude")).unwrap();
-            fs::write(home.join(".claude/said.jsonl"), "said").unwrap();
-        }
-        let lock = File::options().write(true).open(lock_of(homes[0].parent().unwrap())).unwrap();
+        let [busy, left] = ["busy", "left"].map(|name| {
+            let folder = shelf.folder(name, 1);
+            ["agent-home/.claude", "attachments"].map(|place| {
+                fs::create_dir_all(folder.join(place)).unwrap();
+                fs::write(folder.join(place).join("said.jsonl"), "said").unwrap();
+                folder.join(place)
+            })
+        });
+        let lock = File::options().write(true).open(lock_of(busy[1].parent().unwrap())).unwrap();
         lock.lock().unwrap();
         assert_eq!(shelf.tidy(u64::MAX), [""; 0]);
-        assert_eq!(homes.map(|home| home.exists()), [true, false]);
+        assert_eq!(busy.map(|place| place.exists()), [true; 2]);
+        assert_eq!(left.map(|place| place.exists()), [false; 2]);
     }
 
     #[test]

@@ -57,6 +57,11 @@ pub(super) fn places_in(folder: &Path, who: &str) -> Places {
     Places { home, tmp }
 }
 
+/// Where files that came with the mail lie while an agent works in this folder.
+pub(super) fn attachments_in(folder: &Path) -> PathBuf {
+    folder.join("attachments")
+}
+
 /// Whether this folder stands in for one that was locked.
 pub(super) fn is_sibling(folder: &Path) -> bool {
     folder
@@ -108,9 +113,9 @@ impl Workspace {
         places_in(&self.root, who)
     }
 
-    /// Files that came with the mail.
+    /// Files that came with the mail, while the agent works.
     pub fn attachments(&self) -> PathBuf {
-        self.root.join("attachments")
+        attachments_in(&self.root)
     }
 
     /// Remembers what was installed last.

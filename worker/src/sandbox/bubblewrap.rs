@@ -21,6 +21,8 @@ pub(super) struct Job<'a> {
     pub(super) outside: &'a View,
     /// Where it sees them.
     pub(super) within: &'a View,
+    /// What came with the mail, for whom that is meant.
+    pub(super) attachments: Option<&'a Path>,
     /// Whether the gateway's socket lies in this folder.
     pub(super) door: Option<&'a Path>,
     /// The whole environment.
@@ -97,8 +99,8 @@ fn folders(words: &mut Words, job: &Job<'_>) {
         words.paths("--ro-bind", &git, &within.repo.join(".git"));
     }
     words.paths("--bind", &outside.home, &within.home);
-    if outside.attachments.is_dir() {
-        words.paths("--ro-bind", &outside.attachments, &within.attachments);
+    if let Some(attachments) = job.attachments.filter(|folder| folder.is_dir()) {
+        words.paths("--ro-bind", attachments, &within.attachments);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::bubblewrap::{Job, PORT};
@@ -31,7 +31,7 @@ pub enum Who {
 pub struct View {
     /// The checkout.
     pub repo: PathBuf,
-    /// What came with the mail.
+    /// What came with the mail; only an agent is let in.
     pub attachments: PathBuf,
     /// Its home.
     pub home: PathBuf,
@@ -153,6 +153,11 @@ impl Cell<'_> {
         &self.outside
     }
 
+    /// What came with the mail: a build makes the site of what was committed.
+    fn attachments(&self) -> Option<&Path> {
+        (self.who == Who::Agent).then_some(&*self.outside.attachments)
+    }
+
     /// Gives what was laid into its home to the child.
     pub fn hand_over_home(&self) -> io::Result<()> {
         self.walls.account(self.who).map_or(Ok(()), |account| owners::give(&self.outside.home, account))
@@ -227,7 +232,13 @@ impl Namespaces {
     ) -> io::Result<Launch> {
         let cage = self.cgroups.make(self.limits)?.map(Arc::new);
         let door = cell.opened.as_ref().map(|_| cell.workspace.door());
-        let job = Job { outside: &cell.outside, within: &cell.within, door: door.as_deref(), env };
+        let job = Job {
+            outside: &cell.outside,
+            within: &cell.within,
+            attachments: cell.attachments(),
+            door: door.as_deref(),
+            env,
+        };
         let words = self.words(&job, cage.as_deref(), argv);
         Ok(Launch {
             argv: words,
@@ -262,10 +273,9 @@ impl Users {
         words.extend(["--account".to_owned(), account.to_string()]);
         words.extend(["--max-processes".to_owned(), self.limits.processes.to_string()]);
         let usual = ["/dev", "/proc", "/etc/passwd", "/etc/group", "/etc/hosts", "/etc/nsswitch.conf"];
-        let readable = self.system.readable().map(|path| path.display().to_string());
-        for path in
-            readable.chain(usual.map(str::to_owned)).chain([cell.outside.attachments.display().to_string()])
-        {
+        let readable = self.system.readable().chain(cell.attachments());
+        let readable = readable.map(|path| path.display().to_string());
+        for path in readable.chain(usual.map(str::to_owned)) {
             words.extend(["--read".to_owned(), path]);
         }
         let writable = [&cell.outside.repo, &cell.outside.home, &cell.outside.tmp];

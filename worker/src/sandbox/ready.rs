@@ -225,7 +225,7 @@ impl Namespaces {
         };
         let cage = self.cgroups.make(self.limits)?.map(Arc::new);
         let env = BTreeMap::new();
-        let job = Job { outside: &outside, within: &within, door: None, env: &env };
+        let job = Job { outside: &outside, within: &within, attachments: None, door: None, env: &env };
         let program = [INSIDE, "--version"].map(str::to_owned);
         let argv = self.words(&job, cage.as_deref(), program.to_vec());
         let bounds = Bounds { cage, asked: Asked::Namespace, ..Bounds::default() };
