@@ -495,6 +495,47 @@ async fn a_worker_that_is_killed_while_it_makes_a_checkout_anew_loses_nothing_of
     }
 }
 
+/// A branch of the folder that never got to the remote and that no checkout takes.
+fn too_deep(world: &World, branch: &str) {
+    let repo = Repository::open(folder(world)).unwrap();
+    let parent = repo.head().unwrap().peel_to_commit().unwrap();
+    let mut tree = repo.treebuilder(None).unwrap();
+    tree.insert("f", repo.blob(b"deep").unwrap(), 0o100_644).unwrap();
+    let mut inner = tree.write().unwrap();
+    for _ in 0..510 {
+        let mut tree = repo.treebuilder(None).unwrap();
+        tree.insert("d", inner, 0o040_000).unwrap();
+        inner = tree.write().unwrap();
+    }
+    let (tree, who) = (repo.find_tree(inner).unwrap(), Signature::now("x", "x@example.org").unwrap());
+    repo.commit(Some(&format!("refs/heads/{branch}")), &who, &who, "deep", &tree, &[&parent]).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkout_that_could_not_be_made_anew_is_back_with_all_that_is_noted_beside_it() {
+    let (world, remote, worker) = warm().await;
+    worker.stop().await;
+    too_deep(&world, "thread-deep001");
+    std::fs::write(folder(&world).join("site/made.html"), "made by a build\n").unwrap();
+    let notes = ["built", "left", "begun", "agent"].map(|name| folder(&world).with_file_name(name));
+    let texts = || notes.each_ref().map(|note| std::fs::read_to_string(note).ok());
+    for note in &notes {
+        std::fs::write(note, "c-1 1\n").unwrap();
+    }
+    let before = texts();
+    let worker = world.worker(&["--sandbox", "namespaces"]);
+    world.order(KEY, work("c-2", "deep001", HOURS)).await;
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Refused, "{result:?}");
+    assert_eq!(texts(), before);
+    world.order(KEY, work("c-3", "bbbbbb2", HOURS)).await;
+    assert_eq!(world.result().await.outcome, JobOutcome::Changed);
+    assert_eq!(texts(), [const { None }; 4], "they were about the checkout before");
+    changed(&world, "c-4", YEAR).await;
+    assert_eq!(remote.file(BRANCH, "site/made.html"), None);
+    worker.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_is_killed_while_it_removes_the_clone_of_another_repository_takes_nothing_of_it_along()
 {

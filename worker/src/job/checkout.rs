@@ -22,7 +22,7 @@ use super::renew::{leave, renew, settle};
 use super::repeated::{find_finished, repeated};
 use super::room::holds_unpushed;
 use super::tree::TooMuch;
-use super::workspace::{Workspace, built_marker, left_marker};
+use super::workspace::{Workspace, agent_marker, built_marker, left_marker};
 use super::{Cut, Failure, JobContext, Trouble, amount, bundle, save, sweep, tree};
 use crate::git::{self, Access, Advertised, During as _, GitError, GitKind, Oid, off_thread};
 use crate::secrets::Secrets;
@@ -141,10 +141,20 @@ struct Prepared {
 }
 
 impl Wanted {
-    /// A damaged copy is put aside and made anew, once; so is one that fails in any other way of its own, and one whose
-    /// objects somebody else may have written. A copy of another repository makes way.
+    /// Until the branch is there, what is noted beside the checkout stays: one that could not be made anew is back as it was.
     fn prepare_or_renew(&self, path: &Path) -> git::Result<Prepared> {
         settle(path)?;
+        let prepared = self.prepare_in(path)?;
+        for marker in [left_marker(path), built_marker(path), agent_marker(path)] {
+            std::fs::remove_file(marker).ok();
+        }
+        Begun::forget(path);
+        Ok(prepared)
+    }
+
+    /// A damaged copy is put aside and made anew, once; so is one that fails in any other way of its own, and one whose
+    /// objects somebody else may have written. A copy of another repository makes way.
+    fn prepare_in(&self, path: &Path) -> git::Result<Prepared> {
         match self.origin.standing(path) {
             Standing::Same => {}
             Standing::Untrusted => {
@@ -152,7 +162,7 @@ impl Wanted {
                 if let Err(error) = git::open(path).and_then(|repo| self.save_left(&repo, path)) {
                     tracing::warn!(%error, "what was left in it could not be saved on its branch");
                 }
-                return renew(path, |path| self.prepare(path));
+                return renew(path, |path| self.make(path));
             }
             Standing::Elsewhere => {
                 tracing::info!(folder = %path.display(), url = %self.access.url, "a checkout of another repository makes way");
@@ -162,21 +172,37 @@ impl Wanted {
         match self.prepare(path) {
             Err(error) if matches!(error.kind, GitKind::Corrupt | GitKind::Other) => {
                 tracing::warn!(%error, folder = %path.display(), "a damaged checkout is put aside and made anew");
-                renew(path, |path| self.prepare(path))
+                renew(path, |path| self.make(path))
             }
             result => result,
         }
     }
 
+    /// In the copy that is there.
     fn prepare(&self, path: &Path) -> git::Result<Prepared> {
+        let repo = self.open(path)?;
+        self.save_left(&repo, path)?;
+        std::fs::remove_file(left_marker(path)).ok();
+        self.bring_up(&repo, path, &CACHES)
+    }
+
+    /// In a new copy: what is noted beside it is about the one before.
+    fn make(&self, path: &Path) -> git::Result<Prepared> {
+        self.bring_up(&self.open(path)?, path, &[])
+    }
+
+    fn open(&self, path: &Path) -> git::Result<Repository> {
         let repo = git::open_or_init(path)?;
         self.origin.note(path)?;
         tree::leave_middle_of_anything(&repo)?;
-        self.save_left(&repo, path)?;
-        std::fs::remove_file(left_marker(path)).ok();
-        let advertised = self.fetch(&repo, path)?;
-        let mut taken_over = self.take_over(&repo, &advertised);
-        let tip = match self.tip(&repo, &advertised)? {
+        Ok(repo)
+    }
+
+    /// The branch, with what the remote and the objects have of it, in the working tree; of all else only these caches stay.
+    fn bring_up(&self, repo: &Repository, path: &Path, caches: &[&str]) -> git::Result<Prepared> {
+        let advertised = self.fetch(repo, path)?;
+        let mut taken_over = self.take_over(repo, &advertised);
+        let tip = match self.tip(repo, &advertised)? {
             Joined::Together(tip) => tip,
             Joined::Apart(tip) => {
                 // What was kept is on no branch that is pushed: it stays among the objects.
@@ -184,12 +210,10 @@ impl Wanted {
                 tip
             }
         };
-        let finished = find_finished(&repo, tip, &self.command)?;
-        self.leave_built_out(&repo, tip)?;
-        self.check_out(&repo, path, tip)?;
-        std::fs::remove_file(built_marker(path)).ok();
-        Begun::forget(path);
-        let newest = finished_base(&repo, Some(tip))?.unwrap_or(tip);
+        let finished = find_finished(repo, tip, &self.command)?;
+        self.leave_built_out(repo, tip)?;
+        self.check_out(repo, path, tip, caches)?;
+        let newest = finished_base(repo, Some(tip))?.unwrap_or(tip);
         Ok(Prepared { before: tip, newest, finished, taken_over })
     }
 
@@ -338,9 +362,9 @@ impl Wanted {
         git::exclude(repo, &made.and_then(git::folder_rule).unwrap_or_default())
     }
 
-    fn check_out(&self, repo: &Repository, path: &Path, tip: Oid) -> git::Result<()> {
+    fn check_out(&self, repo: &Repository, path: &Path, tip: Oid, caches: &[&str]) -> git::Result<()> {
         let fits = amount::check_source(repo, tip);
-        match fits.and_then(|()| tree::check_out(repo, &self.branch, tip, &CACHES)) {
+        match fits.and_then(|()| tree::check_out(repo, &self.branch, tip, caches)) {
             Err(error) if error.kind == GitKind::Hostile => {
                 // Leave nothing half checked out behind, and no branch whose files would seem to be deleted.
                 repo.set_head(NO_BRANCH).during("leave a branch that may not be checked out")?;

@@ -73,7 +73,8 @@ pub(super) fn remove_settings(root: &Path) -> git::Result<()> {
     })
 }
 
-/// Removes whatever the index does not have, but for caches with the names given that no agent has changed.
+/// Removes whatever the index does not have, but for caches with the names given that no agent has changed. Without a name
+/// no cache is looked at.
 pub(super) fn remove_unknown(repo: &Repository, keep: &[&str]) -> git::Result<()> {
     let Some(root) = repo.workdir() else { return Ok(()) };
     let index = repo.index().during("clean the checkout")?;
@@ -97,6 +98,9 @@ pub(super) fn remove_unknown(repo: &Repository, keep: &[&str]) -> git::Result<()
             Then::Remove
         })
     })?;
+    if keep.is_empty() {
+        return Ok(());
+    }
     caches.looked_at().during("note that caches were looked at")
 }
 
