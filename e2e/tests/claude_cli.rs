@@ -284,7 +284,7 @@ async fn s44_a_model_that_has_no_room_is_asked_again_later_and_then_its_owner_is
 }
 
 /// Five messages of the scripted model cost more than this; four of them more than four fifths of it.
-const BUDGET_USD: f64 = 0.008;
+const BUDGET_USD: f64 = 0.0135;
 const NOTE: &str = "The budget of this request is nearly used up.";
 
 #[tokio::test]

@@ -9,16 +9,29 @@ use common::domain::budget::{Limits, Usage};
 use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
-/// US dollars for a million tokens, in and out, by a part of the model's name; the first that fits counts. A model that is
-/// not known is taken for the dearest, so that a bound is met too early rather than never.
-const PRICES: [(&str, f64, f64); 6] = [
+/// US dollars for a million tokens, in and out, by a part of the model's name; the first that fits counts. Whatever is cheaper
+/// than its family was is named, and a model that is not known is taken for the dearest, so that a bound is met too early rather
+/// than never.
+const PRICES: [(&str, f64, f64); 12] = [
     ("haiku", 1.0, 5.0),
+    ("sonnet-5", 3.0, 15.0),
     ("sonnet", 3.0, 15.0),
-    ("opus-4-1", 15.0, 75.0),
-    ("opus-4-2025", 15.0, 75.0),
-    ("opus", 5.0, 25.0),
-    ("", 15.0, 75.0),
+    ("opus-4-5", 5.0, 25.0),
+    ("opus-4-6", 5.0, 25.0),
+    ("opus-4-7", 5.0, 25.0),
+    ("opus-4-8", 5.0, 25.0),
+    ("opus-5", 5.0, 25.0),
+    ("opus", 15.0, 75.0),
+    ("fable-5", 10.0, 50.0),
+    ("mythos-5", 10.0, 50.0),
+    ("", 25.0, 125.0),
 ];
+/// More than so much that goes in, the cache with it, multiplies the prices of these for the whole message, if not with every
+/// provider and always.
+const DEARER_WHEN_LONG: [&str; 2] = ["sonnet", "opus-4-6"];
+const LONG: u64 = 200_000;
+const LONG_IN: f64 = 2.0;
+const LONG_OUT: f64 = 1.5;
 /// Of the price of a token that goes in.
 const WRITTEN_TO_CACHE: f64 = 1.25;
 /// Written so that it stays for an hour: so much more.
@@ -88,6 +101,10 @@ impl Tokens {
     /// The same for a text that went in.
     pub fn of_request(bytes: usize) -> Self {
         Self { input: at_most_in(bytes), ..Self::default() }
+    }
+
+    fn all_that_went_in(&self) -> u64 {
+        [self.input, self.written, self.read].map(u64::from).iter().sum()
     }
 }
 
@@ -250,10 +267,17 @@ impl Message {
         usage.stays.an_hour = usage.stays.an_hour.max(stays.an_hour);
     }
 
-    fn cost_usd(&self) -> f64 {
+    fn prices(&self) -> (f64, f64) {
         let known = PRICES.iter().find(|(name, ..)| self.model.contains(name));
-        let (_, price_in, price_out) = known.copied().unwrap_or(PRICES[PRICES.len() - 1]);
-        let tokens = self.usage;
+        let (name, price_in, price_out) = known.copied().unwrap_or(PRICES[PRICES.len() - 1]);
+        if DEARER_WHEN_LONG.contains(&name) && self.usage.all_that_went_in() > LONG {
+            return (price_in * LONG_IN, price_out * LONG_OUT);
+        }
+        (price_in, price_out)
+    }
+
+    fn cost_usd(&self) -> f64 {
+        let (tokens, (price_in, price_out)) = (self.usage, self.prices());
         let went_in = f64::from(tokens.input)
             + f64::from(tokens.written) * WRITTEN_TO_CACHE
             + f64::from(tokens.stays.an_hour) * FOR_AN_HOUR
@@ -376,14 +400,54 @@ mod tests {
         let cost = |hour: u32| {
             let message: Result<Message, _> = serde_json::from_value(
                 serde_json::json!({"id": "m", "model": "sonnet", "usage": {
-                    "cache_creation_input_tokens": 1_000_000, "cache_read_input_tokens": null,
-                    "cache_creation": {"ephemeral_5m_input_tokens": 1_000_000 - hour, "ephemeral_1h_input_tokens": hour},
+                    "cache_creation_input_tokens": 100_000, "cache_read_input_tokens": null,
+                    "cache_creation": {"ephemeral_5m_input_tokens": 100_000 - hour, "ephemeral_1h_input_tokens": hour},
                 }}),
             );
             message.unwrap().cost_usd()
         };
-        assert!((cost(0) - 3.75).abs() < 1e-9);
-        assert!((cost(1_000_000) - 6.0).abs() < 1e-9, "{}", cost(1_000_000));
+        assert!((cost(0) - 0.375).abs() < 1e-9);
+        assert!((cost(100_000) - 0.6).abs() < 1e-9, "{}", cost(100_000));
+    }
+
+    #[test]
+    fn each_model_has_the_price_of_its_own_and_an_old_one_never_that_of_a_newer() {
+        for (model, price) in [
+            ("claude-haiku-4-5-20251001", 5.0),
+            ("claude-sonnet-4-5-20250929", 15.0),
+            ("/model/eu.anthropic.claude-opus-4-5-20251101-v1%3A0/invoke", 25.0),
+            ("claude-opus-4-8", 25.0),
+            ("claude-opus-5-5", 25.0),
+            ("claude-opus-4-1", 75.0),
+            ("claude-opus-4-0", 75.0),
+            ("claude-opus-4-20250514", 75.0),
+            ("claude-3-opus-latest", 75.0),
+            ("/model/anthropic.claude-3-opus-20240229-v1%3A0/invoke", 75.0),
+            ("claude-opus-9", 75.0),
+            ("claude-fable-5-1", 50.0),
+            ("claude-mythos-preview", 125.0),
+            ("", 125.0),
+        ] {
+            let cost = message("m", model, 1_000_000).cost_usd();
+            assert!((cost - price).abs() < 1e-9, "{model}: {cost}");
+        }
+    }
+
+    #[test]
+    fn a_long_message_costs_more_where_the_list_says_so() {
+        let cost = |model: &str, read: u32| {
+            let usage = Tokens { input: 100_000, written: 50_000, read, output: 10_000, ..Tokens::default() };
+            Message { id: "m".to_owned(), model: model.to_owned(), usage }.cost_usd()
+        };
+        let (usual, read) = (0.1625 * 3.0 + 0.15, 1e-7 * 3.0);
+        assert!((cost("claude-sonnet-4-5-20250929", 50_000) - usual - 50_000.0 * read).abs() < 1e-9);
+        for model in ["claude-sonnet-4-20250514", "/model/anthropic.claude-sonnet-4-5-20250929-v1%3A0/invoke"]
+        {
+            let (all_in, out) = (0.1625 * 3.0 + 50_001.0 * read, 0.15);
+            assert!((cost(model, 50_001) - 2.0 * all_in - 1.5 * out).abs() < 1e-9, "{model}");
+        }
+        let newer = cost("claude-sonnet-5-5", 50_001);
+        assert!((newer - usual - 50_001.0 * read).abs() < 1e-9, "{newer}");
     }
 
     #[test]

@@ -126,7 +126,7 @@ async fn the_cli_works_over_bedrock_with_requests_that_the_worker_signs() {
     // Ten tokens in and twenty out, three times, by the price of the dearest model.
     let cost = job["usage"]["costUsd"].as_f64().unwrap();
     assert!(
-        (cost - 3.0 * (10.0 * 15.0 + 20.0 * 75.0) / 1e6).abs() < 1e-9,
+        (cost - 3.0 * (10.0 * 25.0 + 20.0 * 125.0) / 1e6).abs() < 1e-9,
         "read from the event stream: {job}"
     );
     stage.world.stop().await.unwrap();
