@@ -1,6 +1,7 @@
 //! The agent: a child that gets the prompt on standard input and tells what it does as one JSON event a line. It is
 //! watched: silence, a missing end and the time limit each have their own deadline.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,13 +10,14 @@ use common::domain::names;
 use common::domain::outcome::JobOutcome;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::ChildStdout;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
 
 use super::begun::Begun;
 use super::handover::{AgentReport, Checkout};
 use super::prompt::{lay_out, prompt, put_away, repair};
-use super::workspace::Workspace;
-use super::{Cut, Failure, JobContext, Trouble, caches, settings as repo_settings};
+use super::workspace::Places;
+use super::{Cut, Failure, JobContext, Stopper, Trouble, caches, settings as repo_settings};
 use crate::git::{During as _, off_thread};
 use crate::meter::Met;
 use crate::process::{Running, STOP_GRACE, last_words, tail};
@@ -34,7 +36,7 @@ const MAX_LINE_BYTES: usize = 1024 * 1024;
 /// A longer transcript keeps its beginning.
 const MAX_TRANSCRIPT_BYTES: usize = 16 * 1024 * 1024;
 const STDERR_TAIL_BYTES: usize = 4096;
-/// So long a shutdown waits for the agent's folders to be emptied.
+/// So long whoever is cut off waits for the agent's folders to be emptied.
 const EMPTY_LIMIT: Duration = Duration::from_secs(1);
 /// What the prompt says a question begins with.
 const QUESTION: &str = "QUESTION:";
@@ -243,7 +245,8 @@ async fn once(
     repo_settings::take_out(workspace.repo()).await?;
     note(context, checkout).await?;
     let sandbox = settings.sandbox.metered(&context.meter);
-    let cell = sandbox.cell(workspace, Who::Agent).await.map_err(|error| {
+    let cell = context.stopper.within(Duration::ZERO, sandbox.cell(workspace, Who::Agent)).await;
+    let cell = cell.map_err(Trouble::Cut)?.map_err(|error| {
         failed("agent-start", format!("the folders of the agent could not be prepared: {error}"))
     })?;
     let repo = workspace.repo();
@@ -283,7 +286,8 @@ async fn once(
     if let Some(id) = &talk.session_id {
         memory::keep(context, &cell, id).await;
     }
-    empty_home(context, workspace).await;
+    let folder = workspace.clone();
+    empty(&context.stopper, tokio::task::spawn_blocking(move || folder.fresh_agent_places())).await;
     let went_wrong = match &seen {
         Ok(Seen::Gone(_)) => true,
         Ok(Seen::Finished(finish)) => finish.is_error,
@@ -313,12 +317,10 @@ async fn note(context: &JobContext, checkout: &Checkout) -> Result<(), Trouble> 
 }
 
 /// What the agent remembers is kept among the objects, or not at all: not in a folder that waits for its owner's next run.
-async fn empty_home(context: &JobContext, workspace: &Workspace) {
-    let folder = workspace.clone();
-    let emptied = tokio::task::spawn_blocking(move || folder.fresh_agent_places());
-    // What was done has to be saved in what is left of the time before a shutdown; nobody works here after that.
-    let is_short = context.stopper.stopped() == Some(Cut::Shutdown);
-    let emptied = timeout(if is_short { EMPTY_LIMIT } else { Duration::MAX }, emptied).await;
+/// What was done has to be saved in what is left of the time, whenever and however often the job is cut off; what is still
+/// to be emptied then holds the folder, so that nobody works there meanwhile.
+async fn empty(stopper: &Stopper, emptying: JoinHandle<io::Result<Places>>) {
+    let emptied = stopper.within(EMPTY_LIMIT, emptying).await;
     if !matches!(emptied, Ok(Ok(Ok(_)))) {
         tracing::warn!(
             ?emptied,
@@ -443,5 +445,40 @@ async fn keep_transcript(context: &JobContext, talk: &Talk) -> Option<String> {
             tracing::warn!(command.id = %context.work.command_id, %error, "the transcript could not be stored");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_cut_off_does_not_wait_for_a_full_home() {
+        for cuts in [&[Cut::Shutdown][..], &[Cut::Stopped, Cut::Shutdown]] {
+            let (stopper, begun) = (Stopper::default(), Instant::now());
+            let cut_off = async {
+                for cut in cuts {
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                    stopper.stop(cut.clone());
+                }
+            };
+            let full = tokio::spawn(std::future::pending());
+            let waited = async {
+                empty(&stopper, full).await;
+                begun.elapsed().as_secs()
+            };
+            assert_eq!(tokio::join!(waited, cut_off).0, 6, "{cuts:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_home_is_empty_before_anything_else_is_done_when_nobody_is_in_a_hurry() {
+        let (stopper, begun) = (Stopper::default(), Instant::now());
+        let slow = async {
+            tokio::time::sleep(Duration::from_mins(2)).await;
+            Err(io::Error::other("not all of it"))
+        };
+        empty(&stopper, tokio::spawn(slow)).await;
+        assert_eq!(begun.elapsed().as_secs(), 120);
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use common::clock::Clock;
 use common::cloud::CloudError;
@@ -61,6 +62,19 @@ impl Stopper {
     /// The token that children and waits end on.
     pub fn token(&self) -> &CancellationToken {
         &self.token
+    }
+
+    /// What comes of this, unless the job is cut off and it has not ended so long after.
+    pub async fn within<T>(&self, grace: Duration, work: impl Future<Output = T>) -> Result<T, Cut> {
+        let is_over = async {
+            self.token.cancelled().await;
+            tokio::time::sleep(grace).await;
+        };
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = is_over => Err(self.stopped().unwrap_or(Cut::Stopped)),
+        }
     }
 }
 
@@ -222,5 +236,32 @@ impl From<GitError> for Trouble {
             ),
         };
         Self::Failed(Failure::new(outcome, code, text, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(3);
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_job_waits_for_ends_soon_after_it_is_cut_off() {
+        let (stopper, begun) = (Stopper::default(), Instant::now());
+        let cut_off = async {
+            sleep(Duration::from_mins(1)).await;
+            stopper.stop(Cut::Stopped);
+            sleep(Duration::from_secs(2)).await;
+            stopper.stop(Cut::Shutdown);
+        };
+        let (never, ()) = tokio::join!(stopper.within(GRACE, pending::<()>()), cut_off);
+        assert_eq!((never, begun.elapsed().as_secs()), (Err(Cut::Stopped), 63));
+        assert_eq!(stopper.within(GRACE, sleep(Duration::from_secs(2))).await, Ok(()), "it ends in time");
+        assert_eq!(stopper.within(Duration::ZERO, ready(7)).await, Ok(7), "it had ended already");
+        assert_eq!(stopper.within(Duration::ZERO, pending::<()>()).await, Err(Cut::Stopped));
     }
 }

@@ -335,14 +335,8 @@ async fn push_commit(
 
 /// A push that is nearly done may end; a remote that hangs keeps nobody waiting.
 async fn push_unless_cut(context: &JobContext, checkout: &Checkout, tip: Oid) -> Result<Pushed, Trouble> {
-    let cut_off = async {
-        context.stopper.token().cancelled().await;
-        tokio::time::sleep(PUSH_GRACE).await;
-    };
-    tokio::select! {
-        pushed = push::push(context, checkout, tip) => pushed,
-        () = cut_off => Err(Trouble::Cut(context.stopper.stopped().unwrap_or(Cut::Stopped))),
-    }
+    let pushed = context.stopper.within(PUSH_GRACE, push::push(context, checkout, tip)).await;
+    pushed.map_err(Trouble::Cut)?
 }
 
 /// Commits and keeps what the agent left when the job was cut off or its budget ended.
