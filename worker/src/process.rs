@@ -167,6 +167,13 @@ pub struct Finished {
     pub exceeded: Option<Exceeded>,
 }
 
+impl Finished {
+    /// One that was not wanted any more before it began.
+    pub fn cancelled() -> Self {
+        Self { end: End::Cancelled, output: String::new(), exceeded: None }
+    }
+}
+
 /// How long after the end of a child its pipes are still read: a grandchild that left the group may hold them open.
 const PIPE_GRACE: Duration = Duration::from_secs(2);
 

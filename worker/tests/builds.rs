@@ -43,6 +43,7 @@ const fs = require('fs');
 fs.cpSync('site', 'dist', { recursive: true });
 fs.appendFileSync('stamp.txt', 'built\n');
 fs.writeFileSync('left-by-the-build.log', 'x');
+fs.writeFileSync(`${process.env.TMPDIR}/x`, 'x');
 for (const cache of ['.astro', '.cache']) {
   fs.mkdirSync(cache, { recursive: true });
   fs.writeFileSync(`${cache}/x`, 'x');
@@ -229,6 +230,8 @@ async fn nothing_that_a_build_makes_or_rewrites_is_committed_where_no_gitignore_
     options.include_untracked(true).include_ignored(false);
     assert_eq!(repo.statuses(Some(&mut options)).unwrap().len(), 0, "the folder can be evicted");
     assert!(folder.join(".astro/x").exists(), "caches stay warm");
+    let tmp = std::fs::read_dir(folder.with_file_name("build-tmp")).unwrap().count();
+    assert_eq!(tmp, 0, "temporary files do not");
     stand.worker.stop().await;
 }
 

@@ -97,10 +97,9 @@ impl Gateway {
         Self::default()
     }
 
-    /// Opens a way on a socket in a folder that is made for it. None when there is nothing to be let through.
+    /// Opens a way on a socket in a folder that is made for it, and not there yet. None when there is nothing to be let through.
     pub fn open_on_socket(&self, door: Door, folder: &Path, name: &str) -> io::Result<Option<Opened>> {
         let Some((passage, key)) = self.passage(door) else { return Ok(None) };
-        crate::folders::remove(folder)?;
         std::fs::create_dir(folder)?;
         let listener = Arc::new(listen_in(folder, name)?);
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))?;

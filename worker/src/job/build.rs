@@ -13,7 +13,8 @@ use common::domain::names::ContentHash;
 use common::domain::outcome::JobOutcome;
 
 use super::handover::{Checkout, Commit, Site};
-use super::{Cut, Failure, JobContext, Trouble};
+use super::workspace::Workspace;
+use super::{Cut, Failure, JobContext, Stopper, Trouble};
 use crate::process::{End, Exceeded, Finished};
 use crate::sandbox::Who;
 
@@ -91,7 +92,7 @@ async fn run(
     }
     let failed = |error: io::Error| build_failed(step, format!("{step} ({shown}): {error}"));
     let mut finished = once(context, checkout, argv.clone()).await.map_err(failed)?;
-    if finished.exceeded == Some(Exceeded::Disk) && forgotten(checkout).await {
+    if finished.exceeded == Some(Exceeded::Disk) && forgotten(context, checkout).await? {
         finished = once(context, checkout, argv).await.map_err(failed)?;
     }
     let Finished { end, output, .. } = finished;
@@ -111,29 +112,50 @@ async fn run(
 
 /// One start, to its end.
 async fn once(context: &JobContext, checkout: &Checkout, argv: Vec<String>) -> io::Result<Finished> {
-    let settings = &context.settings;
-    let cell = settings.sandbox.cell(&checkout.workspace, Who::Build).await?;
+    let (settings, stopper) = (&context.settings, &context.stopper);
+    let cell = settings.sandbox.cell(&checkout.workspace, Who::Build);
+    let Ok(cell) = stopper.within(Duration::ZERO, cell).await else { return Ok(Finished::cancelled()) };
+    let cell = cell?;
     let launch = cell.enclose(argv, settings.environment.for_build(&cell.view().places()))?;
-    launch.run(LIMIT, KEPT_OUTPUT_BYTES, &settings.secrets, context.stopper.token()).await
+    let finished = launch.run(LIMIT, KEPT_OUTPUT_BYTES, &settings.secrets, context.stopper.token()).await?;
+    if finished.end != End::Cancelled {
+        empty_tmp(stopper, &checkout.workspace).await;
+    }
+    Ok(finished)
+}
+
+/// Room that a build took for a while is not taken until the next one begins. Whoever is cut off has no time for it.
+async fn empty_tmp(stopper: &Stopper, workspace: &Workspace) {
+    let folder = workspace.clone();
+    let emptied = tokio::task::spawn_blocking(move || folder.build_places());
+    let emptied = stopper.within(Duration::ZERO, emptied).await;
+    if !matches!(emptied, Ok(Ok(Ok(_)))) {
+        tracing::warn!(
+            ?emptied,
+            "temporary files of a build are not removed yet; the next one does that first"
+        );
+    }
 }
 
 /// Whether builds of before had left something that took room, which is removed now.
-async fn forgotten(checkout: &Checkout) -> bool {
-    let (home, repo) = (checkout.workspace.places("build").home, checkout.workspace.repo());
+async fn forgotten(context: &JobContext, checkout: &Checkout) -> Result<bool, Trouble> {
+    let workspace = checkout.workspace.clone();
     let forget = move || {
+        let (home, repo) = (workspace.places("build").home, workspace.repo());
         let caches = WARM.iter().map(|name| repo.join(name));
         let holds = |path: &PathBuf| std::fs::read_dir(path).is_ok_and(|mut inside| inside.next().is_some());
         let kept: Vec<_> = std::iter::once(home).chain(caches).filter(holds).collect();
         let removed = kept.iter().all(|path| crate::folders::remove(path).is_ok());
         removed && !kept.is_empty()
     };
-    let forgotten = tokio::task::spawn_blocking(forget).await.unwrap_or_default();
+    let forgotten = context.stopper.within(Duration::ZERO, tokio::task::spawn_blocking(forget)).await;
+    let forgotten = forgotten.map_err(Trouble::Cut)?.unwrap_or_default();
     if forgotten {
         tracing::warn!(
             "a build met the bound of the disk; what earlier ones left was removed, and it is started once more"
         );
     }
-    forgotten
+    Ok(forgotten)
 }
 
 fn build_failed(step: &'static str, detail: String) -> Failure {

@@ -48,7 +48,13 @@ pub struct Cell<'a> {
     outside: View,
     within: View,
     opened: Option<Opened>,
+    _entered: Option<Entered>,
 }
+
+/// A folder that its child is let into. It is shut when this is dropped, whatever walls the next child has, also when nobody
+/// waited for the cell to the end.
+#[derive(Debug)]
+struct Entered(Workspace);
 
 impl Sandbox {
     /// Where the agent or build sees things.
@@ -66,20 +72,13 @@ impl Sandbox {
 
     /// Prepares the folders and opens the way out.
     pub async fn cell<'a>(&'a self, workspace: &'a Workspace, who: Who) -> io::Result<Cell<'a>> {
-        let places = match who {
-            Who::Agent => workspace.fresh_agent_places(),
-            Who::Build => workspace.build_places(),
-        }?;
-        let outside = View::of(workspace, &places);
-        if let Some(account) = self.walls.account(who) {
-            let given = outside.clone();
-            let passable = matches!(self.walls, Walls::Uid(_)).then(|| workspace.root().to_owned());
-            let give = tokio::task::spawn_blocking(move || give(&given, account, passable));
-            give.await.map_err(io::Error::other)??;
-        }
+        // Its child before may have left millions of files. Whoever stops waiting leaves the folder held until they are gone.
+        let (walls, folder) = (self.walls.clone(), workspace.clone());
+        let prepared = tokio::task::spawn_blocking(move || walls.prepare(&folder, who));
+        let (outside, entered) = prepared.await.map_err(io::Error::other)??;
         let opened = self.open(workspace, who).await?;
         let within = self.view(workspace, who);
-        Ok(Cell { walls: &self.walls, workspace, who, outside, within, opened })
+        Ok(Cell { walls: &self.walls, workspace, who, outside, within, opened, _entered: entered })
     }
 
     async fn open(&self, workspace: &Workspace, who: Who) -> io::Result<Option<Opened>> {
@@ -96,16 +95,28 @@ impl Sandbox {
     }
 }
 
-fn give(view: &View, account: Account, passable: Option<PathBuf>) -> io::Result<()> {
-    if let Some(root) = passable {
-        owners::let_through(&root)?;
-    }
+fn give(view: &View, account: Account) -> io::Result<()> {
     owners::give_checkout(&view.repo, account)?;
     owners::give(&view.home, account)?;
     owners::give(&view.tmp, account)
 }
 
 impl Walls {
+    /// The folders of a child, as empty as they have to be, given to it, and without the door of the one before.
+    fn prepare(&self, workspace: &Workspace, who: Who) -> io::Result<(View, Option<Entered>)> {
+        let places = match who {
+            Who::Agent => workspace.fresh_agent_places(),
+            Who::Build => workspace.build_places(),
+        }?;
+        crate::folders::remove(&workspace.door())?;
+        let view = View::of(workspace, &places);
+        let entered = matches!(self, Self::Uid(_)).then(|| Entered::into(workspace.clone())).transpose()?;
+        if let Some(account) = self.account(who) {
+            give(&view, account)?;
+        }
+        Ok((view, entered))
+    }
+
     /// Who children are, when they are not the worker's own user.
     fn account(&self, who: Who) -> Option<Account> {
         match (self, who) {
@@ -206,12 +217,16 @@ impl Cell<'_> {
     }
 }
 
-/// What its child was let into is shut, whatever walls the next one has.
-impl Drop for Cell<'_> {
+impl Entered {
+    fn into(workspace: Workspace) -> io::Result<Self> {
+        let entered = Self(workspace);
+        owners::let_through(entered.0.root()).map(|()| entered)
+    }
+}
+
+impl Drop for Entered {
     fn drop(&mut self) {
-        if matches!(self.walls, Walls::Uid(_))
-            && let Err(error) = owners::shut(self.workspace.root())
-        {
+        if let Err(error) = owners::shut(self.0.root()) {
             tracing::warn!(%error, "a working folder could not be shut");
         }
     }
@@ -315,4 +330,65 @@ pub(super) fn enter(inside: &str, limits: Limits, cgroups: &Cgroups, cage: Optio
         words.extend(["--cgroup".to_owned(), entrance.display().to_string()]);
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::gateway::Gateway;
+
+    /// On a runtime of one thread, where whatever holds it up holds up all.
+    async fn beats_during(work: impl Future<Output = ()>) -> u32 {
+        let beats = Arc::new(AtomicU32::default());
+        let counted = Arc::clone(&beats);
+        let heart = tokio::spawn(async move {
+            loop {
+                counted.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+        work.await;
+        heart.abort();
+        beats.load(Ordering::Relaxed)
+    }
+
+    fn fill(folder: &std::path::Path) {
+        std::fs::create_dir_all(folder).unwrap();
+        for number in 0..3000 {
+            std::fs::write(folder.join(number.to_string()), "").unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_child_left_is_removed_while_others_go_on() {
+        let stand = tempfile::tempdir().unwrap();
+        let workspace = Workspace::lock_folder(stand.path()).await.unwrap();
+        let sandbox = Sandbox::off(Gateway::closed());
+        for who in [Who::Agent, Who::Build] {
+            let tmp = workspace.places(who.name()).tmp;
+            fill(&tmp);
+            fill(&workspace.door());
+            let beats = beats_during(async { drop(sandbox.cell(&workspace, who).await.unwrap()) }).await;
+            assert!(beats > 100, "{who:?}: {beats}");
+            assert!(std::fs::read_dir(tmp).unwrap().next().is_none(), "{who:?}");
+            assert!(!workspace.door().exists(), "{who:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_stops_waiting_leaves_a_folder_that_nobody_else_takes_until_it_is_empty() {
+        let stand = tempfile::tempdir().unwrap();
+        let folder = stand.path().join("folder");
+        let workspace = Workspace::lock_folder(&folder).await.unwrap();
+        let (sandbox, tmp) = (Sandbox::off(Gateway::closed()), workspace.places("build").tmp);
+        fill(&tmp);
+        let waited = tokio::time::timeout(std::time::Duration::ZERO, sandbox.cell(&workspace, Who::Build));
+        assert!(waited.await.is_err());
+        drop(workspace);
+        let next = Workspace::lock_folder(&folder).await.unwrap();
+        let is_empty = std::fs::read_dir(&tmp).unwrap().next().is_none();
+        assert!(is_empty || next.root() != folder);
+    }
 }
