@@ -97,7 +97,7 @@ struct Shown {
 /// What a run means for its session.
 fn run_end(run: &Run) -> RunEnd {
     let (Run::Ended(_, ending) | Run::Cut(_, ending)) = run;
-    RunEnd { usage: ending.usage, agent_session_id: ending.agent_session_id.clone(), left: ending.left }
+    RunEnd { usage: ending.usage, agent_session_id: ending.agent_session_id.clone(), left: ending.left.clone() }
 }
 
 impl Message<'_> {

@@ -107,10 +107,10 @@ pub struct RunEnd {
 }
 
 /// What a run left behind that the remote has not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Left {
-    /// Nothing: what was kept for the thread before is on its branch now.
-    Nothing,
+    /// Nothing: what was kept of these commands is on the thread's branch now, or nowhere any more.
+    Nothing(Vec<CommandId>),
     /// Nothing new, and what was kept before is as it was.
     #[default]
     Unchanged,
@@ -182,7 +182,7 @@ impl Session {
         self.running = None;
         self.agent_session_id = end.agent_session_id.or(self.agent_session_id.take());
         match end.left {
-            Left::Nothing => self.kept.clear(),
+            Left::Nothing(settled) => self.kept.retain(|command| !settled.contains(command)),
             Left::Unchanged => {}
             Left::Kept if self.kept.contains(&run.command_id) => {}
             Left::Kept => self.kept.push(run.command_id.clone()),
@@ -302,8 +302,12 @@ mod tests {
             session.ended(by("w-1", 1), run("c-1", 1), left, at(1)).unwrap();
         }
         assert_eq!(session.kept, [command("c-1")]);
-        session.ended(by("w-1", 1), run("c-2", 1), left(Left::Nothing), at(2)).unwrap();
-        assert!(session.kept.is_empty());
+        for (settled, kept) in
+            [(vec![], 1), (vec![command("c-2")], 1), (vec![command("c-2"), command("c-1")], 0)]
+        {
+            session.ended(by("w-1", 1), run("c-2", 1), left(Left::Nothing(settled)), at(2)).unwrap();
+            assert_eq!(session.kept.len(), kept, "nothing else is forgotten");
+        }
     }
 
     #[test]

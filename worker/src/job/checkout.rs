@@ -9,7 +9,6 @@ use common::domain::ids::CommandId;
 use common::domain::names;
 use common::domain::outcome::JobOutcome;
 use common::domain::repo_url::RepoUrl;
-use common::domain::session::Left;
 use git2::Repository;
 
 use super::begun::Begun;
@@ -21,6 +20,7 @@ use super::rebase::{Rebased, rebase_without};
 use super::renew::{leave, renew, settle};
 use super::repeated::{find_finished, repeated};
 use super::room::holds_unpushed;
+use super::save::Waiting;
 use super::tree::TooMuch;
 use super::workspace::{Workspace, agent_marker, built_marker, left_marker};
 use super::{Cut, Failure, JobContext, Trouble, amount, bundle, save, sweep, tree};
@@ -61,8 +61,9 @@ pub async fn prepare(context: &JobContext, store: &dyn Store) -> Result<Checkout
         Some(begun) => begun.is_over(store, left_marker(&repo).exists()).await?,
         None => false,
     };
+    let Waiting { bundles, gone } = save::waiting(context).await?;
     let wanted = Wanted {
-        kept: save::waiting(context).await?,
+        kept: bundles,
         origin: Origin::new(&url, context.settings.sandbox.mode()),
         left_by: LeftBy { command: begun.map(|begun| begun.command), over },
         access: Access { url, token: context.settings.git_token.clone() },
@@ -82,9 +83,8 @@ pub async fn prepare(context: &JobContext, store: &dyn Store) -> Result<Checkout
         prepared = prepared => prepared?,
         () = context.stopper.token().cancelled() => return Err(Trouble::Cut(Cut::Shutdown)),
     };
-    let after_push = if taken_over.len() == wanted.kept.len() { Left::Nothing } else { Left::Unchanged };
     let Wanted { access, branch, .. } = wanted;
-    Ok(Checkout { workspace, access, branch, before, newest, finished, taken_over, after_push })
+    Ok(Checkout { workspace, access, branch, before, newest, finished, taken_over, gone })
 }
 
 /// What somebody who was asked beside us says.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use common::domain::budget::Usage;
 use common::domain::ids::CommandId;
-use common::domain::session::Left;
 use common::domain::site::SiteFile;
 
 use super::output::Output;
@@ -28,8 +27,8 @@ pub struct Checkout {
     pub finished: Option<Oid>,
     /// Commands whose kept work is on the branch now; it is on the remote with the next push.
     pub taken_over: Vec<CommandId>,
-    /// What is still kept elsewhere once the branch is on the remote.
-    pub after_push: Left,
+    /// Commands whose work was kept, as their session says, and is nowhere any more.
+    pub gone: Vec<CommandId>,
 }
 
 impl Checkout {

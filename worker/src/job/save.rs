@@ -111,20 +111,29 @@ async fn put_bundle(context: &JobContext, checkout: &Checkout, tip: Oid) -> Resu
     Ok(())
 }
 
-/// Bundles that wait for this run: its own of an earlier run, and those of other work on its thread.
-pub(super) async fn waiting(context: &JobContext) -> Result<Vec<(CommandId, Bytes)>, Trouble> {
-    let own = &context.work.command_id;
-    let others = context.session.iter().flat_map(|session| &session.kept).filter(|command| *command != own);
-    let mut found = Vec::new();
-    for command in others.chain([own]) {
-        if let Some(file) = context.files.get(&At::object(names::wip_key(command))).await? {
-            found.push((command.clone(), file.bytes));
-        }
-    }
-    Ok(found)
+/// What is kept among the objects for a run.
+pub(super) struct Waiting {
+    /// Whose work it is, and the work.
+    pub(super) bundles: Vec<(CommandId, Bytes)>,
+    /// Commands of which there should be some, and is none.
+    pub(super) gone: Vec<CommandId>,
 }
 
-/// What was taken over is on the remote now. The answer is what is still kept elsewhere.
+/// What waits for this run: its own of an earlier run, and that of other work on its thread.
+pub(super) async fn waiting(context: &JobContext) -> Result<Waiting, Trouble> {
+    let own = &context.work.command_id;
+    let others = context.session.iter().flat_map(|session| &session.kept).filter(|command| *command != own);
+    let mut waiting = Waiting { bundles: Vec::new(), gone: Vec::new() };
+    for command in others.chain([own]) {
+        match context.files.get(&At::object(names::wip_key(command))).await? {
+            Some(file) => waiting.bundles.push((command.clone(), file.bytes)),
+            None => waiting.gone.push(command.clone()),
+        }
+    }
+    Ok(waiting)
+}
+
+/// What was taken over is on the remote now, and what else is kept stays.
 pub(super) async fn forget(context: &JobContext, checkout: &Checkout) -> Left {
     for command in &checkout.taken_over {
         let key = names::wip_key(command);
@@ -132,5 +141,5 @@ pub(super) async fn forget(context: &JobContext, checkout: &Checkout) -> Left {
             tracing::warn!(key, %error, "a bundle that is not needed any more could not be deleted");
         }
     }
-    checkout.after_push
+    Left::Nothing([&*checkout.taken_over, &*checkout.gone].concat())
 }
