@@ -1,5 +1,6 @@
 //! What the worker writes into the rows of sessions: at each take whose they are now, at each job when it began and what
-//! came of it. A table that does not answer never keeps work waiting for long, and a stale owner writes nothing.
+//! came of it. No job begins whose session is not known; else a table that does not answer keeps nobody waiting for long. A
+//! stale owner writes nothing.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -36,12 +37,16 @@ pub async fn taken(me: &Me, fence: &Fence) {
     tell(&fence.project_key, written).await;
 }
 
-/// A job begins. The answer is the session as it was found, for whoever goes on with it.
-pub async fn begins(me: &Me, fence: &Fence, work: &Work) -> Option<Session> {
+/// A job begins. The answer is the session as it was found, for whoever goes on with it: what it has used bounds the job, and
+/// what is kept for it goes with the job. A table that may answer later is waited for; one that never will is not.
+pub async fn begins(me: &Me, fence: &Fence, work: &Work) -> Result<Option<Session>> {
     if is_nobodys(work) {
-        return None;
+        return Ok(None);
     }
-    tell(&fence.project_key, begin(&*me.cloud.store, fence, work, me.cloud.clock.now())).await.flatten()
+    match in_time(begin(&*me.cloud.store, fence, work, me.cloud.clock.now())).await {
+        Err(error) if error.is_retryable() => Err(error),
+        begun => Ok(told(&fence.project_key, begun).flatten()),
+    }
 }
 
 async fn begin(store: &dyn Store, fence: &Fence, work: &Work, now: Timestamp) -> Result<Option<Session>> {
@@ -117,15 +122,17 @@ async fn change(
 }
 
 async fn tell<T>(key: &ProjectUser, work: impl Future<Output = Result<T>>) -> Option<T> {
-    match timeout(LIMIT, work).await {
-        Ok(Ok(done)) => Some(done),
-        Ok(Err(error)) => {
-            tracing::warn!(project.key = %key, %error, "the rows of sessions could not be read or written");
-            None
-        }
-        Err(_) => {
-            tracing::warn!(project.key = %key, "the rows of sessions could not be read or written in time");
-            None
-        }
-    }
+    told(key, in_time(work).await)
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = || Err(CloudError::unavailable("read or write the rows of sessions", "no answer in time"));
+    timeout(LIMIT, work).await.unwrap_or_else(|_| late())
+}
+
+fn told<T>(key: &ProjectUser, done: Result<T>) -> Option<T> {
+    let tell = |error: &CloudError| {
+        tracing::warn!(project.key = %key, %error, "the rows of sessions could not be read or written");
+    };
+    done.inspect_err(tell).ok()
 }

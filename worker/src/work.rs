@@ -12,7 +12,7 @@ use common::domain::ids::CommandId;
 use common::domain::job::{Job, MAX_ATTEMPTS, WorkAction};
 use common::domain::names::SiteTarget;
 use common::domain::outcome::{JobOutcome, Retry};
-use common::domain::session::RunEnd;
+use common::domain::session::{RunEnd, Session};
 use common::domain::timestamp::Timestamp;
 use common::messages::{Work, WorkDraft};
 use futures_util::FutureExt as _;
@@ -94,10 +94,22 @@ struct Shown {
     written_at: Timestamp,
 }
 
+/// What a job has to know before it runs.
+struct Known {
+    /// Its session as it was before.
+    session: Option<Session>,
+    /// What its agent may use.
+    allowance: Allowance,
+}
+
 /// What a run means for its session.
 fn run_end(run: &Run) -> RunEnd {
     let (Run::Ended(_, ending) | Run::Cut(_, ending)) = run;
-    RunEnd { usage: ending.usage, agent_session_id: ending.agent_session_id.clone(), left: ending.left.clone() }
+    RunEnd {
+        usage: ending.usage,
+        agent_session_id: ending.agent_session_id.clone(),
+        left: ending.left.clone(),
+    }
 }
 
 impl Message<'_> {
@@ -157,7 +169,7 @@ impl Message<'_> {
             return self.end_badly(&mut journal, work, &target, JobOutcome::Failed, text, &reason).await;
         }
         let shown = Shown { preview, written_at: thread.written_at() };
-        let run = Box::pin(self.run(intake, interrupted, &row, &mut journal, shown)).await;
+        let run = Box::pin(self.run(intake, interrupted, &row, &mut journal, shown)).await?;
         self.settle(journal, run, target).await
     }
 
@@ -183,36 +195,22 @@ impl Message<'_> {
         row: &Job,
         journal: &mut Journal,
         shown: Shown,
-    ) -> (Work, Run) {
-        let me = &self.tenure.me;
+    ) -> Result<(Work, Run)> {
+        let (me, fence) = (&self.tenure.me, &self.tenure.fence);
         let stopper = Stopper::default();
         let work = &intake.work;
         tracing::info!(
             session.id = %work.session_id, thread.id = %work.thread_id, command.id = %work.command_id,
-            project.key = %self.tenure.fence.project_key, attempt = journal.attempt, "a job begins"
+            project.key = %fence.project_key, attempt = journal.attempt, "a job begins"
         );
-        self.tenure.stand(Standing::Busy(Some((work.command_id.clone(), stopper.clone()))));
-        let in_flight = InFlight {
-            receipt: self.delivery.receipt.clone(),
-            task_token: work.task_token.clone(),
-            stopper: stopper.clone(),
-        };
-        let fence = &self.tenure.fence;
-        let limits = intake.project.as_ref().map(|project| project.limits).unwrap_or_default();
-        let ((), (), session, month_usd) = tokio::join!(
-            self.lease.carry(in_flight),
-            interrupts::runs(me, fence, work, row),
-            sessions::begins(me, fence, work),
-            budgets::month(me, &fence.project_key.project, &limits)
-        );
-        let thread_usd = session.as_ref().map_or(0.0, |session| session.cost_usd);
+        let Known { session, allowance } = self.begins(&intake, row, &stopper).await?;
         checkpoint::reach(Point::MessageCarried).await;
         let context = JobContext {
             epoch: self.tenure.fence.epoch,
             project: intake.project,
             interrupted,
             session,
-            meter: Meter::new(Allowance::of(&limits, thread_usd, month_usd)),
+            meter: Meter::new(allowance),
             target: shown.preview,
             written_at: shown.written_at,
             settings: Arc::clone(&me.jobs),
@@ -233,14 +231,46 @@ impl Message<'_> {
                 }
             }
         };
-        self.tenure.stand(Standing::Busy(None));
         let end = run_end(&run);
         tokio::join!(
-            interrupts::runs_no_more(me, fence),
+            self.runs_no_more(),
             sessions::ended(me, fence, &context.work, row.next_delivery(), end.clone()),
             budgets::used(me, fence, &context.work, row.next_delivery(), end.usage)
         );
-        (context.work, run)
+        Ok((context.work, run))
+    }
+
+    /// Says that the job runs, and asks what it has to know before it does.
+    async fn begins(&self, intake: &Intake, row: &Job, stopper: &Stopper) -> Result<Known> {
+        let (me, fence, work) = (&self.tenure.me, &self.tenure.fence, &intake.work);
+        self.tenure.stand(Standing::Busy(Some((work.command_id.clone(), stopper.clone()))));
+        let in_flight = InFlight {
+            receipt: self.delivery.receipt.clone(),
+            task_token: work.task_token.clone(),
+            stopper: stopper.clone(),
+        };
+        let limits = intake.project.as_ref().map(|project| project.limits).unwrap_or_default();
+        let ((), (), session, month_usd) = tokio::join!(
+            self.lease.carry(in_flight),
+            interrupts::runs(me, fence, work, row),
+            sessions::begins(me, fence, work),
+            budgets::month(me, &fence.project_key.project, &limits)
+        );
+        match session {
+            Ok(session) => {
+                let thread_usd = session.as_ref().map_or(0.0, |session| session.cost_usd);
+                Ok(Known { session, allowance: Allowance::of(&limits, thread_usd, month_usd) })
+            }
+            Err(error) => {
+                self.runs_no_more().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn runs_no_more(&self) {
+        self.tenure.stand(Standing::Busy(None));
+        interrupts::runs_no_more(&self.tenure.me, &self.tenure.fence).await;
     }
 
     async fn time_is_up(&self) {

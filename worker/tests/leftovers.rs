@@ -4,10 +4,18 @@
 
 mod support;
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use async_trait::async_trait;
 use common::cloud::files::{At, IfMatch};
+use common::cloud::store::{Cursor, Expect, Key, Page, Query, Row, Store, Table, Version};
+use common::cloud::{Cloud, Result};
+use common::domain::ids::{SessionId, ThreadId};
 use common::domain::outcome::JobOutcome;
+use common::domain::session::Session;
 use git2::{Oid, Repository, Signature};
 use support::program::Program;
 use support::{Remote, World, work};
@@ -109,6 +117,78 @@ async fn kept_work_that_conflicts_stays_kept() {
     changed(&world, "c-2", YEAR).await;
     assert_eq!(remote.file(BRANCH, "site/index.html").unwrap(), "theirs\n");
     assert!(world.cloud.files.exists(&kept).await.unwrap(), "it is nowhere else");
+    worker.stop().await;
+}
+
+/// A store whose rows of sessions do not answer until they are let go.
+struct Silent {
+    store: Arc<dyn Store>,
+    asked: AtomicUsize,
+    answers: AtomicBool,
+}
+
+#[async_trait]
+impl Store for Silent {
+    async fn get(&self, table: Table, key: &Key) -> Result<Option<Row>> {
+        if table == Table::EditSessions && !self.answers.load(Ordering::Relaxed) {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            std::future::pending::<()>().await;
+        }
+        self.store.get(table, key).await
+    }
+
+    async fn put(&self, table: Table, body: serde_json::Value, expect: Expect) -> Result<Version> {
+        self.store.put(table, body, expect).await
+    }
+
+    async fn delete(&self, table: Table, key: &Key, expect: Expect) -> Result<()> {
+        self.store.delete(table, key, expect).await
+    }
+
+    async fn query(&self, table: Table, query: Query) -> Result<Page> {
+        self.store.query(table, query).await
+    }
+
+    async fn scan(&self, table: Table, limit: usize, after: Option<Cursor>) -> Result<Page> {
+        self.store.scan(table, limit, after).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kept_work_is_taken_over_although_its_session_was_not_known_at_once() {
+    let (world, remote, worker) = warm().await;
+    worker.stop().await;
+    commit_unpushed(&world, "site/kept.html", "kept\n", "WIP: Auto-save\n\nCommand-Id: c-2\n");
+    let kept = ["c-2", "c-broken"].map(|command| At::object(format!("wip/{command}")));
+    for (at, bundle) in kept.iter().zip([bundled(&world), b"no bundle".to_vec()]) {
+        world.cloud.files.put(at, bundle.into(), IfMatch::Any).await.unwrap();
+    }
+    let id = SessionId::of_thread(&ThreadId::parse("abcdef1").unwrap());
+    let keep = |row: &mut Session| {
+        row.kept = ["c-2", "c-broken", "c-gone"].map(|command| command.parse().unwrap()).into();
+        ControlFlow::Continue(())
+    };
+    world.cloud.store.update::<Session>(&id, keep).await.unwrap().unwrap();
+
+    let silent = Arc::new(Silent {
+        store: world.cloud.store.clone(),
+        asked: AtomicUsize::new(0),
+        answers: AtomicBool::new(false),
+    });
+    let worker = world.worker_over(Cloud { store: silent.clone(), ..world.cloud.clone() }, &[]);
+    world.order(KEY, work("c-3", "abcdef1", YEAR)).await;
+    // Once when the claim is taken, once when the job is to begin.
+    let twice = async || (silent.asked.load(Ordering::Relaxed) >= 2).then_some(());
+    world.until("two questions", twice).await;
+    silent.answers.store(true, Ordering::Relaxed);
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    assert_eq!(remote.file(BRANCH, "site/kept.html").as_deref(), Some("kept\n"));
+    for (at, stays) in kept.iter().zip([false, true]) {
+        assert_eq!(world.cloud.files.exists(at).await.unwrap(), stays, "{}", at.key);
+    }
+    let row = world.cloud.store.load::<Session>(&id).await.unwrap().unwrap().value;
+    assert_eq!(row.kept, ["c-broken".parse().unwrap()], "it is the only one that is still there");
     worker.stop().await;
 }
 
