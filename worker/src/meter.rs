@@ -32,6 +32,8 @@ const DEARER_WHEN_LONG: [&str; 2] = ["sonnet", "opus-4-6"];
 const LONG: u64 = 200_000;
 const LONG_IN: f64 = 2.0;
 const LONG_OUT: f64 = 1.5;
+/// Of these prices, where Amazon Bedrock is told which part of the world answers. It asks for it since models that are not old.
+const REGIONAL: f64 = 1.1;
 /// Of the price of a token that goes in.
 const WRITTEN_TO_CACHE: f64 = 1.25;
 /// Written so that it stays for an hour: so much more.
@@ -57,6 +59,8 @@ pub struct Message {
     id: String,
     model: String,
     usage: Tokens,
+    #[serde(skip)]
+    is_regional: bool,
 }
 
 /// What a message used so far.
@@ -242,13 +246,14 @@ impl Default for Meter {
 impl Message {
     /// The one that will answer a request of so many bytes to this model, by a name of ours until it has its own.
     pub fn awaited(model: String, bytes: usize) -> Self {
-        Self { id: Uuid::new_v4().to_string(), model, usage: Tokens::of_request(bytes) }
+        let is_regional = model.contains("anthropic.") && !model.contains("global.anthropic.");
+        Self { id: Uuid::new_v4().to_string(), model, usage: Tokens::of_request(bytes), is_regional }
     }
 
     /// The same message as its model tells of it.
     pub fn begins(&mut self, told: Self) {
         let id = if told.is_known() { told.id } else { std::mem::take(&mut self.id) };
-        *self = Self { id, ..told };
+        *self = Self { id, is_regional: self.is_regional, ..told };
     }
 
     /// Whether it has a name by which it can be counted.
@@ -282,7 +287,8 @@ impl Message {
             + f64::from(tokens.written) * WRITTEN_TO_CACHE
             + f64::from(tokens.stays.an_hour) * FOR_AN_HOUR
             + f64::from(tokens.read) * READ_FROM_CACHE;
-        (went_in * price_in + f64::from(tokens.output) * price_out) / 1e6
+        let factor = if self.is_regional { REGIONAL } else { 1.0 };
+        factor * (went_in * price_in + f64::from(tokens.output) * price_out) / 1e6
     }
 }
 
@@ -321,8 +327,11 @@ mod tests {
     use super::*;
 
     fn message(id: &str, model: &str, output: u32) -> Message {
-        let usage = Tokens { output, ..Tokens::default() };
-        Message { id: id.to_owned(), model: model.to_owned(), usage }
+        message_of(id, model, Tokens { output, ..Tokens::default() })
+    }
+
+    fn message_of(id: &str, model: &str, usage: Tokens) -> Message {
+        Message { id: id.to_owned(), model: model.to_owned(), usage, ..Message::default() }
     }
 
     fn meter(limits: Limits, thread: f64, month: f64) -> Meter {
@@ -434,10 +443,27 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_the_world_costs_more_than_any_also_when_the_answer_does_not_name_it() {
+        let cost = |asked: &str| {
+            let mut answer = Message::awaited(asked.to_owned(), 0);
+            answer.begins(message("m", "claude-haiku-4-5-20251001", 1_000_000));
+            answer.cost_usd()
+        };
+        for usual in ["claude-haiku-4-5", "/model/global.anthropic.claude-haiku-4-5-20251001-v1%3A0/invoke"] {
+            assert!((cost(usual) - 5.0).abs() < 1e-9, "{usual}");
+        }
+        for part in
+            ["/model/eu.anthropic.claude-haiku-4-5/invoke", "/model/anthropic.claude-haiku-4-5/invoke"]
+        {
+            assert!((cost(part) - 5.5).abs() < 1e-9, "{part}");
+        }
+    }
+
+    #[test]
     fn a_long_message_costs_more_where_the_list_says_so() {
         let cost = |model: &str, read: u32| {
             let usage = Tokens { input: 100_000, written: 50_000, read, output: 10_000, ..Tokens::default() };
-            Message { id: "m".to_owned(), model: model.to_owned(), usage }.cost_usd()
+            message_of("m", model, usage).cost_usd()
         };
         let (usual, read) = (0.1625 * 3.0 + 0.15, 1e-7 * 3.0);
         assert!((cost("claude-sonnet-4-5-20250929", 50_000) - usual - 50_000.0 * read).abs() < 1e-9);

@@ -123,10 +123,10 @@ async fn the_cli_works_over_bedrock_with_requests_that_the_worker_signs() {
     assert!(
         asked.iter().all(|asked| asked.headers.keys().all(|name| !name.as_str().starts_with("anthropic")))
     );
-    // Ten tokens in and twenty out, three times, by the price of the dearest model.
+    // Ten tokens in and twenty out, three times, by the price of the dearest model in a part of the world.
     let cost = job["usage"]["costUsd"].as_f64().unwrap();
     assert!(
-        (cost - 3.0 * (10.0 * 25.0 + 20.0 * 125.0) / 1e6).abs() < 1e-9,
+        (cost - 3.3 * (10.0 * 25.0 + 20.0 * 125.0) / 1e6).abs() < 1e-9,
         "read from the event stream: {job}"
     );
     stage.world.stop().await.unwrap();
@@ -135,8 +135,8 @@ async fn the_cli_works_over_bedrock_with_requests_that_the_worker_signs() {
 #[tokio::test]
 async fn an_agent_over_bedrock_finds_nothing_to_sign_with_and_gets_what_may_be_asked_within_its_budget() {
     let endpoint = Endpoint::start(Vec::new()).await;
-    // Four answers of 0.006 are less than this, five are more.
-    let limits = json!({"maxCostUsd": 0.025});
+    // Four answers of 0.0066 are less than this, five are more.
+    let limits = json!({"maxCostUsd": 0.03});
     let mut stage = Stage::new(&endpoint, &format!("node --input-type=module -e '{NOSY}'"), limits).await;
     let job = stage.order("Tell me everything.").await;
     assert_eq!(job["outcome"], "changed", "{job}\n{}", stage.log());
