@@ -112,8 +112,8 @@ pub(super) fn stated(line: &str) -> Stated {
 }
 
 /// How many of these lines, of each of which is stated what it says, are the header fields of an older mail. Below a rule two
-/// fields are enough; otherwise two need an address, and three an address, a subject or the order of a mail program, because a
-/// date and a place are those of an event.
+/// fields are enough; otherwise two need an address, three an address or the order of a mail program, and more one of these or a
+/// subject, because a date and a place are those of an event.
 pub(super) fn header_block(lines: &[&str], stated: &[Stated], below_rule: bool) -> Option<usize> {
     let mut seen: Vec<Field> = Vec::new();
     let (mut length, mut wrapped, mut people, mut sender) = (0, 0, false, false);
@@ -144,11 +144,12 @@ pub(super) fn header_block(lines: &[&str], stated: &[Stated], below_rule: bool) 
         date |= stated[at].date;
     }
     let subject = seen.contains(&Field::Subject);
+    let of_program = date && seen.starts_with(&[Field::From, Field::Date, Field::To]);
     let enough = match (seen.len(), below_rule) {
         (0 | 1, _) => false,
         (2, false) => sender && (subject || date),
-        (3, false) => address || date && seen.starts_with(&[Field::From, Field::Date, Field::To]),
-        (_, false) => subject || address,
+        (3, false) => address || of_program,
+        (_, false) => subject || address || of_program,
         (_, true) => subject || address || date,
     };
     (enough && seen.iter().any(|field| matches!(field, Field::From | Field::Date))).then_some(length)

@@ -438,3 +438,15 @@ fn a_name_that_the_words_above_announce_is_what_they_are_about() {
     assert_eq!(said(footed), "The title is now:\n\nAnna Berg");
     assert_eq!(said("Please make it blue.\n\nAnna Berg"), "Please make it blue.");
 }
+
+#[test]
+fn a_header_in_the_order_of_a_mail_program_may_have_further_fields() {
+    for further in ["", "Cc: Bob\n", "Importance: High\n", "Cc: Bob\nImportance: High\n"] {
+        let text = format!("Blue.\n\nFrom: Scott\nSent: 12 May 2026\nTo: Anna\n{further}\nRed.");
+        assert_eq!(new(&text), "Blue.", "{further}");
+    }
+    assert_eq!(new("Blau.\n\nVon: Scott\nGesendet: 12. Mai 2026\nAn: Anna\nCc: Bob\n\nRot."), "Blau.");
+    let event =
+        "Add this:\n\nDate: 12 May 2026\nFrom: the market\nTo: the church\nImportance: high\n\nAnd link it.";
+    assert_eq!(new(event), event);
+}
