@@ -68,11 +68,13 @@ pub(super) fn headline(lines: &[&str]) -> Option<(usize, Certainty)> {
 
 /// Whether it is nothing but an address in brackets, as a headline has it that was wrapped behind a name.
 fn is_address(line: &str) -> bool {
-    begins_with_address(line) && plain(line).trim_end_matches([',', '，', '、']).ends_with('>')
+    begins_with_address(line) && plain(line).trim_end_matches([',', '，', '、']).ends_with(['>', ')'])
 }
 
 fn begins_with_address(line: &str) -> bool {
-    let bracketed = plain(line).strip_prefix('<').and_then(|rest| rest.split_once('>'));
+    let line = plain(line);
+    let within = |opens, closes| line.strip_prefix(opens).and_then(|rest: &str| rest.split_once(closes));
+    let bracketed = within('<', '>').or_else(|| within('(', ')'));
     bracketed.is_some_and(|(address, _)| !address.contains(' ') && has_address(address))
 }
 

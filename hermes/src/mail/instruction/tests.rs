@@ -409,6 +409,7 @@ fn a_headline_that_was_wrapped_behind_its_name_is_one() {
         format!("Webordinary\n{address},\n3 Mar 2026 Sal, 09:41 tarihinde şunu yazdı:"),
         format!("Webordinary\n{address}\n于2026年3月3日周二 09:41写道："),
         format!("Webordinary\n{address} schrieb am Di., 3. März 2026,\n09:41:"),
+        "ti 3. maalisk. 2026 klo 9.41 Webordinary\n(hermes@mail.example.net)\nkirjoitti:".to_owned(),
     ] {
         assert_eq!(
             new(&format!("Make it blue.\n\n{headline}\n\n> Make it red\n")),
