@@ -255,6 +255,12 @@ fn bombs() -> Vec<(&'static str, String)> {
         ("marks", format!("{head}\n{}", ">".repeat(2 * MEGABYTE))),
         ("rules", format!("{head}\nhello\n{}", "-- \n---\n".repeat(50_000))),
         ("closings", format!("{head}\nhello\n{}", "Regards,\nScott\n\n".repeat(50_000))),
+        (
+            "closings that are announced",
+            format!("{head}\nhello:\n{}", "Regards,\n--\nScott\n".repeat(50_000)),
+        ),
+        ("lines of phones", format!("{head}\nhello\n{}", "Sent from my red and old phone!\n".repeat(50_000))),
+        ("postscripts", format!("{head}\nhello\n{}", "Regards,\nScott\nPS: red\n".repeat(50_000))),
     ]
 }
 

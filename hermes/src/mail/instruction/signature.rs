@@ -119,7 +119,9 @@ fn looks_signed(lines: &[&str]) -> bool {
 
 /// The line of a phone or mail program, with little below it, and a name right above it.
 fn footer(lines: &[&str], first: usize) -> Option<usize> {
-    let at = (first..lines.len()).find(|at| is_footer(lines[*at]) && ends_text(lines, *at))?;
+    let end = disclaimers(lines, first);
+    let mut last = first.max(end.saturating_sub(TAIL))..end;
+    let at = last.find(|at| is_footer(lines[*at]) && ends_text(&lines[..end], *at))?;
     Some(if is_named(lines, at, first) { at - 1 } else { at })
 }
 
@@ -135,7 +137,6 @@ fn is_named(lines: &[&str], at: usize, first: usize) -> bool {
 fn ends_text(lines: &[&str], at: usize) -> bool {
     let below = &lines[at + 1..];
     let alone = is_apart(lines, at) && below.first().is_none_or(|line| line.trim().is_empty());
-    let below = &below[..disclaimers(below, 0)];
     said_at_most(below, MAX_BELOW_FOOTER)
         && !below.iter().any(|line| is_sentence(line))
         && (alone || said_at_most(below, MAX_BELOW_FOOTER - 1) && looks_signed(below))
