@@ -18,6 +18,9 @@ const MAX_NAME_LINES: usize = 8;
 const MAX_BELOW_FOOTER: usize = 3;
 /// The heading above a line of dashes has at most so many words.
 const MAX_HEADING_WORDS: usize = 5;
+/// What says something has at least so many words.
+const MIN_WORDS: usize = 3;
+const MIN_PHONE_DIGITS: usize = 6;
 
 static FOOTERS: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "footer").collect());
 static CONFIDENTIAL: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "confidential").collect());
@@ -67,7 +70,10 @@ fn delimiter(lines: &[&str], first: usize) -> Option<usize> {
         match lines[*at].trim_end() {
             "--" | "—" | "–" | "―" => {
                 said <= MAX_LINES
-                    && (lines[*at] == "-- " || looks_signed(below) && !underlines_heading(lines, *at))
+                    && (lines[*at] == "-- "
+                        || looks_signed(below)
+                            && !underlines_heading(lines, *at)
+                            && !is_no_signature(below))
             }
             line if is_rule(line) || line.trim() == "__" => {
                 said > 0
@@ -75,6 +81,7 @@ fn delimiter(lines: &[&str], first: usize) -> Option<usize> {
                     && looks_signed(below)
                     && !has_rule(below)
                     && !is_underline(lines, *at)
+                    && !is_no_signature(below)
             }
             _ => false,
         }
@@ -147,11 +154,43 @@ fn said_at_most(lines: &[&str], most: usize) -> bool {
     lines.iter().filter(|line| !line.trim().is_empty() && !is_footer(line)).count() <= most
 }
 
-/// Whether somebody says something to somebody.
+/// Whether somebody says something to somebody: with a full stop or, as on phones, without one, but then in words that are not
+/// all written as names are. A number or a link has such words beside it as well, as in "tel." and "rue".
 fn is_sentence(line: &str) -> bool {
-    line.split_whitespace().count() >= 3
-        && line.trim().ends_with(['.', '!', '?', '。', '！', '？'])
-        && !is_footer(line)
+    let is_of_data = || line.contains(|c: char| c.is_ascii_digit() || c == '@') || has_link(line);
+    let spoken = || spoken_words(line) >= if is_of_data() { MIN_WORDS } else { 1 };
+    count_words(line) >= MIN_WORDS && (is_ended(line) || spoken()) && !is_footer(line) && !is_closing(line)
+}
+
+fn is_ended(line: &str) -> bool {
+    line.trim().ends_with(['.', '!', '?', '。', '！', '？'])
+}
+
+fn has_link(line: &str) -> bool {
+    ["http:", "https:", "www."].iter().any(|start| line.contains(start))
+}
+
+/// Languages without spaces are taken to have words of three letters.
+fn count_words(line: &str) -> usize {
+    let is_unspaced =
+        |c: &char| *c >= '\u{2e80}' && c.is_alphabetic() && !('\u{ac00}'..='\u{d7a3}').contains(c);
+    let words = line.split_whitespace();
+    words.map(|word| word.chars().filter(is_unspaced).count().div_ceil(3).max(1)).sum()
+}
+
+/// How many of its words are not written as those of a name are.
+fn spoken_words(line: &str) -> usize {
+    let words = line.split_whitespace().map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()));
+    let is_word = |word: &str| word.chars().all(|c| c.is_alphabetic() || "-'’".contains(c));
+    words
+        .filter(|word| {
+            word.chars().nth(1).is_some()
+                && !word.starts_with(char::is_uppercase)
+                && is_word(word)
+                && !PARTICLES.contains(word)
+                && !OF_FIRMS.contains(word)
+        })
+        .count()
 }
 
 /// Whatever device or program follows.
@@ -184,12 +223,34 @@ fn closing(lines: &[&str], first: usize) -> Option<usize> {
     let below: Vec<&str> =
         lines[at + 1..].iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
     let signed = !below.is_empty() && below.len() <= MAX_NAME_LINES && looks_signed(&lines[at + 1..]);
-    if !(signed && is_name(below[0])) {
+    if !(signed && is_name(below[0])) || says_more(&lines[at + 1..]) {
         return None;
     }
     // "Many thanks" above "Kind regards" belongs to it.
     let above = (first..at).rev().find(|above| !lines[*above].trim().is_empty());
     Some(above.filter(|above| is_closing(lines[*above]) && at - above <= 2).unwrap_or(at))
+}
+
+/// Whether a link, an address or the number of a phone is among them.
+fn has_contact(lines: &[&str]) -> bool {
+    let digits = |line: &str| line.chars().filter(char::is_ascii_digit).count();
+    lines.iter().any(|line| line.contains('@') || has_link(line) || digits(line) >= MIN_PHONE_DIGITS)
+}
+
+/// Whether something is said in it and nothing tells whom to reach where.
+fn is_no_signature(below: &[&str]) -> bool {
+    says_more(below) && !has_contact(below)
+}
+
+/// Whether something is said where a name should stand, in a paragraph behind it, or with a full stop right below it.
+fn says_more(below: &[&str]) -> bool {
+    let start = below.iter().position(|line| !line.trim().is_empty()).unwrap_or(below.len());
+    let end =
+        below[start..].iter().position(|line| line.trim().is_empty()).map_or(below.len(), |at| start + at);
+    let told = |line: &&str| is_ended(line) && spoken_words(line) >= 2 && is_sentence(line);
+    below[start..end].first().is_some_and(|line| is_sentence(line))
+        || below[start..end].iter().any(told)
+        || below[end..].iter().any(|line| is_sentence(line))
 }
 
 /// Whether a closing of one word stands where a letter ends: behind a sentence, below an empty line, or with a mark of its own.
@@ -263,6 +324,9 @@ const PARTICLES: [&str; 18] = [
     "von", "van", "der", "den", "de", "del", "della", "di", "da", "do", "dos", "la", "le", "zu", "bin", "al",
     "und", "and",
 ];
+
+/// What stands between those of a firm or an office besides: "Hotel zur Post", "Director of Sales".
+const OF_FIRMS: [&str; 12] = ["of", "du", "des", "aux", "am", "im", "zur", "zum", "het", "et", "och", "og"];
 
 /// A name whose words are all written as those of a name are: "Add the photo" is an order.
 fn is_written_as_name(line: &str) -> bool {

@@ -451,3 +451,51 @@ fn a_header_in_the_order_of_a_mail_program_may_have_further_fields() {
         "Add this:\n\nDate: 12 May 2026\nFrom: the market\nTo: the church\nImportance: high\n\nAnd link it.";
     assert_eq!(new(event), event);
 }
+
+#[test]
+fn words_without_a_full_stop_below_the_line_of_a_phone_are_of_the_instruction() {
+    for below in [
+        "\nAlso delete the second photo",
+        "\nUse red for the menu\nand remove the old prices",
+        "\nAdd the 2 photos of the soup",
+        "\nBitte auch das zweite Foto löschen",
+        "\n두 번째 사진도 삭제해 주세요",
+        "\n请把第二张照片也删除",
+    ] {
+        let text = format!("Make it blue.\n\nSent from my iPhone\n{below}");
+        assert_eq!(new(&text), text);
+    }
+    for below in [
+        "\nAnna van der Berg",
+        "\nAnna Berg\ntel. 030 123456\nwww.example.org",
+        "Bakery Berg",
+        "\nMit freundlichen Grüßen\nAnna",
+    ] {
+        let text = format!("Make it blue.\n\nSent from my iPhone\n{below}");
+        assert_eq!(new(&text), "Make it blue.", "{below}");
+    }
+}
+
+#[test]
+fn words_below_a_closing_and_a_name_are_of_the_instruction() {
+    for below in [
+        "Anna\n\nDelete the old menu\nAdd the new photo",
+        "Anna\n\nAlso delete the second photo.",
+        "Anna\nAlso delete the second photo.",
+        "Anna Berg\nBakery Berg\n\nand remove the old prices",
+        "Delete the old menu",
+    ] {
+        for above in ["Thanks,", "--", "---"] {
+            let text = format!("Change the hours to 9.\n\n{above}\n{below}");
+            assert_eq!(new(&text), text);
+        }
+    }
+    for below in [
+        "Anna Berg\nDirector of sales",
+        "Hotel zur Post",
+        "Anna\n\nBakery Berg\n12 rue de la Paix\nTel. 030 123456",
+    ] {
+        let text = format!("Change the hours to 9.\n\nThanks,\n{below}");
+        assert_eq!(new(&text), "Change the hours to 9.", "{below}");
+    }
+}
