@@ -57,7 +57,8 @@ pub(super) fn begins(lines: &[&str], place: Place, name: &[String]) -> Option<us
     if end < lines.len() {
         // "Thanks" right above a signature is its beginning.
         let last = lines[..end].iter().rposition(|line| !line.trim().is_empty());
-        end = last.filter(|at| *at >= first && is_closing(lines[*at])).unwrap_or(end);
+        let closes = |at: usize| at >= first && is_closing(lines[at]) && !is_announced(lines, at);
+        end = last.filter(|at| closes(*at)).unwrap_or(end);
     }
     (end < lines.len()).then_some(end)
 }
@@ -73,6 +74,7 @@ fn delimiter(lines: &[&str], first: usize) -> Option<usize> {
                     && (lines[*at] == "-- "
                         || looks_signed(below)
                             && !underlines_heading(lines, *at)
+                            && !is_announced(lines, *at)
                             && !is_no_signature(below))
             }
             line if is_rule(line) || line.trim() == "__" => {
@@ -81,6 +83,7 @@ fn delimiter(lines: &[&str], first: usize) -> Option<usize> {
                     && looks_signed(below)
                     && !has_rule(below)
                     && !is_underline(lines, *at)
+                    && !is_announced(lines, *at)
                     && !is_no_signature(below)
             }
             _ => false,
@@ -228,7 +231,8 @@ fn closing(lines: &[&str], first: usize) -> Option<usize> {
     }
     // "Many thanks" above "Kind regards" belongs to it.
     let above = (first..at).rev().find(|above| !lines[*above].trim().is_empty());
-    Some(above.filter(|above| is_closing(lines[*above]) && at - above <= 2).unwrap_or(at))
+    let at = above.filter(|above| is_closing(lines[*above]) && at - above <= 2).unwrap_or(at);
+    (!is_announced(lines, at)).then_some(at)
 }
 
 /// Whether a link, an address or the number of a phone is among them.
@@ -303,10 +307,14 @@ fn disclaimers(lines: &[&str], first: usize) -> usize {
     end
 }
 
-/// Whether the words above end with a colon: then what stands here is what they announce ("Put this on the page:").
+/// Whether the words above, closings apart, end with a colon: then what stands here is what they announce ("Put this on the
+/// page:").
 fn is_announced(lines: &[&str], at: usize) -> bool {
-    let above = lines[..at].iter().rev().map(|line| line.trim()).find(|line| !line.is_empty());
-    above.is_some_and(|above| above.ends_with([':', '：']))
+    let above = lines[at.saturating_sub(TAIL)..at].iter().rev().map(|line| line.trim());
+    above
+        .filter(|line| !line.is_empty())
+        .find(|line| !is_closing(line))
+        .is_some_and(|line| line.ends_with([':', '：']))
 }
 
 /// The last line, when it is nothing but the author's own name or a part of it.

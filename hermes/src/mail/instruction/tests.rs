@@ -499,3 +499,19 @@ fn words_below_a_closing_and_a_name_are_of_the_instruction() {
         assert_eq!(new(&text), "Change the hours to 9.", "{below}");
     }
 }
+
+#[test]
+fn a_signature_that_the_words_above_announce_is_what_they_are_about() {
+    let said = |text: &str| split(text, Body::Plain, Carried::Reply, &["anna".into(), "berg".into()]).new;
+    for text in [
+        "Please put this on the page:\n\n---\nSoup 5\nPizza 9",
+        "Please put this on the page:\n\n--\nSoup 5\nPizza 9",
+        "Please write on the page:\n\nBest regards,\nAnna Berg\nYour bakery",
+        "Please write on the page:\n\nMany thanks\nBest regards,\n\nAnna Berg",
+        "Please write on the page:\n\nBest regards,\n\n-Anna",
+    ] {
+        assert_eq!(said(text), text);
+        assert_eq!(said(&format!("{text}\n\nSent from my iPhone")), text);
+    }
+    assert_eq!(new("Please put this on the page:\n\n-- \nSoup 5\nPizza 9"), "Please put this on the page:");
+}
