@@ -5,6 +5,7 @@ mod block;
 mod dates;
 mod headline;
 mod pieces;
+mod postscript;
 mod signature;
 
 use super::hidden;
@@ -119,9 +120,7 @@ fn split(text: &str, body: Body, carried: Carried, name: &[String]) -> Words {
     let mut signature = Vec::new();
     let mut place = Place::Top;
     for piece in pieces.iter_mut().filter(|piece| piece.kind == Kind::New) {
-        if let Some(at) = signature::begins(&piece.lines, place, name) {
-            signature.extend(piece.lines.split_off(at));
-        }
+        signature.extend(signature::taken(&mut piece.lines, place, name));
         if piece.lines.iter().any(|line| !line.trim().is_empty()) {
             place = Place::Below;
         }

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use super::block::is_rule;
 use super::headline::plain;
+use super::postscript::begins_postscript;
 use crate::mail::words::{folded, phrases, words};
 
 const TABLE: &str = include_str!("../words/quotes.txt");
@@ -36,8 +37,26 @@ pub(super) enum Place {
     Below,
 }
 
-/// Where the signature of these lines begins; `name` is what their author is called, in folded words.
-pub(super) fn begins(lines: &[&str], place: Place, name: &[String]) -> Option<usize> {
+/// Takes the signatures out of these lines; `name` is what their author is called, in folded words. A postscript ends one, and
+/// may have another below it.
+pub(super) fn taken<'a>(lines: &mut Vec<&'a str>, place: Place, name: &[String]) -> Vec<&'a str> {
+    let all = std::mem::take(lines);
+    let mut taken = Vec::new();
+    let (mut from, mut place) = (0, place);
+    while from < all.len() {
+        let next = (from + 1..all.len()).find(|at| begins_postscript(all[*at]));
+        let part = &all[from..next.unwrap_or(all.len())];
+        let at = begins(part, place, name).unwrap_or(part.len());
+        lines.extend(&part[..at]);
+        taken.extend(&part[at..]);
+        from += part.len();
+        place = Place::Top;
+    }
+    taken
+}
+
+/// Where the signature begins that ends these lines.
+fn begins(lines: &[&str], place: Place, name: &[String]) -> Option<usize> {
     let word = lines.iter().position(|line| !line.trim().is_empty())?;
     // The first line that may belong to it.
     let first = match place {

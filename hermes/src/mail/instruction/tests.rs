@@ -515,3 +515,35 @@ fn a_signature_that_the_words_above_announce_is_what_they_are_about() {
     }
     assert_eq!(new("Please put this on the page:\n\n-- \nSoup 5\nPizza 9"), "Please put this on the page:");
 }
+
+#[test]
+fn a_postscript_ends_a_signature_and_may_have_one_of_its_own() {
+    for postscript in [
+        "PS: delete the old menu",
+        "P.S. delete the old menu",
+        "ps delete the old menu",
+        "*PS:* delete it",
+        "PPS: Menu",
+        "P.D.: borra el menú",
+        "Ui.: törölje",
+        "Υ.Γ. Μενού",
+        "З.Ы. Меню",
+        "追伸：写真",
+        "추신 사진",
+        "נ.ב. תמונה",
+        "PS\nMenu",
+    ] {
+        for signature in ["Thanks,\nAnna\n\n", "Sent from my iPhone\n", "-- \nAnna\nBakery\n\n", "-Anna\n\n"]
+        {
+            for below in ["", "\n\nAnna Berg", "\n\nBest regards,\nAnna", "\n\nSent from my iPhone"] {
+                let text = format!("Change the hours to 9.\n\n{signature}{postscript}{below}");
+                let words = split(&text, Body::Plain, Carried::Reply, &["anna".into(), "berg".into()]);
+                assert_eq!(words.new, format!("Change the hours to 9.\n\n{postscript}"), "{text}");
+                assert!(words.signature.is_some());
+            }
+        }
+    }
+    for name in ["PD Dr. Anna Berg", "PSI Berg", "Anna Berg\nUI Design"] {
+        assert_eq!(new(&format!("Make it blue.\n\nThanks,\n{name}")), "Make it blue.", "{name}");
+    }
+}
