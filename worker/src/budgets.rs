@@ -19,14 +19,17 @@ use crate::me::Me;
 /// Nobody waits longer than this for a row.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// US dollars used in this month; not looked up where no bound needs them, and nothing when the table does not answer.
-pub async fn month(me: &Me, project: &ProjectId, limits: &Limits) -> f64 {
+/// US dollars used in this month; not looked up where no bound needs them. A table that may answer later is waited for; what
+/// never can be read is nothing.
+pub async fn month(me: &Me, project: &ProjectId, limits: &Limits) -> Result<f64> {
     if limits.max_month_cost_usd.is_none() {
-        return 0.0;
+        return Ok(0.0);
     }
     let id = Month::id(project, me.cloud.clock.now());
-    let row = tell(project, me.cloud.store.load::<Month>(&id)).await.flatten();
-    row.map_or(0.0, |row| row.value.cost_usd)
+    match in_time(me.cloud.store.load::<Month>(&id)).await {
+        Err(error) if error.is_retryable() => Err(error),
+        row => Ok(told(project, row).flatten().map_or(0.0, |row| row.value.cost_usd)),
+    }
 }
 
 /// Adds what a run used.
@@ -58,15 +61,17 @@ async fn add(store: &dyn Store, project: &ProjectId, now: Timestamp, run: RunId,
 }
 
 async fn tell<T>(project: &ProjectId, work: impl Future<Output = Result<T>>) -> Option<T> {
-    match timeout(LIMIT, work).await {
-        Ok(Ok(done)) => Some(done),
-        Ok(Err(error)) => {
-            tracing::warn!(project.id = %project, %error, "what the project used this month could not be read or written");
-            None
-        }
-        Err(_) => {
-            tracing::warn!(project.id = %project, "what the project used this month could not be read or written in time");
-            None
-        }
-    }
+    told(project, in_time(work).await)
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = || Err(CloudError::unavailable("read or write what was used this month", "no answer in time"));
+    timeout(LIMIT, work).await.unwrap_or_else(|_| late())
+}
+
+fn told<T>(project: &ProjectId, done: Result<T>) -> Option<T> {
+    let tell = |error: &CloudError| {
+        tracing::warn!(project.id = %project, %error, "what the project used this month could not be read or written");
+    };
+    done.inspect_err(tell).ok()
 }

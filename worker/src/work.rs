@@ -256,16 +256,14 @@ impl Message<'_> {
             sessions::begins(me, fence, work),
             budgets::month(me, &fence.project_key.project, &limits)
         );
-        match session {
-            Ok(session) => {
-                let thread_usd = session.as_ref().map_or(0.0, |session| session.cost_usd);
-                Ok(Known { session, allowance: Allowance::of(&limits, thread_usd, month_usd) })
-            }
-            Err(error) => {
-                self.runs_no_more().await;
-                Err(error)
-            }
+        let known = session.and_then(|session| {
+            let thread_usd = session.as_ref().map_or(0.0, |session| session.cost_usd);
+            Ok(Known { allowance: Allowance::of(&limits, thread_usd, month_usd?), session })
+        });
+        if known.is_err() {
+            self.runs_no_more().await;
         }
+        known
     }
 
     async fn runs_no_more(&self) {

@@ -6,18 +6,15 @@ mod support;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use async_trait::async_trait;
 use common::cloud::files::{At, IfMatch};
-use common::cloud::store::{Cursor, Expect, Key, Page, Query, Row, Store, Table, Version};
-use common::cloud::{Cloud, Result};
+use common::cloud::store::Table;
 use common::domain::ids::{SessionId, ThreadId};
 use common::domain::outcome::JobOutcome;
 use common::domain::session::Session;
 use git2::{Oid, Repository, Signature};
 use support::program::Program;
+use support::silent::Silent;
 use support::{Remote, World, work};
 
 const KEY: &str = "bakery#amelia";
@@ -120,40 +117,6 @@ async fn kept_work_that_conflicts_stays_kept() {
     worker.stop().await;
 }
 
-/// A store whose rows of sessions do not answer until they are let go.
-struct Silent {
-    store: Arc<dyn Store>,
-    asked: AtomicUsize,
-    answers: AtomicBool,
-}
-
-#[async_trait]
-impl Store for Silent {
-    async fn get(&self, table: Table, key: &Key) -> Result<Option<Row>> {
-        if table == Table::EditSessions && !self.answers.load(Ordering::Relaxed) {
-            self.asked.fetch_add(1, Ordering::Relaxed);
-            std::future::pending::<()>().await;
-        }
-        self.store.get(table, key).await
-    }
-
-    async fn put(&self, table: Table, body: serde_json::Value, expect: Expect) -> Result<Version> {
-        self.store.put(table, body, expect).await
-    }
-
-    async fn delete(&self, table: Table, key: &Key, expect: Expect) -> Result<()> {
-        self.store.delete(table, key, expect).await
-    }
-
-    async fn query(&self, table: Table, query: Query) -> Result<Page> {
-        self.store.query(table, query).await
-    }
-
-    async fn scan(&self, table: Table, limit: usize, after: Option<Cursor>) -> Result<Page> {
-        self.store.scan(table, limit, after).await
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kept_work_is_taken_over_although_its_session_was_not_known_at_once() {
     let (world, remote, worker) = warm().await;
@@ -170,17 +133,12 @@ async fn kept_work_is_taken_over_although_its_session_was_not_known_at_once() {
     };
     world.cloud.store.update::<Session>(&id, keep).await.unwrap().unwrap();
 
-    let silent = Arc::new(Silent {
-        store: world.cloud.store.clone(),
-        asked: AtomicUsize::new(0),
-        answers: AtomicBool::new(false),
-    });
-    let worker = world.worker_over(Cloud { store: silent.clone(), ..world.cloud.clone() }, &[]);
+    let (silent, cloud) = Silent::over(&world.cloud, Table::EditSessions);
+    let worker = world.worker_over(cloud, &[]);
     world.order(KEY, work("c-3", "abcdef1", YEAR)).await;
     // Once when the claim is taken, once when the job is to begin.
-    let twice = async || (silent.asked.load(Ordering::Relaxed) >= 2).then_some(());
-    world.until("two questions", twice).await;
-    silent.answers.store(true, Ordering::Relaxed);
+    world.until("two questions", async || (silent.asked() >= 2).then_some(())).await;
+    silent.let_go();
     let result = world.result().await;
     assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
     assert_eq!(remote.file(BRANCH, "site/kept.html").as_deref(), Some("kept\n"));

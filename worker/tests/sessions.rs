@@ -4,13 +4,16 @@
 
 mod support;
 
-use common::cloud::store::Query;
-use common::domain::claim::ClaimVersion;
-use common::domain::ids::{ProjectUser, SessionId};
+use common::cloud::store::{Query, Table};
+use common::domain::budget::{Limits, Month};
+use common::domain::claim::{ClaimVersion, Epoch};
+use common::domain::ids::{ProjectId, ProjectUser, SessionId, ThreadId};
 use common::domain::outcome::JobOutcome;
-use common::domain::session::Session;
+use common::domain::project::Project;
+use common::domain::session::{Session, Writer};
 use common::domain::timestamp::Timestamp;
 use serde_json::json;
+use support::silent::Silent;
 use support::{World, work};
 use uuid::Uuid;
 
@@ -113,4 +116,39 @@ async fn a_session_of_somebody_else_is_left_alone() {
     assert_eq!((result.outcome, result.session_id.as_str()), (JobOutcome::Changed, "shared"));
     assert_eq!(session(&world, "shared").await.unwrap(), before);
     worker.stop().await;
+}
+
+/// A bakery with this bound, where 6 US dollars were used in the month and in a conversation.
+async fn used(limits: Limits) -> World {
+    let world = World::new();
+    world.bakery().await;
+    let (store, now) = (&world.cloud.store, world.cloud.clock.now());
+    let project: ProjectId = "bakery".parse().unwrap();
+    let mut row = store.load::<Project>(&project).await.unwrap().unwrap().value;
+    row.limits = limits;
+    store.save(&row).await.unwrap();
+    store.save(&Month { cost_usd: 6.0, ..Month::new(&project, now) }).await.unwrap();
+    let (thread, by) =
+        (ThreadId::parse("aaaaaa1").unwrap(), Writer { worker: "w-0".parse().unwrap(), epoch: Epoch(0) });
+    let long_ago = Timestamp::from_millis(1);
+    let session = Session::new(SessionId::of_thread(&thread), thread, AMELIA.parse().unwrap(), by, long_ago);
+    store.save(&Session { cost_usd: 6.0, ..session }).await.unwrap();
+    world
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bound_holds_although_what_was_used_is_not_known_at_once() {
+    let of_thread = Limits { max_thread_cost_usd: Some(5.0), ..Limits::default() };
+    let of_month = Limits { max_month_cost_usd: Some(5.0), ..Limits::default() };
+    for (table, limits) in [(Table::EditSessions, of_thread), (Table::Limits, of_month)] {
+        let world = used(limits).await;
+        let (silent, cloud) = Silent::over(&world.cloud, table);
+        let worker = world.worker_over(cloud, &[]);
+        world.order(AMELIA, work("c-1", "aaaaaa1", HOURS)).await;
+        world.until("a question", async || (silent.asked() > 0).then_some(())).await;
+        silent.let_go();
+        let result = world.result().await;
+        assert_eq!(result.outcome, JobOutcome::BudgetExhausted, "{table:?}: {result:?}");
+        worker.stop().await;
+    }
 }

@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, reason = "every test file uses another part")]
 
 pub mod program;
+pub mod silent;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
