@@ -1,16 +1,29 @@
 //! Folders that others have filled, however deep: removed with a few open files at a time and no path longer than the system
-//! takes. No link is followed.
+//! takes, and whatever rights they have. No link is followed.
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use nix::NixPath;
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat};
-use nix::sys::stat::{Mode, fstat};
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, fstat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
+
+/// Gives the owner of a folder all rights to it, and that of a file the right to read it, where they lack. A link has none.
+pub fn let_in(path: &Path) -> io::Result<()> {
+    let meta = path.symlink_metadata()?;
+    let (kind, has) = (meta.file_type(), Mode::from_bits_truncate(meta.mode()));
+    let wanted = if kind.is_dir() { Mode::S_IRWXU } else { Mode::S_IRUSR };
+    if has.contains(wanted) || !(kind.is_dir() || kind.is_file()) {
+        return Ok(());
+    }
+    Ok(fchmodat(AT_FDCWD, path, has | wanted, FchmodatFlags::NoFollowSymlink)?)
+}
 
 /// Removes whatever is there; nothing is fine.
 pub fn remove(path: &Path) -> io::Result<()> {
@@ -21,11 +34,11 @@ pub fn remove(path: &Path) -> io::Result<()> {
     if !meta.is_dir() {
         return std::fs::remove_file(path);
     }
-    let mut here = open(path, FOLDER, Mode::empty())?;
+    let mut here = enter(AT_FDCWD, path)?;
     let mut way = vec![Level::at(&here, CString::default())?];
     while let Some(level) = way.last_mut() {
         if let Some(name) = level.folders.pop() {
-            here = enter(&here, &name)?;
+            here = enter(&here, name.as_c_str())?;
             way.push(Level::at(&here, name)?);
         } else if let Some(done) = way.pop()
             && let Some(above) = way.last()
@@ -52,6 +65,7 @@ struct Level {
 
 impl Level {
     fn at(folder: &OwnedFd, name: CString) -> io::Result<Self> {
+        own(folder)?;
         let mut folders = Vec::new();
         for entry in &mut Dir::from_fd(enter(folder, c".")?)?.iter() {
             let entry = entry?;
@@ -76,8 +90,28 @@ fn remove_file(folder: &OwnedFd, name: &CStr) -> io::Result<bool> {
     }
 }
 
-fn enter(folder: &OwnedFd, name: &CStr) -> io::Result<OwnedFd> {
-    Ok(openat(folder.as_fd(), name, FOLDER, Mode::empty())?)
+/// Opens a folder, also one that its owner may not read.
+fn enter(above: impl AsFd, name: &(impl NixPath + ?Sized)) -> io::Result<OwnedFd> {
+    let open = || openat(&above, name, FOLDER, Mode::empty());
+    let opened = open().or_else(|error| {
+        if error == Errno::EACCES {
+            fchmodat(&above, name, Mode::S_IRWXU, FchmodatFlags::NoFollowSymlink)?;
+            open()
+        } else {
+            Err(error)
+        }
+    });
+    Ok(opened?)
+}
+
+/// Whoever owns a folder may pass through it and remove what is in it.
+fn own(folder: &OwnedFd) -> io::Result<()> {
+    let has = Mode::from_bits_truncate(fstat(folder)?.st_mode);
+    if !has.contains(Mode::S_IRWXU) {
+        // Others need no rights to it, or are told what they lack.
+        fchmod(folder, has | Mode::S_IRWXU).ok();
+    }
+    Ok(())
 }
 
 fn identity(folder: &OwnedFd) -> io::Result<(u64, u64)> {
@@ -86,10 +120,40 @@ fn identity(folder: &OwnedFd) -> io::Result<(u64, u64)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt as _, lchown};
+
+    use nix::fcntl::open;
     use nix::sys::stat::mkdirat;
+    use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 
     use super::*;
+
+    /// As a user who has no more rights to files than they say, in a folder that is given to them.
+    pub(crate) fn as_ordinary_user<T: Send>(folder: &Path, work: impl FnOnce() -> T + Send) -> T {
+        const USER: u32 = 59_100;
+        if !Uid::effective().is_root() {
+            return work();
+        }
+        lchown(folder, Some(USER), Some(USER)).unwrap();
+        // They are those of this thread alone.
+        let become_them = || (setfsgid(Gid::from_raw(USER)), setfsuid(Uid::from_raw(USER)));
+        let done = std::thread::scope(|scope| {
+            scope
+                .spawn(move || {
+                    become_them();
+                    work()
+                })
+                .join()
+        });
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// Sets the rights of what lies at a path.
+    pub(crate) fn set_rights(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
 
     /// Folders within folders, with a file in each.
     fn deep(root: &Path, levels: usize) {
@@ -119,5 +183,28 @@ mod tests {
         std::os::unix::fs::symlink(&other, &tree).unwrap();
         remove(&tree).unwrap();
         assert!(tree.symlink_metadata().is_err() && other.join("kept").exists());
+    }
+
+    #[test]
+    fn folders_that_their_owner_has_shut_are_removed() {
+        let stand = tempfile::tempdir().unwrap();
+        let (tree, other) = (stand.path().join("tree"), stand.path().join("other"));
+        as_ordinary_user(stand.path(), || {
+            for mode in [0, 0o300, 0o400, 0o555] {
+                std::fs::create_dir_all(tree.join("a/b/c")).unwrap();
+                std::fs::write(tree.join("a/b/f"), "x").unwrap();
+                for folder in ["a/b/c", "a/b", "a", ""] {
+                    set_rights(&tree.join(folder), mode);
+                }
+                remove(&tree).unwrap_or_else(|error| panic!("{mode:o}: {error}"));
+                assert!(!tree.exists());
+            }
+            std::fs::create_dir(&other).unwrap();
+            set_rights(&other, 0o500);
+            std::os::unix::fs::symlink(&other, &tree).unwrap();
+            let_in(&tree).unwrap();
+            remove(&tree).unwrap();
+            assert_eq!(other.metadata().unwrap().mode() & 0o777, 0o500, "a link leads nowhere");
+        });
     }
 }
