@@ -2,6 +2,7 @@
 //! of the file system says when one is due.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,25 +67,41 @@ impl Quota {
     }
 }
 
-/// Bytes on the disk below a folder, without following links. What vanishes meanwhile holds nothing; folders that lie deeper
-/// than paths go hold too much, since nobody can say how much.
+/// Bytes on the disk below a folder, without following links. What vanishes meanwhile holds nothing; a folder that cannot be
+/// looked into, because it lies deeper than paths go or its owner has shut it, holds too much, since nobody can say how much.
 fn held(folder: &Path) -> u64 {
-    let mut sum = 0;
+    let mut sum: u64 = 0;
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        let entries = match std::fs::read_dir(folder) {
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidFilename => return u64::MAX,
-            entries => entries,
-        };
-        for entry in entries.into_iter().flatten().flatten() {
-            let Ok(meta) = entry.metadata() else { continue };
-            sum += (meta.blocks() * BLOCK_BYTES).max(MIN_FILE_BYTES);
-            if meta.is_dir() {
-                folders.push(entry.path());
-            }
+        match held_in(&folder, &mut folders) {
+            Ok(bytes) => sum = sum.saturating_add(bytes),
+            Err(error) if is_gone(&error) => {}
+            Err(_) => return u64::MAX,
         }
     }
     sum
+}
+
+/// Bytes of what lies in a folder itself; its folders are still to be looked into.
+fn held_in(folder: &Path, folders: &mut Vec<PathBuf>) -> io::Result<u64> {
+    let mut sum = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let meta = match entry.metadata() {
+            Err(error) if is_gone(&error) => continue,
+            meta => meta?,
+        };
+        sum += (meta.blocks() * BLOCK_BYTES).max(MIN_FILE_BYTES);
+        if meta.is_dir() {
+            folders.push(entry.path());
+        }
+    }
+    Ok(sum)
+}
+
+/// Whether there is nothing, or something else than a folder by now.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Bytes of files on this disk that have no name, and that these processes hold open or in their memory.
@@ -106,6 +123,7 @@ fn without_name(processes: &[Pid], disk: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::folders::tests::{as_ordinary_user, set_rights};
 
     #[tokio::test]
     async fn folders_that_hold_too_much_are_noticed_at_once() {
@@ -114,6 +132,22 @@ mod tests {
         std::fs::write(folder.path().join("x/a"), vec![1; 100_000]).unwrap();
         let quota = Quota { folders: vec![folder.path().to_owned()], max_bytes: 50_000 };
         tokio::time::timeout(Duration::from_secs(5), quota.is_exceeded(None)).await.unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_nobody_may_look_into_holds_too_much() {
+        let folder = tempfile::tempdir().unwrap();
+        let shut = folder.path().join("shut");
+        as_ordinary_user(folder.path(), || {
+            std::fs::create_dir(&shut).unwrap();
+            std::fs::write(shut.join("0"), "x").unwrap();
+            assert!(held(folder.path()) < 100_000);
+            for mode in [0, 0o300, 0o400] {
+                set_rights(&shut, mode);
+                assert_eq!(held(folder.path()), u64::MAX, "{mode:o}");
+            }
+            set_rights(&shut, 0o700);
+        });
     }
 
     #[test]
