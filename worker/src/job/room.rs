@@ -51,7 +51,7 @@ impl Sizes {
             let same = known.get(&path).filter(|(used, _)| *used == last_used);
             // One that is in use is measured anew each time.
             let lasts = same.is_some() || rests(&path);
-            let bytes = same.map_or_else(|| size(&path), |(_, bytes)| *bytes);
+            let bytes = same.map_or_else(|| size(&path, lasts), |(_, bytes)| *bytes);
             if lasts {
                 self.0.insert(path.clone(), (last_used, bytes));
             }
@@ -146,13 +146,17 @@ fn stays(folder: &Path, error: &io::Error) -> bool {
 }
 
 /// What it takes on the disk. No link is followed; what vanishes meanwhile, or lies deeper than paths go, counts nothing.
-fn size(path: &Path) -> u64 {
+/// Where nobody is at work, folders that were shut are opened.
+fn size(path: &Path, rests: bool) -> u64 {
     let mut bytes = 0;
     let mut left = vec![path.to_owned()];
     while let Some(path) = left.pop() {
         let Ok(meta) = path.symlink_metadata() else { continue };
         bytes += meta.blocks() * BLOCK_BYTES;
         if meta.is_dir() {
+            if rests && let Err(error) = folders::let_in(&path) {
+                tracing::warn!(%error, folder = %path.display(), "a folder that was shut is not measured");
+            }
             left.extend(fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()));
         }
     }
@@ -216,6 +220,7 @@ mod tests {
 
     use super::super::checkout::ENDED;
     use super::*;
+    use crate::folders::tests::{as_ordinary_user, set_rights};
 
     struct Shelf(tempfile::TempDir);
 
@@ -332,6 +337,19 @@ mod tests {
         assert_eq!(left(), second, "nobody used it, so nobody looked");
         lock.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000)).unwrap();
         assert!(left() >= second + 100_000);
+    }
+
+    #[test]
+    fn what_lies_in_a_folder_that_was_shut_counts() {
+        let shelf = Shelf::new();
+        let home = shelf.0.path().join("build-home");
+        as_ordinary_user(shelf.0.path(), || {
+            fs::create_dir(&home).unwrap();
+            fs::write(home.join("large"), "x".repeat(100_000)).unwrap();
+            set_rights(&home, 0o300);
+            assert!(size(shelf.0.path(), false) < 100_000, "somebody is at work there");
+            assert!(size(shelf.0.path(), true) >= 100_000);
+        });
     }
 
     #[test]
