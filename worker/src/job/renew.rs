@@ -13,6 +13,9 @@ use crate::git::{self, During as _, GitError, GitKind};
 /// A checkout that is not used any more and has work which is nowhere else is called so, with a number behind it.
 pub(super) const KEPT: &str = "repo.kept-";
 
+/// An old checkout that could not be removed is called so, with a number behind it; whoever tidies tries again.
+pub(super) const GONE: &str = "repo.gone-";
+
 /// Where a checkout lies while another one is made in its place: there only until that one is whole.
 pub(super) fn aside_of(path: &Path) -> PathBuf {
     path.with_extension("aside")
@@ -74,18 +77,26 @@ pub(super) fn leave(path: &Path, holds_work: bool) -> git::Result<()> {
     remove(&gone_of(path))
 }
 
+/// An old checkout that cannot be removed now is put out of the way: no job fails because of it.
 fn remove(folder: &Path) -> git::Result<()> {
-    folders::remove(folder).during(format!("remove {}", folder.display()))
+    let Err(error) = folders::remove(folder) else { return Ok(()) };
+    tracing::warn!(%error, folder = %folder.display(), "an old checkout could not be removed yet");
+    fs::rename(folder, free_name(folder, GONE)).during(format!("put {} out of the way", folder.display()))
 }
 
-/// Under a name that nobody removes.
-fn keep(aside: &Path) -> git::Result<()> {
-    let named = |number: u32| aside.with_file_name(format!("{KEPT}{number}"));
+/// The first name of this kind that nothing has.
+fn free_name(beside: &Path, kind: &str) -> PathBuf {
+    let named = |number: u32| beside.with_file_name(format!("{kind}{number}"));
     let mut number = 1;
     while named(number).exists() {
         number += 1;
     }
-    let free = named(number);
+    named(number)
+}
+
+/// Under a name that nobody removes.
+fn keep(aside: &Path) -> git::Result<()> {
+    let free = free_name(aside, KEPT);
     tracing::warn!(folder = %free.display(), "a checkout with work that is nowhere else is kept aside");
     fs::rename(aside, free).during("keep a checkout aside")
 }
@@ -171,6 +182,25 @@ fn join_shallow(old: &Repository, new: &Repository) -> git::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::folders::tests::as_ordinary_user;
+
+    #[test]
+    fn an_old_checkout_that_cannot_be_removed_is_in_nobodys_way() {
+        let stand = tempfile::tempdir().unwrap();
+        if !nix::unistd::Uid::effective().is_root() {
+            return;
+        }
+        let path = stand.path().join("repo");
+        for name in ["repo", "repo.gone"] {
+            fs::create_dir_all(stand.path().join(name).join("of-somebody-else/x")).unwrap();
+        }
+        fs::create_dir(stand.path().join("repo.aside")).unwrap();
+        as_ordinary_user(stand.path(), || settle(&path).unwrap());
+        assert!(path.exists() && !path.join("of-somebody-else").exists(), "the one before is back");
+        for name in ["repo.gone-1", "repo.gone-2"] {
+            assert!(stand.path().join(name).join("of-somebody-else").exists(), "{name}");
+        }
+    }
 
     fn commit_on(path: &Path, branch: &str) -> git::Oid {
         let repo = git::open_or_init(path).unwrap();

@@ -12,7 +12,7 @@ use git2::{BranchType, Repository, StatusOptions};
 use uuid::Uuid;
 
 use super::bundle::unknown_to_the_remote;
-use super::renew::{KEPT, aside_of};
+use super::renew::{GONE, KEPT, aside_of};
 use super::workspace::{Places, attachments_in, built_marker, is_sibling, lock_of, places_in};
 use crate::{folders, git, leftovers};
 
@@ -68,12 +68,12 @@ fn rests(folder: &Path) -> bool {
 
 /// Ends processes that outlived a worker that was killed, then removes what is not needed and does not fit. Blocks.
 pub fn tidy(workspaces: &Path, budget_bytes: u64, sizes: &mut Sizes) -> io::Result<Tidied> {
-    finish_removals(workspaces)?;
+    finish_removals(workspaces, REMOVED)?;
     let used = used(workspaces)?;
     leftovers::end_orphans(used.iter().map(|(path, _)| lock_of(path)));
     for (path, _) in &used {
-        if let Err(error) = forget_agent(path) {
-            tracing::warn!(%error, folder = %path.display(), "what an agent left could not be removed yet");
+        if let Err(error) = forget_agent(path).and_then(|()| finish_removals(path, GONE)) {
+            tracing::warn!(%error, folder = %path.display(), "what nobody needs in a working folder could not be removed yet");
         }
     }
     let mut folders = sizes.measure(used);
@@ -109,10 +109,11 @@ fn forget_agent(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn finish_removals(workspaces: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(workspaces)? {
+/// Removes what has a name that begins so.
+fn finish_removals(within: &Path, begins: &str) -> io::Result<()> {
+    for entry in fs::read_dir(within)? {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(REMOVED) {
+        if entry.file_name().to_string_lossy().starts_with(begins) {
             removed(&entry.path());
         }
     }
@@ -122,7 +123,7 @@ fn finish_removals(workspaces: &Path) -> io::Result<()> {
 /// What cannot be removed now is removed later: no folder of one user is in the way of the others.
 fn removed(aside: &Path) {
     if let Err(error) = folders::remove(aside) {
-        tracing::warn!(%error, folder = %aside.display(), "a working folder could not be removed yet");
+        tracing::warn!(%error, folder = %aside.display(), "a folder that nobody needs could not be removed yet");
     }
 }
 
@@ -355,7 +356,8 @@ mod tests {
     #[test]
     fn a_sibling_is_removed_when_nobody_uses_it_and_foreign_folders_stay() {
         let shelf = Shelf::new();
-        shelf.folder("bakery-amelia", 2);
+        let folder = shelf.folder("bakery-amelia", 2);
+        fs::create_dir_all(folder.join("repo.gone-1/x")).unwrap();
         shelf.folder("bakery-amelia.2", 1);
         fs::create_dir_all(shelf.0.path().join(".cache/npm")).unwrap();
         fs::create_dir_all(shelf.0.path().join(".removed-1/repo")).unwrap();
@@ -364,5 +366,6 @@ mod tests {
             fs::read_dir(shelf.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, [".cache", "bakery-amelia"], "what an earlier run began to remove is gone too");
+        assert!(!folder.join("repo.gone-1").exists());
     }
 }
