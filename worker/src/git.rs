@@ -15,6 +15,7 @@ use git2::{
 };
 
 pub use self::excluded::{exclude, folder_rule};
+use crate::folders;
 use crate::secrets::Secret;
 
 /// Work with a remote that does not end is given up after this; its thread keeps the folder's lock.
@@ -207,13 +208,19 @@ impl Advertised {
 
 /// Opens the repository in a folder, or makes an empty one. Its configuration is ours again afterwards.
 pub fn open_or_init(path: &Path) -> Result<Repository> {
-    if path.join(".git").symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+    if has_history(path) {
         return open(path);
     }
     let mut options = RepositoryInitOptions::new();
     options.external_template(false).no_reinit(true).initial_head("hermes-unborn");
     Repository::init_opts(path, &options).during(format!("make a repository in {}", path.display()))?;
     open(path)
+}
+
+/// Whether a folder has a `.git`. Whoever worked in the folder may have shut it.
+fn has_history(path: &Path) -> bool {
+    folders::let_in(path).ok();
+    path.join(".git").symlink_metadata().is_ok_and(|meta| meta.is_dir())
 }
 
 /// Whether this process hashes objects when it reads them, as libgit2 does unless it is told otherwise. What we fetched was
@@ -226,7 +233,7 @@ pub fn verify_objects(yes: bool) {
 /// Opens the repository in a folder, never one above it or elsewhere.
 pub fn open(path: &Path) -> Result<Repository> {
     let git = path.join(".git");
-    if !git.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+    if !has_history(path) {
         return Err(GitError::new(GitKind::Corrupt, "open the checkout", ".git is not a folder"));
     }
     replace(&git.join("config"), CONFIG)?;

@@ -5,6 +5,8 @@
 
 #[path = "program/killed.rs"]
 mod killed;
+#[path = "program/shut.rs"]
+mod shut;
 mod support;
 
 use std::collections::BTreeMap;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use common::domain::repo_url::RepoUrl;
 
+use crate::folders;
 use crate::git::{self, During as _};
 use crate::sandbox::Mode;
 
@@ -39,6 +40,8 @@ impl Origin {
 
     /// How the clone in this folder stands to it. One without a note is of the repository that it was always of.
     pub(super) fn standing(&self, repo: &Path) -> Standing {
+        // Whoever worked in it may have shut it.
+        folders::let_in(repo).ok();
         if !repo.join(".git").exists() {
             return Standing::Same;
         }

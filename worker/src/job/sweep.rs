@@ -11,6 +11,7 @@ use git2::Repository;
 
 use super::caches::Caches;
 use super::settings;
+use super::tree::TooMuch;
 use crate::folders;
 use crate::git::{self, During as _};
 
@@ -29,29 +30,22 @@ pub(super) fn remove_locks(git: &Path) -> git::Result<()> {
     })
 }
 
-/// Makes repositories inside the working tree plain folders.
-pub(super) fn remove_nested_repositories(root: &Path) -> git::Result<()> {
-    each_below(root, &mut |path, kind| {
-        let name = path.file_name().unwrap_or_default();
-        let is_git = name == ".git";
-        let root_git = is_git && path.parent() == Some(root);
-        Ok(match kind.is_dir() {
-            _ if root_git || name == NEVER_STAGED => Then::Leave,
-            _ if is_git => Then::Remove,
-            true => Then::Enter,
-            false => Then::Leave,
-        })
-    })
-}
-
-/// Removes folders that lie too deep for git to look into them.
-pub(super) fn remove_too_deep(root: &Path) -> git::Result<()> {
+/// Makes the working tree one that git can look through: what was shut is opened, repositories inside it become plain
+/// folders, and where not all has to be kept, folders that lie too deep are removed.
+pub(super) fn make_plain(root: &Path, too_much: TooMuch) -> git::Result<()> {
     let git = root.join(".git");
     each_below(root, &mut |path, kind| {
-        let levels = path.strip_prefix(root).unwrap_or(path).components().count();
-        Ok(if !kind.is_dir() || path == git || path.file_name().is_some_and(|name| name == NEVER_STAGED) {
+        let name = path.file_name().unwrap_or_default();
+        let levels = || path.strip_prefix(root).unwrap_or(path).components().count();
+        Ok(if path == git || (kind.is_dir() && name == NEVER_STAGED) {
             Then::Leave
-        } else if levels > MAX_LEVELS {
+        } else if name == ".git" {
+            Then::Remove
+        } else if !kind.is_dir() {
+            // What it lacks even so, whoever reads it is told.
+            folders::let_in(path).ok();
+            Then::Leave
+        } else if too_much == TooMuch::LeftOut && levels() > MAX_LEVELS {
             Then::Remove
         } else {
             Then::Enter
@@ -121,10 +115,12 @@ enum Then {
     Remove,
 }
 
+/// Folders that were shut are opened.
 fn each_below(root: &Path, decide: &mut impl FnMut(&Path, FileType) -> git::Result<Then>) -> git::Result<()> {
     let mut open = vec![root.to_owned()];
     while let Some(folder) = open.pop() {
         let what = || format!("look through {}", folder.display());
+        folders::let_in(&folder).ok();
         for entry in std::fs::read_dir(&folder).during(what())? {
             let entry = entry.during(what())?;
             let (path, kind) = (entry.path(), entry.file_type().during(what())?);

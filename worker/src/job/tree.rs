@@ -31,10 +31,7 @@ pub(super) enum TooMuch {
 /// Stages the working tree, honouring `.gitignore`; the tree when it differs from the commit's.
 pub(super) fn stage(repo: &Repository, before: Oid, too_much: TooMuch) -> git::Result<Option<Oid>> {
     if let Some(root) = repo.workdir() {
-        if too_much == TooMuch::LeftOut {
-            sweep::remove_too_deep(root)?;
-        }
-        sweep::remove_nested_repositories(root)?;
+        sweep::make_plain(root, too_much)?;
     }
     let old = repo.find_commit(before).and_then(|commit| commit.tree()).during(STAGE)?;
     let staging = Staging { repo, root: repo.workdir().unwrap_or(repo.path()), old, too_much };
@@ -225,7 +222,7 @@ pub(super) fn leave_middle_of_anything(repo: &Repository) -> git::Result<()> {
 pub(super) fn check_out(repo: &Repository, branch: &str, commit: Oid, keep: &[&str]) -> git::Result<()> {
     let what = format!("check out {branch}");
     if let Some(root) = repo.workdir() {
-        sweep::remove_nested_repositories(root)?;
+        sweep::make_plain(root, TooMuch::LeftOut)?;
     }
     let target = repo.find_commit(commit).during(&what)?;
     let mut how = CheckoutBuilder::new();
