@@ -22,6 +22,8 @@ const MAX_TREE_BYTES: u64 = 8 * 1024 * MB;
 const MAX_BLOB_BYTES: u64 = 256 * MB;
 /// Folders within folders.
 const MAX_DEPTH: u32 = 500;
+/// Of a path within the source: with the folder that it lies in it has to be one that the system takes.
+const MAX_PATH_BYTES: usize = 3072;
 /// Of a path that is told.
 const MAX_TOLD_CHARS: usize = 200;
 
@@ -32,6 +34,19 @@ fn too_large(what: &str, detail: String) -> GitError {
 /// Whether a file of so many bytes may be committed.
 pub(super) fn may_be_committed(bytes: u64) -> bool {
     bytes <= MAX_FILE_BYTES
+}
+
+/// Whether a path within the source is short enough.
+pub(super) fn check_path(path: &Path) -> git::Result<()> {
+    check_length(path.as_os_str().len())
+}
+
+fn check_length(bytes: usize) -> git::Result<()> {
+    if bytes <= MAX_PATH_BYTES {
+        return Ok(());
+    }
+    let detail = format!("a path has {bytes} bytes, and it may have {MAX_PATH_BYTES}");
+    Err(too_large("look at the paths of the source", detail))
 }
 
 /// The files of a change, counted.
@@ -93,7 +108,7 @@ pub(super) fn check_tree(repo: &Repository, tree: Oid) -> git::Result<()> {
     if all.bytes > MAX_TREE_BYTES {
         return Err(too_large(WHAT, format!("the source has more than {} MB", MAX_TREE_BYTES / MB)));
     }
-    Ok(())
+    check_length(all.longest)
 }
 
 /// The sizes of files that lie in the working tree already; asking for each would take long.
@@ -110,12 +125,21 @@ fn laid_out(repo: &Repository) -> HashMap<Oid, u64> {
 struct Amount {
     entries: u64,
     bytes: u64,
+    /// Bytes of the longest path.
+    longest: usize,
 }
 
 impl Amount {
     fn add(&mut self, more: Self) {
         self.entries = self.entries.saturating_add(more.entries);
         self.bytes = self.bytes.saturating_add(more.bytes);
+        self.longest = self.longest.max(more.longest);
+    }
+
+    /// As something with this name in a folder.
+    fn within(self, name: &[u8]) -> Self {
+        let slash = usize::from(self.longest > 0);
+        Self { entries: self.entries.saturating_add(1), longest: self.longest + slash + name.len(), ..self }
     }
 }
 
@@ -139,12 +163,12 @@ impl Measure<'_> {
         let tree = self.repo.find_tree(id).during(WHAT)?;
         let mut sum = Amount::default();
         for entry in &tree {
-            sum.add(Amount { entries: 1, bytes: 0 });
-            sum.add(match entry.kind() {
+            let below = match entry.kind() {
                 Some(ObjectType::Tree) => self.tree(entry.id(), depth + 1)?,
-                Some(ObjectType::Blob) => Amount { entries: 0, bytes: self.blob(entry.id())? },
+                Some(ObjectType::Blob) => Amount { bytes: self.blob(entry.id())?, ..Amount::default() },
                 _ => Amount::default(),
-            });
+            };
+            sum.add(below.within(entry.name_bytes()));
         }
         self.trees.insert(id, sum);
         Ok(sum)
@@ -205,6 +229,16 @@ mod tests {
         assert!(much.contains("more than 8192 MB"), "{much}");
         let deep = refused(&repo, commit_of(&repo, 5000, 1, small)).unwrap();
         assert!(deep.contains("in one another"), "{deep}");
+        let (long, mut path) = (["d"; 255].concat(), commit_of(&repo, 1, 1, small));
+        let mut tree = repo.find_commit(path).unwrap().tree_id();
+        for levels in 1..=12 {
+            let mut above = repo.treebuilder(None).unwrap();
+            above.insert(long.as_str(), tree, 0o40_000).unwrap();
+            tree = above.write().unwrap();
+            let who = git2::Signature::now("a", "a@example.org").unwrap();
+            path = repo.commit(None, &who, &who, "x", &repo.find_tree(tree).unwrap(), &[]).unwrap();
+            assert_eq!(refused(&repo, path).is_some(), levels == 12, "{levels}");
+        }
     }
 
     #[test]

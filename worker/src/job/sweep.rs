@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use git2::Repository;
 
 use super::caches::Caches;
-use super::settings;
 use super::tree::TooMuch;
+use super::{amount, settings};
 use crate::folders;
 use crate::git::{self, During as _};
 
@@ -22,7 +22,7 @@ const MAX_LEVELS: usize = 99;
 
 /// Removes the locks of git processes that are gone: whoever calls this holds the folder.
 pub(super) fn remove_locks(git: &Path) -> git::Result<()> {
-    each_below(git, &mut |path, kind| {
+    each_below(git, TooMuch::LeftOut, &mut |path, kind| {
         if kind.is_dir() {
             return Ok(if path == git.join("objects") { Then::Leave } else { Then::Enter });
         }
@@ -34,7 +34,7 @@ pub(super) fn remove_locks(git: &Path) -> git::Result<()> {
 /// folders, and where not all has to be kept, folders that lie too deep are removed.
 pub(super) fn make_plain(root: &Path, too_much: TooMuch) -> git::Result<()> {
     let git = root.join(".git");
-    each_below(root, &mut |path, kind| {
+    each_below(root, too_much, &mut |path, kind| {
         let name = path.file_name().unwrap_or_default();
         let levels = || path.strip_prefix(root).unwrap_or(path).components().count();
         Ok(if path == git || (kind.is_dir() && name == NEVER_STAGED) {
@@ -56,7 +56,7 @@ pub(super) fn make_plain(root: &Path, too_much: TooMuch) -> git::Result<()> {
 /// Removes what an agent would take its settings from, in every folder.
 pub(super) fn remove_settings(root: &Path) -> git::Result<()> {
     let git = root.join(".git");
-    each_below(root, &mut |path, kind| {
+    each_below(root, TooMuch::LeftOut, &mut |path, kind| {
         Ok(if settings::is_one(path.file_name().unwrap_or_default()) {
             Then::Remove
         } else if kind.is_dir() && path != git {
@@ -80,7 +80,7 @@ pub(super) fn remove_unknown(repo: &Repository, keep: &[&str]) -> git::Result<()
     }
     let root_git = root.join(".git");
     let caches = Caches::of(root, keep);
-    each_below(root, &mut |path, kind| {
+    each_below(root, TooMuch::LeftOut, &mut |path, kind| {
         let inside = path.strip_prefix(root).unwrap_or(path);
         Ok(if path == root_git || (kind.is_dir() && caches.keep(path, &files)) {
             Then::Leave
@@ -101,7 +101,9 @@ pub(super) fn remove_unknown(repo: &Repository, keep: &[&str]) -> git::Result<()
 /// Empties a working tree; what is committed stays.
 pub(super) fn empty(root: &Path) -> git::Result<()> {
     let git = root.join(".git");
-    each_below(root, &mut |path, _| Ok(if path == git { Then::Leave } else { Then::Remove }))?;
+    each_below(root, TooMuch::LeftOut, &mut |path, _| {
+        Ok(if path == git { Then::Leave } else { Then::Remove })
+    })?;
     match std::fs::remove_file(git.join("index")) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).during("reset the index"),
         _ => Ok(()),
@@ -115,8 +117,12 @@ enum Then {
     Remove,
 }
 
-/// Folders that were shut are opened.
-fn each_below(root: &Path, decide: &mut impl FnMut(&Path, FileType) -> git::Result<Then>) -> git::Result<()> {
+/// Folders that were shut are opened. What has a longer path than any source is removed, or refused.
+fn each_below(
+    root: &Path,
+    too_much: TooMuch,
+    decide: &mut impl FnMut(&Path, FileType) -> git::Result<Then>,
+) -> git::Result<()> {
     let mut open = vec![root.to_owned()];
     while let Some(folder) = open.pop() {
         let what = || format!("look through {}", folder.display());
@@ -124,7 +130,11 @@ fn each_below(root: &Path, decide: &mut impl FnMut(&Path, FileType) -> git::Resu
         for entry in std::fs::read_dir(&folder).during(what())? {
             let entry = entry.during(what())?;
             let (path, kind) = (entry.path(), entry.file_type().during(what())?);
-            match decide(&path, kind)? {
+            let then = match amount::check_path(path.strip_prefix(root).unwrap_or(&path)) {
+                Err(_) if too_much == TooMuch::LeftOut => Then::Remove,
+                checked => checked.and_then(|()| decide(&path, kind))?,
+            };
+            match then {
                 Then::Leave => {}
                 Then::Enter => open.push(path),
                 Then::Remove => folders::remove(&path).during(format!("remove {}", path.display()))?,

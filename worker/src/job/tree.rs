@@ -236,6 +236,9 @@ pub(super) fn check_out(repo: &Repository, branch: &str, commit: Oid, keep: &[&s
 
 #[cfg(test)]
 mod tests {
+    use nix::fcntl::{OFlag, openat};
+    use nix::sys::stat::{Mode, mkdirat};
+
     use super::*;
 
     /// A checkout of a commit with this page, edited since.
@@ -259,6 +262,18 @@ mod tests {
 
     fn sparse(path: &Path, megabytes: u64) {
         std::fs::File::create(path).unwrap().set_len(megabytes * 1024 * 1024).unwrap();
+    }
+
+    /// Folders whose path is longer than the system takes, made step by step; the first of them.
+    fn folders_with_long_names(root: &Path) -> PathBuf {
+        let name = "d".repeat(255);
+        let mut here: std::os::fd::OwnedFd = std::fs::File::open(root).unwrap().into();
+        for _ in 0..20 {
+            mkdirat(&here, name.as_str(), Mode::S_IRWXU).unwrap();
+            here = openat(&here, name.as_str(), OFlag::O_DIRECTORY, Mode::empty()).unwrap();
+        }
+        openat(&here, "file", OFlag::O_CREAT | OFlag::O_WRONLY, Mode::S_IRWXU).unwrap();
+        root.join(name)
     }
 
     /// The files of what is staged, and whether the whole would be refused.
@@ -291,6 +306,14 @@ mod tests {
         std::fs::create_dir(deep.join("d")).unwrap();
         std::fs::write(deep.join("d/f"), "too deep").unwrap();
         assert_eq!(kept(), (with_folder, true), "a file lies too deep");
+        std::fs::remove_dir_all(in_root("d")).unwrap();
+        let long = folders_with_long_names(stand.path());
+        assert_eq!(kept(), (all.clone(), true), "a folder has a path that is too long");
+        std::fs::remove_dir_all(&long).unwrap();
+        folders_with_long_names(stand.path());
+        check_out(&repo, "main", before, &[]).unwrap();
+        assert!(!long.exists() && in_root("page.html").exists());
+        std::fs::write(in_root("page.html"), "edited").unwrap();
         (0..11).for_each(|number| sparse(&in_root(&format!("{number}.tar")), 100));
         assert_eq!(kept(), (vec!["page.html".to_owned()], true), "there is too much that is new");
     }
