@@ -24,7 +24,7 @@ async fn what_agents_and_builds_have_shut_costs_no_work_and_is_in_no_later_jobs_
     let world = World::new();
     let remote = world.remote("bakery", SITE);
     world.project_built_by("bakery", &remote, &["sh", "-c", BUILD]).await;
-    let stays = format!("sh -c '{SHUT}; sleep 600'");
+    let stays = format!("sh -c '{SHUT}; exec sleep 600'");
     let ends = format!(
         "sh -c '{SHUT}; echo \"{{\\\"type\\\":\\\"result\\\",\\\"subtype\\\":\\\"success\\\",\\\"result\\\":\\\"ok\\\"}}\"'"
     );
