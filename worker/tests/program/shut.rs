@@ -32,7 +32,8 @@ async fn what_agents_and_builds_have_shut_costs_no_work_and_is_in_no_later_jobs_
     std::fs::copy(AGENT, &demo).unwrap();
     let demo = format!("'{}'", demo.display());
     let start = |agent: &str| {
-        let mut program = Program::start_as(USER, &world, &[("SANDBOX", "off"), ("AGENT_COMMAND", agent)]);
+        let env = [("SANDBOX", "off"), ("SHUTDOWN_GRACE_SECS", "12"), ("AGENT_COMMAND", agent)];
+        let mut program = Program::start_as(USER, &world, &env);
         program.says("is ready");
         program
     };
