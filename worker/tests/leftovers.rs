@@ -533,6 +533,25 @@ async fn a_worker_that_is_killed_while_it_makes_a_checkout_anew_loses_nothing_of
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_is_killed_while_it_lays_out_a_branch_mixes_it_with_no_other() {
+    let (world, remote, worker) = warm().await;
+    worker.stop().await;
+    let names: Vec<_> = (0..20_000).map(|number| format!("many/{number}.txt")).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), "one of many\n")).collect();
+    remote.commit("thread-bbbbbb2", &files, "many");
+    let is_half_there = |root: &Path| root.join("repo/many").exists();
+    killed(&world, "off", work("c-2", "bbbbbb2", HOURS), is_half_there).await;
+    let head = Repository::open(folder(&world)).unwrap().head().unwrap().name().map(str::to_owned);
+    assert_eq!(head.unwrap(), format!("refs/heads/{BRANCH}"), "it was killed in between");
+    let worker = followed(&world, "off").await;
+    assert_eq!(world.result().await.outcome, JobOutcome::Changed);
+    changed(&world, "c-3", YEAR).await;
+    worker.stop().await;
+    assert_eq!(remote.messages(BRANCH).len(), 2, "{:?}", remote.messages(BRANCH));
+    assert!(remote.file(BRANCH, "site/index.html").unwrap().contains("Baker<"));
+}
+
 /// A branch of the folder that never got to the remote and that no checkout takes.
 fn too_deep(world: &World, branch: &str) {
     let repo = Repository::open(folder(world)).unwrap();

@@ -17,7 +17,7 @@ use super::handover::Checkout;
 use super::message::{self, Identity};
 use super::origin::{Origin, Standing};
 use super::rebase::{Rebased, rebase_without};
-use super::renew::{leave, renew, settle};
+use super::renew::{aside_of, leave, renew, settle};
 use super::repeated::{find_finished, repeated};
 use super::room::holds_unpushed;
 use super::save::Waiting;
@@ -363,8 +363,12 @@ impl Wanted {
     }
 
     fn check_out(&self, repo: &Repository, path: &Path, tip: Oid, caches: &[&str]) -> git::Result<()> {
-        let fits = amount::check_source(repo, tip);
-        match fits.and_then(|()| tree::check_out(repo, &self.branch, tip, caches)) {
+        amount::check_source(repo, tip)?;
+        // What lies here was saved, and half of it together with half of this is nobody's work; what is aside was not saved.
+        if !aside_of(path).exists() {
+            std::fs::write(built_marker(path), "").during("note that a branch is laid out")?;
+        }
+        match tree::check_out(repo, &self.branch, tip, caches) {
             Err(error) if error.kind == GitKind::Hostile => {
                 // Leave nothing half checked out behind, and no branch whose files would seem to be deleted.
                 repo.set_head(NO_BRANCH).during("leave a branch that may not be checked out")?;

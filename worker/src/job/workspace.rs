@@ -31,7 +31,8 @@ pub(super) fn lock_of(folder: &Path) -> PathBuf {
     folder.join("lock")
 }
 
-/// What says that a build was at work in this checkout and nobody has cleaned up after it.
+/// What says that this checkout holds nothing worth keeping but its commits: a build was at work in it and nobody has cleaned
+/// up after it, or a branch is being laid out.
 pub(super) fn built_marker(repo: &Path) -> PathBuf {
     repo.with_file_name("built")
 }
