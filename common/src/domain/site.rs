@@ -118,7 +118,7 @@ pub fn content_type(path: &str) -> String {
     if text { format!("{}; charset=utf-8", guess.essence_str()) } else { guess.essence_str().to_owned() }
 }
 
-/// How long a browser may keep the file: files whose name carries a hash for ever, pages not without asking.
+/// How long a browser may keep the file: files whose name carries a hash for ever, all others not without asking.
 pub fn cache_control(path: &str) -> &'static str {
     if is_hashed_asset(path) {
         "public, max-age=31536000, immutable"
@@ -127,9 +127,30 @@ pub fn cache_control(path: &str) -> &'static str {
     }
 }
 
-/// Astro (and Vite) put assets with a content hash in their name under `_astro/` (`assets/`).
+/// A hash in a name has so many characters at least.
+const HASH_MIN: usize = 8;
+
+/// Astro (and Vite) put what they name by its content under `_astro/` (`assets/`): `index.Dx3k9aBc.css`, `index-Dx3k9aBc.js`. Files
+/// that somebody named lie there too, and their content changes.
 fn is_hashed_asset(path: &str) -> bool {
-    path.starts_with("_astro/")
+    let Some(("_astro" | "assets", below)) = path.split_once('/') else { return false };
+    let name = below.rsplit_once('/').map_or(below, |(_, name)| name);
+    let stem = name.rsplit_once('.').map(|(stem, _ending)| stem);
+    let last = stem.and_then(|stem| stem.rsplit_once('.').or_else(|| stem.rsplit_once('-')));
+    last.is_some_and(|(_, part)| is_hash(part))
+}
+
+/// Whether it looks like a hash rather than like words, a date or a camera's count (`McDonald`, `20241224`, `menu2024`): those
+/// change less often between small letters, capitals and digits. What is taken for no hash is only asked for once more.
+fn is_hash(part: &str) -> bool {
+    let legal = part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    let kind = |b: u8| (b.is_ascii_digit(), b.is_ascii_uppercase());
+    let changes = part
+        .as_bytes()
+        .windows(2)
+        .filter(|pair| pair.iter().all(u8::is_ascii_alphanumeric) && kind(pair[0]) != kind(pair[1]));
+    let enough = if part.bytes().any(|b| b.is_ascii_digit()) { 3 } else { 4 };
+    part.len() >= HASH_MIN && legal && changes.count() >= enough
 }
 
 #[cfg(test)]
@@ -161,6 +182,41 @@ mod tests {
         assert_eq!(content_type("logo.svg"), "image/svg+xml");
         assert_eq!(content_type("x.unknown-ending"), "application/octet-stream");
         assert!(cache_control("index.html").contains("must-revalidate"));
-        assert!(cache_control("_astro/index.B1c2.css").contains("immutable"));
+        assert!(cache_control("_astro/index.B1c2d3E4.css").contains("immutable"));
+    }
+
+    #[test]
+    fn only_what_is_named_by_its_content_is_kept_without_asking() {
+        for path in [
+            "_astro/index.Dx3k9aBc.css",
+            "_astro/hero.Dx3-9aBc_Z1b4cD.webp",
+            "_astro/deep/inter-latin-400-normal.C38fXH4l.woff2",
+            "_astro/hoisted.astro_astro_type_script_index_0_lang.DMtjkp0S.js",
+            "assets/index-Dx3k9aBc.js",
+            "assets/main.3f2a9bc1.js",
+        ] {
+            assert!(is_hashed_asset(path), "{path}");
+        }
+        for path in [
+            "_astro/style.css",
+            "_astro/page.v4551.css",
+            "_astro/hoisted-Navigation.js",
+            "_astro/index.Dx3k9aBc.css.map",
+            "_astro/Dx3k9aBc.css",
+            "_astro/.Dx3k9aBc",
+            "assets/menu.pdf",
+            "assets/menu-20241224.pdf",
+            "assets/menu-december2024.pdf",
+            "assets/price.price-list-2024b.pdf",
+            "assets/team-photo-2024.jpg",
+            "assets/Anna-McDonald.jpg",
+            "assets/IMG-20240131-WA0012.jpg",
+            "images/index.Dx3k9aBc.css",
+            "de/_astro/index.Dx3k9aBc.css",
+            "index.Dx3k9aBc.css",
+            "_astro",
+        ] {
+            assert!(!is_hashed_asset(path), "{path}");
+        }
     }
 }

@@ -21,7 +21,7 @@ async fn published() -> (World, SiteTarget) {
         ("about/index.html", "<p>about</p>"),
         ("plain.html", "<p>plain</p>"),
         ("404.html", "<p>lost</p>"),
-        ("_astro/x.B1c2.css", "p{}"),
+        ("_astro/x.B1c2d3E4.css", "p{}"),
     ] {
         let at = At::page(&site, path);
         world.cloud().files.put(&at, content.into(), IfMatch::Any).await.unwrap();
@@ -50,7 +50,7 @@ async fn pages_are_served_by_host_with_type_and_cache_header() {
         assert_eq!(response.headers()["x-robots-tag"], "noindex");
         assert_eq!(body(response).await, content);
     }
-    let asset = get(&world, &site, "/_astro/x.B1c2.css").await;
+    let asset = get(&world, &site, "/_astro/x.B1c2d3E4.css").await;
     assert!(asset.headers()["cache-control"].to_str().unwrap().contains("immutable"));
     let folder = get(&world, &site, "/about?x=1").await;
     assert_eq!(folder.status(), StatusCode::PERMANENT_REDIRECT);
