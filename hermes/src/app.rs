@@ -9,7 +9,7 @@ use common::cloud::Cloud;
 use common::cloud::files::{At, IfMatch};
 use common::cloud::local::smtp::SmtpMailer;
 use common::cloud::store::{Key, Table};
-use common::domain::names::Queue;
+use common::domain::names::{Queue, SiteTarget, SitesDomain};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -35,8 +35,10 @@ pub struct App {
     pub mail_from: MailFrom,
     /// Where mail reaches us besides its domain.
     pub mail_to: Vec<Place>,
-    /// How browsers reach the sites.
+    /// How browsers reach us.
     pub public_url: PublicUrl,
+    /// Below which domain they reach the sites.
+    pub sites_domain: SitesDomain,
     /// The key of our Message-IDs.
     pub secret: SecretKey,
     /// What was announced lately.
@@ -64,14 +66,15 @@ impl App {
     /// Puts it together; `port` is where we listen.
     pub fn new(cloud: Cloud, settings: &MailSettings, secret: SecretKey, port: u16) -> Self {
         let mut cloud = cloud;
-        if let Some(server) = settings.smtp_url.clone() {
+        if let Some(server) = settings.carrier.smtp_url.clone() {
             cloud.mailer = Arc::new(SmtpMailer::new(server, settings.mail_from.address.clone()));
         }
         Self {
             cloud,
             mail_from: settings.mail_from.clone(),
             mail_to: settings.mail_to.clone(),
-            public_url: settings.public_url.clone().unwrap_or(PublicUrl::of_port(port)),
+            public_url: settings.links.public_url.clone().unwrap_or(PublicUrl::of_port(port)),
+            sites_domain: settings.links.sites_domain.clone(),
             secret,
             announced: Announced::default(),
             health: Health::default(),
@@ -83,6 +86,14 @@ impl App {
             line: Line::default(),
             stirred: Notify::new(),
             written: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Where browsers find a site: in its own bucket, else here.
+    pub fn site_url(&self, site: &SiteTarget) -> String {
+        match self.cloud.files.public_host(site) {
+            Some(host) => host.url(),
+            None => self.public_url.of_host(&site.host(&self.sites_domain)),
         }
     }
 

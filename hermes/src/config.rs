@@ -1,21 +1,23 @@
 //! Settings, parsed once by clap from flags and environment. `--help` is the reference; `.env.example` lists the same.
 
+mod links;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
-use common::cloud::local::smtp::SmtpUrl;
 use common::config::{CloudSettings, LogSettings, RepoSettings};
 use common::domain::ids::EmailAddress;
+use common::domain::names::SitesDomain;
 use lettre::message::Mailbox;
-use url::Url;
 
 use crate::cli::Command;
 use crate::ingest::origins::signed::{EcdsaKey, Shared};
 use crate::mail::recipient::Place;
 use crate::secrets::{SecretError, SecretKey};
+pub use links::{CarrierSettings, LinkSettings, PublicUrl};
 
 /// The control plane of Hermes: takes mail, orders work, sends answers, serves operators.
 ///
@@ -77,15 +79,13 @@ pub struct MailSettings {
     #[arg(long, env = "HERMES_ORCHESTRATOR", value_enum, default_value_t = Orchestrator::Direct, value_name = "WHO")]
     pub orchestrator: Orchestrator,
 
-    /// Where browsers reach us: `http://host:port`. Previews take scheme and port of it, the pages for owners (to confirm
-    /// a mail) the host as well. Default: http, localhost and the port we listen on.
-    #[arg(long, env = "HERMES_PUBLIC_URL", value_name = "URL")]
-    pub public_url: Option<PublicUrl>,
+    /// Where the links in answers lead.
+    #[command(flatten)]
+    pub links: LinkSettings,
 
-    /// The server that sends our mail: `smtps://user:password@host`, `smtp://user:password@host` (STARTTLS), or
-    /// `smtp://127.0.0.1:1025?tls=none` on this machine. Default: mails are put into DIR/outbox and go nowhere.
-    #[arg(long, env = "SMTP_URL", hide_env_values = true, value_name = "URL")]
-    pub smtp_url: Option<SmtpUrl>,
+    /// Who carries answers.
+    #[command(flatten)]
+    pub carrier: CarrierSettings,
 
     /// How many mails are taken.
     #[command(flatten)]
@@ -228,6 +228,16 @@ pub enum BadSettings {
         "HERMES_ADMIN_TOKEN has fewer than 16 characters: choose a longer one, or leave it out and one is made"
     )]
     WeakToken,
+    /// Our own pages would not be seen.
+    #[error(
+        "HERMES_PUBLIC_URL has the host {host}, where the site of a project would be shown under HERMES_SITES_DOMAIN={domain}: give the sites a domain that nothing else is in, such as sites.{domain}"
+    )]
+    HiddenBehindASite {
+        /// Where browsers should reach us.
+        host: String,
+        /// Where sites are.
+        domain: SitesDomain,
+    },
     /// There is no state machine here.
     #[error("HERMES_ORCHESTRATOR=step-functions needs HERMES_CLOUD=aws; leave it out on this machine")]
     NoStateMachine,
@@ -252,6 +262,10 @@ impl ServeSettings {
         }
         if self.admin_token.as_ref().is_some_and(|token| token.len() < 16) {
             return Err(BadSettings::WeakToken);
+        }
+        if let Some(host) = self.mail.links.hidden_host() {
+            let domain = self.mail.links.sites_domain.clone();
+            return Err(BadSettings::HiddenBehindASite { host: host.to_owned(), domain });
         }
         Ok(())
     }
@@ -280,50 +294,6 @@ impl FromStr for MailFrom {
             text.parse().map_err(|e| format!("write it as \"Name <name@example.org>\": {e}"))?;
         let address = EmailAddress::parse(mailbox.email.as_ref()).map_err(|e| e.to_string())?;
         Ok(Self { mailbox, address })
-    }
-}
-
-/// How browsers reach the sites we serve.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicUrl {
-    scheme: String,
-    host: String,
-    port: Option<u16>,
-}
-
-impl PublicUrl {
-    /// Plain HTTP on this port.
-    pub fn of_port(port: u16) -> Self {
-        Self { scheme: "http".into(), host: "localhost".into(), port: Some(port) }
-    }
-
-    /// The address of a page of our own, by its path without a slash before it.
-    pub fn of_own(&self, path: &str) -> String {
-        format!("{}{path}", self.of_host(&self.host))
-    }
-
-    /// The address of a site by its host name.
-    pub fn of_host(&self, host: &str) -> String {
-        match self.port {
-            Some(port) => format!("{}://{host}:{port}/", self.scheme),
-            None => format!("{}://{host}/", self.scheme),
-        }
-    }
-}
-
-impl FromStr for PublicUrl {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let url =
-            Url::parse(text).map_err(|e| format!("write it as https://host or http://host:port: {e}"))?;
-        match url.scheme() {
-            "http" | "https" => Ok(Self {
-                scheme: url.scheme().to_owned(),
-                host: url.host_str().ok_or("it names no host")?.to_owned(),
-                port: url.port(),
-            }),
-            other => Err(format!("{other} is neither http nor https")),
-        }
     }
 }
 
@@ -364,13 +334,16 @@ mod tests {
     }
 
     #[test]
-    fn a_preview_link_has_the_public_scheme_and_port() {
-        let host = "k.amelia.localhost";
-        assert_eq!(PublicUrl::of_port(8025).of_host(host), "http://k.amelia.localhost:8025/");
-        let behind_a_proxy: PublicUrl = "https://example.org/x".parse().unwrap();
-        assert_eq!(behind_a_proxy.of_host(host), "https://k.amelia.localhost/");
-        assert_eq!(behind_a_proxy.of_own("confirm/x"), "https://example.org/confirm/x");
-        assert!("ftp://x".parse::<PublicUrl>().is_err());
+    fn our_own_pages_are_not_hidden_behind_a_site() {
+        let check = |domain| {
+            let words = ["--public-url", "https://hermes.agency.com", "--sites-domain", domain];
+            serve(&words).unwrap().check()
+        };
+        let refused = check("agency.com").unwrap_err();
+        assert!(refused.to_string().contains("such as sites.agency.com"), "{refused}");
+        assert_eq!(check("previews.agency.com"), Ok(()));
+        let none = serve(&["--sites-domain", "https://agency.com"]).unwrap_err().to_string();
+        assert!(none.contains("previews.example.org"), "{none}");
     }
 
     #[test]

@@ -20,7 +20,6 @@ use url::Url;
 use crate::answers;
 use crate::app::App;
 use crate::commands;
-use crate::config::PublicUrl;
 use crate::feed::{Feed, Then, set_aside};
 use crate::ingest::record::MailRecord;
 use crate::untold;
@@ -74,7 +73,8 @@ async fn settle(app: &App, result: &JobResult, mut row: Option<Stored<Job>>) -> 
         return Ok(());
     }
     let now = app.cloud.clock.now();
-    let close = |job: &mut Job| close(job, result, &app.public_url, now);
+    let shown = preview(app, result);
+    let close = |job: &mut Job| close(job, result, shown.as_deref(), now);
     let Some(job) = app.cloud.store.update_known::<Job>(&result.command_id, &mut row, close).await? else {
         tracing::info!(
             command.id = %result.command_id, thread.id = %result.thread_id,
@@ -144,7 +144,7 @@ pub async fn acknowledge(app: &App, command: &CommandId) -> Result<()> {
 }
 
 /// Only the first result under the newest claim closes a job.
-fn close(job: &mut Job, result: &JobResult, public: &PublicUrl, now: Timestamp) -> ControlFlow<()> {
+fn close(job: &mut Job, result: &JobResult, shown: Option<&str>, now: Timestamp) -> ControlFlow<()> {
     if !job.is_open() || result.epoch < job.epoch {
         return ControlFlow::Break(());
     }
@@ -154,7 +154,7 @@ fn close(job: &mut Job, result: &JobResult, public: &PublicUrl, now: Timestamp) 
     job.summary = Some(text::lines(&result.summary)).filter(|text| !text.is_empty());
     job.commit_id = result.commit_id.as_deref().map(text::one_line).or(job.commit_id.take());
     job.files_changed = result.files_changed.iter().map(|path| text::one_line(path)).collect();
-    job.preview_url = preview(result, public);
+    job.preview_url = shown.map(str::to_owned);
     job.error = result.error.as_deref().map(text::lines);
     job.usage = result.usage;
     job.worker_id = Some(result.worker_id.clone());
@@ -163,13 +163,13 @@ fn close(job: &mut Job, result: &JobResult, public: &PublicUrl, now: Timestamp) 
     ControlFlow::Continue(())
 }
 
-/// Where the result can be looked at: the address the worker knows if browsers open it, else our own of the project's site.
-fn preview(result: &JobResult, public: &PublicUrl) -> Option<String> {
+/// Where the result can be looked at: the address the worker knows if browsers open it, else ours for a site of the project.
+fn preview(app: &App, result: &JobResult) -> Option<String> {
     let known = result.s3_url.as_deref().and_then(|text| Url::parse(text).ok());
     let known = known.filter(|url| matches!(url.scheme(), "http" | "https"));
     known.map(String::from).or_else(|| {
         let site = SiteTarget::from_local_host(result.s3_bucket.as_deref()?)?;
-        (*site.project() == result.project_id).then(|| public.of_host(&site.local_host()))
+        (*site.project() == result.project_id).then(|| app.site_url(&site))
     })
 }
 

@@ -65,5 +65,5 @@ async fn shown_at(app: &App, job: &Job) -> Result<Option<String>> {
             thread.map(|row| SiteTarget::Thread(job.project_id.clone(), row.value.preview_key))
         }
     };
-    Ok(site.map(|site| app.public_url.of_host(&site.local_host())))
+    Ok(site.map(|site| app.site_url(&site)))
 }

@@ -63,7 +63,7 @@ async fn end_job(me: &Me, fence: &Fence, delivery: &Delivery, reason: &str) -> R
     me.halfway.notify_one();
     let work = draft.complete(row.user_id.clone(), row.thread_id.clone(), String::new());
     let target = SiteTarget::Preview(row.project_id.clone());
-    let result = report::result(&work, &row, JobOutcome::Failed, &target, &me.owner.worker);
+    let result = report::result(&work, &row, JobOutcome::Failed, &target, None, &me.owner.worker);
     report::send(&me.cloud, &result, work.task_token.as_deref()).await
 }
 

@@ -423,7 +423,8 @@ impl Message<'_> {
         if row.stop_requested.is_some() {
             removals::after_stop(&me.cloud, work).await?;
         }
-        let result = report::result(work, row, outcome, target, &me.owner.worker);
+        let public = me.cloud.files.public_host(target);
+        let result = report::result(work, row, outcome, target, public.as_ref(), &me.owner.worker);
         report::send(&me.cloud, &result, work.task_token.as_deref()).await?;
         checkpoint::reach(Point::ResultSent).await;
         self.lease.put_down();

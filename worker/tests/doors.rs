@@ -13,7 +13,7 @@ use common::cloud::files::{At, Etag, FileContent, FilePart, Files, IfMatch, Spac
 use common::cloud::queue::Outgoing;
 use common::cloud::{Cloud, Result};
 use common::domain::ids::ProjectUser;
-use common::domain::names::{Queue, SiteTarget};
+use common::domain::names::{PublicHost, Queue, SiteTarget};
 use common::domain::outcome::JobOutcome;
 use common::domain::timestamp::Timestamp;
 use common::messages::WorkDraft;
@@ -102,6 +102,10 @@ impl Files for Moody {
 
     async fn objects_bucket(&self) -> Result<String> {
         self.files.objects_bucket().await
+    }
+
+    fn public_host(&self, site: &SiteTarget) -> Option<PublicHost> {
+        self.files.public_host(site)
     }
 }
 

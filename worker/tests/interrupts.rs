@@ -319,7 +319,7 @@ async fn s45_whoever_waits_for_interrupted_work_hears_preempted() {
     let key = common::domain::names::PreviewKey::random();
     let target = SiteTarget::Thread("bakery".parse().unwrap(), key);
     for outcome in [JobOutcome::Interrupted, JobOutcome::Stopped] {
-        let result = worker::report::result(&order, &row, outcome, &target, &"w-1".parse().unwrap());
+        let result = worker::report::result(&order, &row, outcome, &target, None, &"w-1".parse().unwrap());
         worker::report::send(&cloud, &result, Some("token-1")).await.unwrap();
     }
     let heard: Vec<String> = ears.heard().into_iter().map(|(error, _)| error).collect();
@@ -336,7 +336,7 @@ async fn s41_whoever_waits_for_failed_work_hears_its_outcome_and_why_within_the_
     row.error = Some("npm: no such file\n".repeat(4_000));
     let target = SiteTarget::Preview("bakery".parse().unwrap());
     let failed = JobOutcome::BuildFailed;
-    let result = worker::report::result(&order, &row, failed, &target, &"w-1".parse().unwrap());
+    let result = worker::report::result(&order, &row, failed, &target, None, &"w-1".parse().unwrap());
     worker::report::send(&cloud, &result, Some("token-1")).await.unwrap();
     let [(error, cause)] = &ears.heard()[..] else { panic!("told once: {:?}", ears.heard()) };
     assert!(error == "build-failed" && error.len() <= 256);

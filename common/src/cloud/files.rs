@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::Result;
-use crate::domain::names::SiteTarget;
+use crate::domain::names::{PublicHost, SiteTarget};
 use crate::domain::site::{cache_control, content_type};
 
 /// Which bucket.
@@ -146,4 +146,7 @@ pub trait Files: Send + Sync {
 
     /// What others call the bucket of the private objects when they say that they put something there.
     async fn objects_bucket(&self) -> Result<String>;
+
+    /// Where browsers get the pages of a site without hermes; none where hermes has to serve them.
+    fn public_host(&self, site: &SiteTarget) -> Option<PublicHost>;
 }

@@ -17,7 +17,7 @@ use super::store::{Cursor, Expect, Key, Page, Query, Row, Store, Table, Version,
 use super::{Cloud, CloudError, Result};
 use crate::domain::claim::{ClaimRecord, ClaimVersion, Fence, Take};
 use crate::domain::ids::{ProjectUser, WorkerId};
-use crate::domain::names::Queue;
+use crate::domain::names::{PublicHost, Queue, SiteTarget};
 use crate::domain::timestamp::Timestamp;
 
 /// How often a call is made at most.
@@ -211,6 +211,10 @@ impl Files for Steady<dyn Files> {
 
     async fn objects_bucket(&self) -> Result<String> {
         self.0.objects_bucket().await
+    }
+
+    fn public_host(&self, site: &SiteTarget) -> Option<PublicHost> {
+        self.0.public_host(site)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Ids become queue names, object keys, paths, refs and host names here and nowhere else. Every name is legal for
 //! whatever it is, and two different ids never share one.
 
+mod hosts;
 mod resources;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ids::{CommandId, InvalidId, Owner, ProjectId, ProjectUser, ThreadId};
+pub use hosts::{PublicHost, SitesDomain, is_local};
 pub use resources::{
     BucketPattern, OWNERSHIP_TABLE, SiteBuckets, objects_bucket, state_machine, table, thread_pages_prefix,
 };
@@ -201,28 +203,6 @@ impl SiteTarget {
     pub fn project(&self) -> &ProjectId {
         match self {
             Self::Live(project) | Self::Preview(project) | Self::Thread(project, _) => project,
-        }
-    }
-
-    /// The host name under which hermes serves it locally.
-    pub fn local_host(&self) -> String {
-        match self {
-            Self::Live(project) => format!("{project}.localhost"),
-            Self::Preview(project) => format!("edit.{project}.localhost"),
-            Self::Thread(project, key) => format!("{key}.{project}.localhost"),
-        }
-    }
-
-    /// Reads a `Host` header (a port is allowed); none when it is not the name of a local site.
-    pub fn from_local_host(host: &str) -> Option<Self> {
-        let name = host.rsplit_once(':').map_or(host, |(name, _port)| name).to_ascii_lowercase();
-        let site = name.strip_suffix(".localhost")?;
-        match site.split_once('.') {
-            None => ProjectId::parse(site).ok().map(Self::Live),
-            Some(("edit", project)) => ProjectId::parse(project).ok().map(Self::Preview),
-            Some((key, project)) => {
-                Some(Self::Thread(ProjectId::parse(project).ok()?, PreviewKey::parse(key).ok()?))
-            }
         }
     }
 
@@ -460,29 +440,6 @@ mod tests {
         let owner =
             Owner { worker: WorkerId::parse(&"w".repeat(64)).unwrap(), nonce: Nonce::parse("0000").unwrap() };
         assert!(Queue::Control(owner).name(&prefix).len() <= 80);
-    }
-
-    #[test]
-    fn a_host_name_reads_back_as_its_target() {
-        let project = ProjectId::parse("amelia").unwrap();
-        let key = PreviewKey::from_bytes(&[7; 12]);
-        for target in [
-            SiteTarget::Live(project.clone()),
-            SiteTarget::Preview(project.clone()),
-            SiteTarget::Thread(project, key),
-        ] {
-            assert_eq!(SiteTarget::from_local_host(&target.local_host()), Some(target.clone()));
-            assert_eq!(SiteTarget::from_local_host(&format!("{}:8025", target.local_host())), Some(target));
-        }
-    }
-
-    #[test]
-    fn a_foreign_host_is_no_site() {
-        for host in
-            ["localhost", "127.0.0.1:8025", "..localhost", "a/b.localhost", "x.y.z.localhost", "evil.org", ""]
-        {
-            assert_eq!(SiteTarget::from_local_host(host), None, "{host}");
-        }
     }
 
     #[test]

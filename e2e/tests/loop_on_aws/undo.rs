@@ -47,7 +47,8 @@ async fn s77_on_s3_undo_brings_back_the_bytes_the_type_and_the_cache_header_of_e
     assert_eq!(stage.objects(&live).await, BTreeMap::new());
 
     let put_up = async |job: &Value| {
-        switched(&api, "publish", Some(json!({"threadId": job["threadId"]}))).await;
+        let up = switched(&api, "publish", Some(json!({"threadId": job["threadId"]}))).await;
+        assert_eq!(text(&up, "previewUrl"), format!("https://{live}/"), "the bucket shows it");
         stage.objects(&live).await
     };
     let first = put_up(&one).await;

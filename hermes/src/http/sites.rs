@@ -1,5 +1,6 @@
-//! Sites by host name: what the worker published is read through the same door and shown under `{project}.localhost`, its
-//! preview names, and nothing else. Under such a name there is no API, and its readers do not take all connections.
+//! Sites by host name: what the worker published is read through the same door and shown under `{project}.` and
+//! the domain of the sites, its preview names, and nothing else. Under such a name there is no API, and its readers do not take
+//! all connections.
 
 mod page;
 
@@ -38,7 +39,8 @@ impl Sites {
 /// Serves a site when the host is one; hands everything else on.
 pub(super) async fn by_host(State(sites): State<Arc<Sites>>, request: Request, next: Next) -> Response {
     let host = request.uri().host().or_else(|| request.headers().get(header::HOST)?.to_str().ok());
-    let Some(site) = host.and_then(SiteTarget::from_local_host) else { return next.run(request).await };
+    let site = host.and_then(|host| SiteTarget::from_host(host, &sites.app.sites_domain));
+    let Some(site) = site else { return next.run(request).await };
     match Arc::clone(&sites.readers).try_acquire_owned() {
         Ok(slot) => serve(&sites.app.cloud, &site, &request.into_parts().0, slot).await,
         Err(_) => too_many(),

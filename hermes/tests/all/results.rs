@@ -241,14 +241,27 @@ async fn shown(bucket: Option<&str>, url: Option<&str>) -> Option<String> {
 
 #[tokio::test]
 async fn only_addresses_that_browsers_open_and_sites_of_the_project_become_links() {
-    let own = Some("http://edit.amelia.localhost:8025/".to_owned());
-    assert_eq!(shown(Some("edit.amelia.localhost"), None).await, own);
-    assert_eq!(shown(Some("EDIT.amelia.localhost:1"), Some("javascript:alert(1)")).await, own);
+    let own = Some("http://0123456789abcdef01234567.amelia.localhost:8025/".to_owned());
+    assert_eq!(shown(Some("0123456789abcdef01234567.amelia.localhost"), None).await, own);
+    let odd = "0123456789ABCDEF01234567.Amelia.localhost:1";
+    assert_eq!(shown(Some(odd), Some("javascript:alert(1)")).await, own);
     let elsewhere = "https://edit.amelia.example.org/x";
     assert_eq!(shown(None, Some(elsewhere)).await.as_deref(), Some(elsewhere));
     for bucket in ["edit.bob.localhost", "evil.org", "amelia.localhost/../x", "amelia.localhost@evil.org"] {
         assert_eq!(shown(Some(bucket), Some("file:///etc/passwd")).await, None, "{bucket}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_links_to_the_domain_of_the_sites() {
+    let domain = ["--trust", "all", "--sites-domain", "previews.agency.com"];
+    let world = World::with(&[&domain[..], &["--public-url", "https://hermes.agency.com"]].concat()).await;
+    let (command, _) = ordered(&world).await;
+    world.report(world.result(&command).await.to_json()).await;
+    let preview = "https://0123456789abcdef01234567.amelia.previews.agency.com/";
+    assert_eq!(world.job(&command).await.preview_url.as_deref(), Some(preview));
+    let answer = hermes::mail::read(world.outbox()[0].as_bytes()).unwrap();
+    assert!(answer.text.contains(preview) && !answer.text.contains("localhost"), "{}", answer.text);
 }
 
 #[tokio::test]

@@ -135,6 +135,25 @@ async fn under_a_sites_name_there_is_no_api() {
     assert_eq!(refused.headers()["content-type"], "application/problem+json");
 }
 
+#[tokio::test]
+async fn sites_are_served_below_the_domain_that_is_set_and_nowhere_else() {
+    let world = World::with(&["--trust", "all", "--sites-domain", "previews.agency.com"]).await;
+    let domain = "previews.agency.com".parse().unwrap();
+    let site = SiteTarget::Live(ProjectId::parse("amelia").unwrap());
+    world.cloud().files.put(&At::page(&site, "index.html"), "home".into(), IfMatch::Any).await.unwrap();
+    let at = async |host: String| {
+        let request = Request::get("/").header("host", host).body(Body::empty()).unwrap();
+        let response = world.send(request).await;
+        (response.status(), body(response).await)
+    };
+    let home = (StatusCode::OK, "home".to_owned());
+    assert_eq!(at(site.host(&domain)).await, home);
+    assert_eq!(at(format!("{}:443", site.host(&domain))).await, home);
+    for host in [site.local_host(), "previews.agency.com".into(), "amelia.agency.com".into()] {
+        assert_ne!(at(host.clone()).await, home, "{host}");
+    }
+}
+
 const LARGE: usize = 1024 * 1024;
 
 async fn with_film() -> (World, SiteTarget) {

@@ -7,6 +7,7 @@
 mod dead_letters;
 #[path = "../all/ingest.rs"]
 mod ingest;
+mod links;
 #[path = "../all/results.rs"]
 mod results;
 #[path = "../all/returned.rs"]

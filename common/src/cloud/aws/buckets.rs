@@ -9,6 +9,7 @@ use super::error::{failed, says};
 use super::names::{Names, Root};
 use crate::cloud::Result;
 use crate::cloud::files::{At, Space};
+use crate::domain::names::{PublicHost, SiteTarget};
 
 /// The region that must not be named when a bucket is made.
 const UNNAMED_REGION: &str = "us-east-1";
@@ -42,6 +43,11 @@ impl Buckets {
     pub(super) async fn place(&self, at: &At) -> Result<Place> {
         let root = self.root(&at.space).await?;
         Ok(Place { bucket: root.bucket, key: format!("{}{}", root.prefix, at.key) })
+    }
+
+    /// Where browsers get a site from its bucket.
+    pub(super) fn public_host(&self, site: &SiteTarget) -> Option<PublicHost> {
+        self.names.sites.public_host(site)
     }
 
     /// Makes a private bucket; fine when it is there.

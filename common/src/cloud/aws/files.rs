@@ -16,6 +16,7 @@ use super::buckets::{Buckets, Place};
 use super::error::{failed, says};
 use crate::cloud::files::{At, Etag, FileContent, FilePart, Files, Headers, IfMatch, Space, keys};
 use crate::cloud::{CloudError, Result};
+use crate::domain::names::{PublicHost, SiteTarget};
 
 /// The bucket is not there yet.
 pub(super) const NO_BUCKET: &[&str] = &["NoSuchBucket"];
@@ -243,6 +244,10 @@ impl Files for AwsFiles {
 
     async fn objects_bucket(&self) -> Result<String> {
         Ok(self.buckets.root(&Space::Objects).await?.bucket)
+    }
+
+    fn public_host(&self, site: &SiteTarget) -> Option<PublicHost> {
+        self.buckets.public_host(site)
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Names {
     pub(super) prefix: Prefix,
     pub(super) unclaimed_url: Option<String>,
     tables: TableSettings,
-    sites: SiteBuckets,
+    pub(super) sites: SiteBuckets,
     account: OnceCell<String>,
     region: String,
     sts: Sts,

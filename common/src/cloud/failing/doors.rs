@@ -18,7 +18,7 @@ use crate::cloud::queue::{Delivery, Depth, Outgoing, Queues, Receipt};
 use crate::cloud::store::{Cursor, Expect, Key, Page, Query, Row, Store, Table, Version};
 use crate::domain::claim::{ClaimRecord, ClaimVersion, Fence, Take};
 use crate::domain::ids::{ProjectUser, WorkerId};
-use crate::domain::names::Queue;
+use crate::domain::names::{PublicHost, Queue, SiteTarget};
 use crate::domain::timestamp::Timestamp;
 
 /// A door and the plan that stands before it.
@@ -163,6 +163,10 @@ impl Files for Around<dyn Files> {
 
     async fn objects_bucket(&self) -> Result<String> {
         self.door.objects_bucket().await
+    }
+
+    fn public_host(&self, site: &SiteTarget) -> Option<PublicHost> {
+        self.door.public_host(site)
     }
 }
 

@@ -14,6 +14,7 @@ use super::paths::Found;
 use crate::clock::Clock;
 use crate::cloud::files::{At, Etag, FileContent, FilePart, Files, IfMatch, Space, keys};
 use crate::cloud::{CloudError, Result};
+use crate::domain::names::{PublicHost, SiteTarget};
 
 /// The only bucket that this machine has.
 const OBJECTS: &str = "objects";
@@ -106,5 +107,9 @@ impl Files for LocalFiles {
 
     async fn objects_bucket(&self) -> Result<String> {
         Ok(OBJECTS.to_owned())
+    }
+
+    fn public_host(&self, _site: &SiteTarget) -> Option<PublicHost> {
+        None
     }
 }

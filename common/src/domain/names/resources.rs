@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Prefix, PreviewKey};
+use super::{Prefix, PreviewKey, PublicHost, SiteTarget};
 use crate::domain::ids::{InvalidId, ProjectId};
 
 /// The ownership table's name after the prefix.
@@ -101,6 +101,16 @@ impl SiteBuckets {
     pub fn live(&self, project: &ProjectId) -> String {
         self.live.of(project)
     }
+
+    /// Where browsers get a site from its bucket; none for a thread's own preview, which lies among the private objects, and
+    /// for buckets whose names are none of the web.
+    pub fn public_host(&self, site: &SiteTarget) -> Option<PublicHost> {
+        match site {
+            SiteTarget::Live(project) => PublicHost::of_bucket(self.live(project)),
+            SiteTarget::Preview(project) => PublicHost::of_bucket(self.preview(project)),
+            SiteTarget::Thread(..) => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -115,6 +125,21 @@ mod tests {
             assert!((3..=63).contains(&pattern.of(&project).len()));
             assert_eq!(pattern.to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_live_site_and_a_projects_preview_have_the_addresses_of_their_buckets() {
+        let project = ProjectId::parse("amelia").unwrap();
+        let pattern = |text| BucketPattern::parse(text).unwrap();
+        let buckets = SiteBuckets {
+            preview: pattern("edit.{projectId}.webordinary.com"),
+            live: pattern("agency-{projectId}"),
+        };
+        let url = |site: &SiteTarget| buckets.public_host(site).map(|host| host.url());
+        let preview = SiteTarget::Preview(project.clone());
+        assert_eq!(url(&preview).as_deref(), Some("https://edit.amelia.webordinary.com/"));
+        assert_eq!(url(&SiteTarget::Live(project.clone())), None, "no browser finds a name without a dot");
+        assert_eq!(url(&SiteTarget::Thread(project, PreviewKey::from_bytes(&[7; 12]))), None);
     }
 
     #[test]

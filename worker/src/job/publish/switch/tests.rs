@@ -10,7 +10,7 @@ use common::clock::Clock;
 use common::cloud::files::{FileContent, FilePart, Files, Space};
 use common::domain::claim::Epoch;
 use common::domain::job::WorkAction;
-use common::domain::names::{ContentHash, SiteTarget};
+use common::domain::names::{ContentHash, PublicHost, SiteTarget};
 use common::domain::site::{Release, SiteFile};
 use common::domain::timestamp::Timestamp;
 use tokio::sync::Notify;
@@ -67,6 +67,9 @@ impl Files for Pausing {
     async fn objects_bucket(&self) -> CloudResult<String> {
         self.files.objects_bucket().await
     }
+    fn public_host(&self, site: &SiteTarget) -> Option<PublicHost> {
+        self.files.public_host(site)
+    }
 }
 
 /// A store whose etags tell contents apart, but not the same bytes written again: as S3 has it.
@@ -121,6 +124,9 @@ impl Files for ByContent {
     }
     async fn objects_bucket(&self) -> CloudResult<String> {
         self.0.objects_bucket().await
+    }
+    fn public_host(&self, site: &SiteTarget) -> Option<PublicHost> {
+        self.0.public_host(site)
     }
 }
 
