@@ -115,6 +115,7 @@ pub async fn serve(
         None => AdminToken::kept_in(data_dir)?,
     };
     let app = Arc::new(App::new(cloud, &serve.mail, serve.mail.key.key(data_dir)?, address.port()));
+    warn_of_dead_ends(serve, &app);
     let sns = ingest::sns::Sns::new(serve.inbound.sns_topics.clone()).believing(serve.inbound.sns_signatures);
     let api = Arc::new(http::Api {
         app: app.clone(),
@@ -146,6 +147,13 @@ fn say_whom_we_trust(serve: &ServeSettings, address: SocketAddr) {
             let shown_by = whose.map_or("DKIM and DMARC".into(), |server| format!("the results of {server}"));
             tracing::info!("HERMES_TRUST=verify: a sender is whom {shown_by} show them to be");
         }
+    }
+}
+
+fn warn_of_dead_ends(serve: &ServeSettings, app: &App) {
+    let ends = serve.mail.links.dead_ends();
+    for end in ends.iter().filter(|_| app.cloud.mailer.goes_out()) {
+        tracing::warn!("mail leaves this machine, but {end}");
     }
 }
 

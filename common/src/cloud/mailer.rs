@@ -37,6 +37,9 @@ pub trait Mailer: Send + Sync {
 
     /// How long that may take at most; after that nobody is at it any more.
     fn longest(&self) -> Duration;
+
+    /// Whether its mails leave this machine.
+    fn goes_out(&self) -> bool;
 }
 
 /// What can be the key of a mail.

@@ -62,7 +62,7 @@ pub enum Command {
     /// Make the queues, tables and buckets that HERMES_CLOUD=aws needs; run it once, and after every update.
     Provision(provision::ProvisionArguments),
     /// Ask every door whether it opens, and say what to do where one does not.
-    Doctor,
+    Doctor(provision::DoctorArguments),
     /// Print the OpenAPI document.
     Openapi,
 }
@@ -144,7 +144,7 @@ pub async fn run(settings: &Settings) -> Result<()> {
     match &settings.command {
         // These need no cloud of this kind and are carried out elsewhere.
         Command::Serve(_) | Command::Openapi | Command::Provision(_) | Command::Simulate(_) => Ok(()),
-        Command::Doctor => provision::doctor(&settings.cloud, &cloud, &out).await,
+        Command::Doctor(arguments) => provision::doctor(&settings.cloud, arguments, &cloud, &out).await,
         Command::Projects(command) => projects::run(&cloud, &settings.repos.rules(), command, &out).await,
         Command::Senders(command) => senders::run(&cloud, command, &out).await,
         Command::Mail(arguments) => mails::take(cloud, &settings.cloud, arguments, &out).await,

@@ -10,6 +10,7 @@ use common::domain::names::Queue;
 use serde_json::{Value, json};
 
 use super::{CliError, Output, Result};
+use crate::config::{CarrierSettings, LinkSettings};
 
 /// How far to go.
 #[derive(Debug, Args)]
@@ -21,6 +22,27 @@ pub struct ProvisionArguments {
     /// Fail when something would have to be done, and do nothing.
     #[arg(long, conflicts_with = "dry_run")]
     check: bool,
+}
+
+/// What owners are sent.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Where the links in answers lead.
+    #[command(flatten)]
+    links: LinkSettings,
+
+    /// Who carries answers.
+    #[command(flatten)]
+    carrier: CarrierSettings,
+}
+
+impl DoctorArguments {
+    /// What is wrong with the links in mails that leave this machine.
+    fn dead_ends(&self, cloud: &Cloud) -> Option<String> {
+        let goes_out = self.carrier.smtp_url.is_some() || cloud.mailer.goes_out();
+        let ends = self.links.dead_ends();
+        (goes_out && !ends.is_empty()).then(|| ends.join("; "))
+    }
 }
 
 /// Makes what an environment needs, or says what that would be.
@@ -65,7 +87,12 @@ fn to_json(item: &Item) -> Value {
 }
 
 /// Asks every door, and looks whether all is there; fails when something stands in the way of working.
-pub(super) async fn doctor(settings: &CloudSettings, cloud: &Cloud, out: &Output) -> Result<()> {
+pub(super) async fn doctor(
+    settings: &CloudSettings,
+    arguments: &DoctorArguments,
+    cloud: &Cloud,
+    out: &Output,
+) -> Result<()> {
     let (store, queues, files) =
         tokio::join!(tables(cloud), cloud.queues.depth(&Queue::Output), objects(cloud));
     let claims = cloud.claims.held(1).await.map(|_| ());
@@ -83,6 +110,7 @@ pub(super) async fn doctor(settings: &CloudSettings, cloud: &Cloud, out: &Output
         ("claims", trouble(claims)),
         ("files", trouble(files)),
         ("provisioned", there.unwrap_or_else(|error| Some(error.to_string()))),
+        ("links", arguments.dead_ends(cloud)),
     ];
     let value: Vec<Value> = checks
         .iter()

@@ -295,15 +295,10 @@ fn it_says_when_it_is_ready_and_ends_in_order_when_asked() {
     let mut command = program(folder.path(), &["serve", "--listen", "127.0.0.1:0", "--log", "json"]);
     let mut running = Running(command.stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(running.0.stderr.take().unwrap());
-    let ready = loop {
-        let mut line = String::new();
-        assert!(lines.read_line(&mut line).unwrap() > 0, "it ended before it was ready");
-        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-        if let Some(address) = event["message"].as_str().unwrap().strip_prefix("hermes is ready on ") {
-            break address.to_owned();
-        }
-    };
-    assert!(ready.starts_with("http://127.0.0.1:"), "{ready}");
+    let said = until_ready(&mut lines);
+    let ready = said.last().unwrap();
+    assert!(ready.starts_with("INFO hermes is ready on http://127.0.0.1:"), "{ready}");
+    assert!(!said.iter().any(|line| line.contains("HERMES_SITES_DOMAIN")), "mail goes nowhere: {said:?}");
     assert!(folder.path().join("admin-token").exists());
     let pid = nix_pid(&running.0);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
@@ -312,6 +307,49 @@ fn it_says_when_it_is_ready_and_ends_in_order_when_asked() {
     lines.read_to_string(&mut rest).unwrap();
     assert!(status.success(), "{rest}");
     assert!(rest.contains("hermes has stopped"), "{rest}");
+}
+
+/// What a program logs until it is ready.
+fn until_ready(lines: &mut impl BufRead) -> Vec<String> {
+    let mut said = Vec::new();
+    loop {
+        let mut line = String::new();
+        assert!(lines.read_line(&mut line).unwrap() > 0, "it ended before it was ready: {said:?}");
+        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let message = event["message"].as_str().unwrap();
+        said.push(format!("{} {message}", event["level"].as_str().unwrap()));
+        if message.starts_with("hermes is ready on ") {
+            return said;
+        }
+    }
+}
+
+#[test]
+fn links_that_open_on_this_machine_only_are_told_of_where_mail_leaves_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let by_smtp = |arguments: &[&str]| {
+        let mut command = program(folder.path(), arguments);
+        command.env("SMTP_URL", "smtps://mail.agency.com");
+        command
+    };
+    let mut serve = by_smtp(&["serve", "--listen", "127.0.0.1:0", "--log", "json"]);
+    let mut running = Running(serve.stderr(Stdio::piped()).spawn().unwrap());
+    let said = until_ready(&mut BufReader::new(running.0.stderr.take().unwrap()));
+    for setting in ["HERMES_PUBLIC_URL", "HERMES_SITES_DOMAIN"] {
+        let warned =
+            |line: &String| line.starts_with("WARN mail leaves this machine") && line.contains(setting);
+        assert!(said.iter().any(warned), "{setting}: {said:?}");
+    }
+
+    let ill = by_smtp(&["doctor"]).output().unwrap();
+    let said = String::from_utf8_lossy(&ill.stdout).into_owned();
+    assert!(!ill.status.success() && said.contains("HERMES_PUBLIC_URL is not set"), "{said}");
+    assert!(said.contains("HERMES_SITES_DOMAIN is localhost"), "{said}");
+    let mut well = by_smtp(&["doctor"]);
+    well.env("HERMES_PUBLIC_URL", "https://hermes.agency.com")
+        .env("HERMES_SITES_DOMAIN", "previews.agency.com");
+    assert!(well.output().unwrap().status.success());
+    assert!(run(folder.path(), &["doctor"]).status.success(), "mail goes nowhere");
 }
 
 fn nix_pid(child: &Child) -> nix::unistd::Pid {

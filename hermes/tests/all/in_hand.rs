@@ -41,6 +41,10 @@ impl Mailer for Slow {
     fn longest(&self) -> Duration {
         LONGEST
     }
+
+    fn goes_out(&self) -> bool {
+        true
+    }
 }
 
 /// Another hermes over the same tables whose carrier is slow.

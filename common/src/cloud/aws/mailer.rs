@@ -67,6 +67,10 @@ impl Mailer for AwsMailer {
     fn longest(&self) -> Duration {
         LONGEST
     }
+
+    fn goes_out(&self) -> bool {
+        true
+    }
 }
 
 /// An address that is not verified (yet, or for as long as the account is in the sandbox) is a matter of operators: the mail waits

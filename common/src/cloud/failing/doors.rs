@@ -179,6 +179,10 @@ impl Mailer for Around<dyn Mailer> {
     fn longest(&self) -> Duration {
         self.door.longest()
     }
+
+    fn goes_out(&self) -> bool {
+        self.door.goes_out()
+    }
 }
 
 #[async_trait]

@@ -178,6 +178,10 @@ impl Mailer for SmtpMailer {
     fn longest(&self) -> Duration {
         TO_DATA + TO_TAKEN + TO_DATA
     }
+
+    fn goes_out(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]
