@@ -69,6 +69,20 @@ async fn a_refusal_for_now_is_tried_again_later_and_not_before() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_is_about_us_loses_no_answer() {
+    for mood in [Mood::UnknownToIt, Mood::WrongSender, Mood::WantsLogin, Mood::KeptOut] {
+        let (world, server, command) = answered(&[mood]).await;
+        let first = row(&world, &command).await;
+        assert_eq!((first.state, first.attempts, first.unanswered), (OutboxState::Pending, 1, 0), "{mood:?}");
+        assert_eq!(world.mail(first.mail_id.as_str()).await.unreached, None, "{mood:?}");
+        sweep_later(&world).await;
+        let second = row(&world, &command).await;
+        assert_eq!((second.state, second.attempts), (OutboxState::Sent, 2), "{mood:?}");
+        assert_eq!(server.taken().len(), 1, "{mood:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_for_good_is_final() {
     for mood in [Mood::NoSuchMailbox, Mood::Refuses] {
         let (world, server, command) = answered(&[mood]).await;

@@ -3,10 +3,12 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
-use mailin::response::{INTERNAL_ERROR, NO_MAILBOX, OK, OUT_OF_SPACE, TRANSACTION_FAILED};
+use mailin::response::{
+    AUTHENTICATION_REQUIRED, INTERNAL_ERROR, NO_MAILBOX, OK, OUT_OF_SPACE, TRANSACTION_FAILED,
+};
 use mailin::{Action, Handler, Response, SessionBuilder};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +24,14 @@ pub(crate) enum Mood {
     RefusesForNow,
     /// 554 to the mail.
     Refuses,
+    /// 550 to whom the mail is from.
+    UnknownToIt,
+    /// What Postfix says to the recipient when it does not let us write as whom we do.
+    WrongSender,
+    /// 530 to the recipient.
+    WantsLogin,
+    /// A rule of its own against the mail, in its words.
+    KeptOut,
     /// Takes the mail, and the line goes dead before it can say so.
     DiesAfterData,
     /// The line goes dead when the mail should begin.
@@ -86,10 +96,18 @@ struct Mailbox {
 }
 
 impl Handler for Mailbox {
+    fn mail(&mut self, _ip: IpAddr, _domain: &str, _from: &str) -> Response {
+        if self.mood == Some(Mood::UnknownToIt) { NO_MAILBOX } else { OK }
+    }
+
     fn rcpt(&mut self, _to: &str) -> Response {
         match self.mood {
             Some(Mood::FullForNow) => OUT_OF_SPACE,
             Some(Mood::NoSuchMailbox) => NO_MAILBOX,
+            Some(Mood::WantsLogin) => AUTHENTICATION_REQUIRED,
+            Some(Mood::WrongSender) => {
+                Response::custom(553, "5.7.1 <hermes@localhost>: Sender address rejected".into())
+            }
             _ => OK,
         }
     }
@@ -103,6 +121,7 @@ impl Handler for Mailbox {
         match self.mood {
             Some(Mood::RefusesForNow) => return INTERNAL_ERROR,
             Some(Mood::Refuses) => return TRANSACTION_FAILED,
+            Some(Mood::KeptOut) => return Response::custom(554, "5.7.0 kept out".into()),
             _ => {}
         }
         let mail = String::from_utf8_lossy(&std::mem::take(&mut self.mail)).into_owned();

@@ -113,8 +113,9 @@ impl SmtpMailer {
             }
             options.push(MailParameter::SmtpUtfEight);
         }
+        // Nothing but who we are was said so far.
+        connection.command(Mail::new(Some(from), options)).await.map_err(|error| self.not_now(error))?;
         let refused = |error: Error| self.refused(&error);
-        connection.command(Mail::new(Some(from), options)).await.map_err(refused)?;
         connection.command(Rcpt::new(to, Vec::new())).await.map_err(refused)?;
         connection.command(Data).await.map_err(refused)?;
         Ok(connection)
@@ -138,9 +139,10 @@ impl SmtpMailer {
         Ok(connection)
     }
 
-    /// What an error before or in the answer to the mail means: a permanent refusal is final, anything else is not.
+    /// What an error behind the recipient, or in the answer to the mail, means: a permanent refusal is final unless it is about
+    /// us, whom somebody can let in; anything else is not.
     fn refused(&self, error: &Error) -> CloudError {
-        if error.is_permanent() {
+        if error.is_permanent() && !is_about_us(error) {
             return CloudError::Invalid(format!("the mail server {} refuses it: {error}", self.server.host));
         }
         self.not_now(error)
@@ -150,6 +152,13 @@ impl SmtpMailer {
         let what = format!("the mail server {} did not say whether it took the mail", self.server.host);
         CloudError::unavailable(what, reason)
     }
+}
+
+/// Whether a server refuses who we are, and not the mail or its recipient: we have to log in (RFC 4954), or are kept out by a
+/// rule of its own (RFC 3463: X.7.X).
+fn is_about_us(error: &Error) -> bool {
+    let said = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    matches!(error.status().map(u16::from), Some(530 | 535 | 538)) || said.trim_start().starts_with("5.7.")
 }
 
 fn address(of: &EmailAddress) -> Result<Address> {
