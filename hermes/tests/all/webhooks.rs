@@ -219,6 +219,24 @@ async fn mailgun_signs_time_and_token_and_each_token_counts_once() {
 }
 
 #[tokio::test]
+async fn mailgun_may_send_again_what_it_signed_before_an_outage() {
+    let world = world(&["--mailgun-key", SECRET]).await;
+    let at = now(&world);
+    let send = async |token: &str| {
+        let tag = hmac(&[at.as_bytes(), token.as_bytes()]);
+        let raw = mail(token, &format!("change 7 to {token}"));
+        let body = form(&[("timestamp", &at), ("token", token), ("signature", &tag), ("body-mime", &raw)]);
+        let kind = [("content-type", "multipart/form-data; boundary=b")];
+        post(&world, "/v1/inbound/mailgun/mime", &kind, body).await.0
+    };
+    world.clock.advance(std::time::Duration::from_hours(8));
+    assert_eq!(send("8").await, StatusCode::OK);
+    world.clock.advance(std::time::Duration::from_hours(5));
+    assert_eq!(send("9").await, StatusCode::UNAUTHORIZED, "tokens are not kept for ever");
+    assert_eq!(world.works("amelia#scott").await.len(), 1);
+}
+
+#[tokio::test]
 async fn sendgrid_signs_the_whole_body() {
     let random = SystemRandom::new();
     let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();

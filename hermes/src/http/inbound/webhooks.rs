@@ -65,7 +65,7 @@ pub(in super::super) async fn post_mailgun(
     let mut fields = mailgun::Form::default();
     form::fields(&headers, &body, &mailgun::SIGNATURE, |name, value| fields.take(name, value)).await?;
     if !fields.is_genuine(key, api.app.cloud.clock.now()) {
-        return Err(refused("the signature is missing, wrong or older than five minutes"));
+        return Err(refused("the signature is missing, wrong or older than twelve hours"));
     }
     room.shown();
     let token = fields.token.clone();

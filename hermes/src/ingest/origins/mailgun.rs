@@ -1,11 +1,16 @@
 //! Mailgun's route to an address that ends in `mime`: form fields, the raw mail in `body-mime`. The signature covers a
 //! timestamp and a token, which is taken once; the mail itself is judged by its own signatures.
 
+use std::time::Duration;
+
 use common::domain::timestamp::Timestamp;
 
 use super::super::verify::Word;
-use super::signed::{Shared, is_recent};
+use super::signed::{Shared, is_within};
 use super::{Incoming, NoMail};
+
+/// It sends again what was not taken, for eight hours, and may sign that only once. Shorter than tokens are kept.
+const SIGNED_WITHIN: Duration = Duration::from_hours(12);
 
 /// The fields that show who sends it.
 pub const SIGNATURE: [&str; 3] = ["timestamp", "token", "signature"];
@@ -38,9 +43,9 @@ impl Form {
         }
     }
 
-    /// Whether Mailgun signed it just now.
+    /// Whether Mailgun signed it, and lately.
     pub fn is_genuine(&self, key: &Shared, now: Timestamp) -> bool {
-        is_recent(&self.timestamp, now)
+        is_within(&self.timestamp, now, SIGNED_WITHIN)
             && !self.token.is_empty()
             && key.signed(&[self.timestamp.as_bytes(), self.token.as_bytes()], &self.signature)
     }

@@ -2,6 +2,7 @@
 //! (RFC 7617), the ECDSA signature of SendGrid.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use common::domain::timestamp::Timestamp;
@@ -11,7 +12,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 /// How far a caller's clock may be from ours, and how old a signed request may be.
-const MAX_SKEW_SECS: u64 = 300;
+const MAX_SKEW: Duration = Duration::from_mins(5);
 
 /// A secret of the settings; never shown.
 #[derive(Clone)]
@@ -57,8 +58,17 @@ impl Shared {
 
 /// Whether a time in Unix seconds is about now.
 pub fn is_recent(unix_secs: &str, now: Timestamp) -> bool {
-    let secs = unix_secs.parse::<i64>().ok();
-    secs.is_some_and(|secs| secs.abs_diff(now.millis() / 1000) <= MAX_SKEW_SECS)
+    is_within(unix_secs, now, MAX_SKEW)
+}
+
+/// Whether a time in Unix seconds is about now, or was, as long ago at most.
+pub fn is_within(unix_secs: &str, now: Timestamp, longest: Duration) -> bool {
+    let now = now.millis() / 1000;
+    let age = unix_secs.parse::<i64>().ok().and_then(|secs| now.checked_sub(secs));
+    age.is_some_and(|age| match u64::try_from(age) {
+        Ok(past) => past <= longest.as_secs(),
+        Err(_) => age.unsigned_abs() <= MAX_SKEW.as_secs(),
+    })
 }
 
 /// SendGrid's public key, as its settings show it: SPKI in base64.
@@ -129,5 +139,9 @@ mod tests {
             assert!(!is_recent(&off.to_string(), now), "{off}");
         }
         assert!(!is_recent("now", now));
+        let hour = Duration::from_hours(1);
+        for (off, good) in [(-3600, true), (-3601, false), (300, true), (301, false)] {
+            assert_eq!(is_within(&(secs + off).to_string(), now, hour), good, "{off}");
+        }
     }
 }
