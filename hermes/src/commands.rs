@@ -105,8 +105,9 @@ pub async fn stopped(app: &App, job: &Job) -> Result<Option<String>> {
         let answer = store.load::<OutboxRecord>(&Purpose::Answer.key(stopper)).await?;
         return Ok(answer.map(|row| row.value.message_id));
     }
-    let rest = open_jobs(store, &job.project_key).await?;
-    if !rest.iter().any(|other| other.stopped_by.as_ref() == Some(stopper)) {
+    // Some close a job only when it is answered.
+    let is_left = |other: &Job| other.command_id != job.command_id && other.stopped_by.as_ref() == Some(stopper);
+    if !open_jobs(store, &job.project_key).await?.iter().any(is_left) {
         answers::stopped(app, &mail.value, Topic::DoneBeforeStopped, conversation).await?;
     }
     Ok(None)

@@ -66,6 +66,46 @@ async fn s78_stop_of_work_that_was_faster_says_so() {
     assert!(sent.iter().any(|text| text.contains("finished before it could be stopped")));
 }
 
+/// What an order and the mail that stopped it hear, once `end` has ended the job.
+async fn heard(end: impl AsyncFn(&World, &CommandId)) -> Vec<String> {
+    let world = World::with_scott().await;
+    let order = world.accepted(mail("1", "change 7 to 8")).await;
+    world.accepted(reply("2", "1", "stop")).await;
+    let id = CommandId::parse(text(&order, "commandId")).unwrap();
+    for _ in 0..2 {
+        end(&world, &id).await;
+    }
+    assert!(!world.job(id.as_str()).await.is_open());
+    world.outbox().iter().map(|sent| words(sent)).collect()
+}
+
+#[tokio::test]
+async fn s78_stop_of_work_that_is_given_up_is_answered() {
+    let heard = heard(async |world, id| {
+        hermes::results::give_up(&world.app, id, "no worker took it").await.unwrap();
+    });
+    let heard = heard.await;
+    assert_eq!(heard.len(), 2, "each mail has its answer: {heard:?}");
+    assert!(heard.iter().any(|text| text.contains("Something went wrong")), "{heard:?}");
+    assert!(heard.iter().any(|text| text.contains("finished before it could be stopped")), "{heard:?}");
+}
+
+#[tokio::test]
+async fn s78_stop_of_work_that_is_told_of_by_its_row_is_answered() {
+    let heard = heard(async |world, id| {
+        let ends = |job: &mut Job| {
+            job.outcome = Some(JobOutcome::Changed);
+            ControlFlow::Continue(())
+        };
+        world.cloud().store.update(id, ends).await.unwrap();
+        hermes::untold::settle(&world.app, id).await.unwrap();
+    });
+    let heard = heard.await;
+    assert_eq!(heard.len(), 2, "each mail has its answer: {heard:?}");
+    assert!(heard.iter().any(|text| text.contains("Your site was changed.")), "{heard:?}");
+    assert!(heard.iter().any(|text| text.contains("finished before it could be stopped")), "{heard:?}");
+}
+
 #[tokio::test]
 async fn s78_stop_behind_an_operators_stop_is_answered_when_the_work_has_stopped() {
     let world = World::with_scott().await;
