@@ -94,7 +94,7 @@ async fn status(app: &App, key: &ProjectUser) -> Result<Vec<Activity>> {
 }
 
 /// Answers the mail that stopped this job, which has ended: once, however many jobs it stopped. The Message-ID
-/// of that answer when it stands for the one to the job's own mail as well.
+/// of that answer when it stands for the one to the job's own mail as well, whose author reads it.
 pub async fn stopped(app: &App, job: &Job) -> Result<Option<String>> {
     let store = &*app.cloud.store;
     let Some(stopper) = &job.stopped_by else { return Ok(None) };
@@ -102,6 +102,9 @@ pub async fn stopped(app: &App, job: &Job) -> Result<Option<String>> {
     let conversation = answers::conversation(job);
     if job.outcome == Some(JobOutcome::Stopped) {
         answers::stopped(app, &mail.value, Topic::Ended(job), conversation).await?;
+        if mail.value.sender != job.requested_by {
+            return Ok(None);
+        }
         let answer = store.load::<OutboxRecord>(&Purpose::Answer.key(stopper)).await?;
         return Ok(answer.map(|row| row.value.message_id));
     }

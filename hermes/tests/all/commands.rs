@@ -66,6 +66,22 @@ async fn s78_stop_of_work_that_was_faster_says_so() {
     assert!(sent.iter().any(|text| text.contains("finished before it could be stopped")));
 }
 
+#[tokio::test]
+async fn s78_whoever_ordered_hears_of_a_stop_from_another_address() {
+    let world = World::with_scott().await;
+    world.sender("office@example.org", "amelia", "scott").await;
+    let order = world.accepted(mail("1", "change 7 to 8")).await;
+    world.accepted(mail("2", "stop").replace("scott@", "office@")).await;
+    report(&world, text(&order, "commandId"), JobOutcome::Stopped).await;
+    let sent = world.outbox();
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    for (to, answered) in [("scott@", "<1@example.org>"), ("office@", "<2@example.org>")] {
+        let found = sent.iter().find(|sent| sent.contains(&format!("To: {to}"))).unwrap();
+        assert!(found.contains(&format!("In-Reply-To: {answered}")), "{found}");
+        assert!(words(found).contains("The work was stopped."), "{found}");
+    }
+}
+
 /// What an order and the mail that stopped it hear, once `end` has ended the job.
 async fn heard(end: impl AsyncFn(&World, &CommandId)) -> Vec<String> {
     let world = World::with_scott().await;
