@@ -78,7 +78,11 @@ pub async fn ask(app: &App, mail: &MailRecord) -> Result<()> {
 
 /// What a link shows, and in which language. Changes nothing.
 pub async fn look(app: &App, token: &str) -> Result<(Page, Language)> {
-    let Some(mail) = waiting(app, token).await? else { return Ok((Page::Gone, Language::default())) };
+    let mail = match find(app, token).await? {
+        Found::Waiting(mail) => mail,
+        Found::Confirmed(language) => return Ok((Page::Confirmed, language)),
+        Found::Nothing => return Ok((Page::Gone, Language::default())),
+    };
     let language = mail.language.unwrap_or_default();
     let Some(raw) = app.cloud.files.get(&At::object(&mail.raw_key)).await? else {
         return Ok((Page::Gone, language));
@@ -105,24 +109,47 @@ fn what_it_says(raw: &[u8]) -> Option<(String, Vec<Shown>)> {
     Some((instruction, files.into_iter().map(shown).collect()))
 }
 
-/// The mail of a link that is still good.
-async fn waiting(app: &App, token: &str) -> Result<Option<MailRecord>> {
-    let Some(row) = app.cloud.store.load::<Confirmation>(token).await? else { return Ok(None) };
-    if row.value.used_at.is_some() || row.value.expires_at <= app.cloud.clock.now() {
-        return Ok(None);
-    }
-    let mail = app.cloud.store.load::<MailRecord>(&row.value.mail_id).await?;
-    Ok(mail.map(|mail| mail.value).filter(|mail| mail.ending == Some(MailEnding::ConfirmationAsked)))
+/// What there is behind a link.
+enum Found {
+    /// A mail that waits for its author's word.
+    Waiting(Box<MailRecord>),
+    /// One whose author gave it, and reads this language.
+    Confirmed(Language),
+    /// None, or too late.
+    Nothing,
 }
 
-/// Takes the word of whoever holds the link, once. The mail is opened again first: whoever dies behind that leaves it to the
+async fn find(app: &App, token: &str) -> Result<Found> {
+    let Some(row) = app.cloud.store.load::<Confirmation>(token).await? else { return Ok(Found::Nothing) };
+    let Some(mail) = app.cloud.store.load::<MailRecord>(&row.value.mail_id).await? else {
+        return Ok(Found::Nothing);
+    };
+    let mail = mail.value;
+    Ok(if row.value.used_at.is_some() || matches!(mail.evidence, Some(Evidence::Confirmed(_))) {
+        Found::Confirmed(mail.language.unwrap_or_default())
+    } else if is_open(&mail) && row.value.expires_at > app.cloud.clock.now() {
+        Found::Waiting(Box::new(mail))
+    } else {
+        Found::Nothing
+    })
+}
+
+fn is_open(mail: &MailRecord) -> bool {
+    mail.ending == Some(MailEnding::ConfirmationAsked)
+}
+
+/// Takes the word of whoever holds the link, once. The mail is opened again first: whatever fails behind that leaves it to the
 /// sweep, which finishes open mails.
 pub async fn confirm(app: &App, token: &str) -> Result<(Page, Language)> {
-    let Some(mail) = waiting(app, token).await? else { return Ok((Page::Gone, Language::default())) };
+    let mail = match find(app, token).await? {
+        Found::Waiting(mail) => mail,
+        Found::Confirmed(language) => return Ok((Page::Confirmed, language)),
+        Found::Nothing => return Ok((Page::Gone, Language::default())),
+    };
     let now = app.cloud.clock.now();
     let mut opened = false;
     let open = |row: &mut MailRecord| {
-        opened = row.ending == Some(MailEnding::ConfirmationAsked);
+        opened = is_open(row);
         if !opened {
             return ControlFlow::Break(());
         }
@@ -131,18 +158,23 @@ pub async fn confirm(app: &App, token: &str) -> Result<(Page, Language)> {
         ControlFlow::Continue(())
     };
     app.cloud.store.update::<MailRecord>(&mail.mail_id, open).await?;
+    if opened && let Err(error) = go_on(app, token, &mail.mail_id).await {
+        tracing::warn!(%error, mail.id = %mail.mail_id, "a mail that was confirmed is left to the sweep");
+    }
+    Ok((Page::Confirmed, mail.language.unwrap_or_default()))
+}
+
+/// Notes that a link was used, and takes its mail, which is open again, up.
+async fn go_on(app: &App, token: &str, mail: &MailId) -> Result<()> {
+    let now = app.cloud.clock.now();
     let used = |row: &mut Confirmation| {
         row.used_at = row.used_at.or(Some(now));
         ControlFlow::Continue(())
     };
     app.cloud.store.update::<Confirmation>(token, used).await?;
-    let language = mail.language.unwrap_or_default();
-    if !opened {
-        return Ok((Page::Gone, language));
+    tracing::info!(mail.id = %mail, "the author of a mail confirmed it");
+    match app.cloud.store.load::<MailRecord>(mail).await? {
+        Some(stored) => ingest::resume(app, stored).await.map(drop),
+        None => Ok(()),
     }
-    tracing::info!(mail.id = %mail.mail_id, "the author of a mail confirmed it");
-    if let Some(stored) = app.cloud.store.load::<MailRecord>(&mail.mail_id).await? {
-        ingest::resume(app, stored).await?;
-    }
-    Ok((Page::Confirmed, language))
 }

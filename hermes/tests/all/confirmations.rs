@@ -55,7 +55,7 @@ async fn opening_the_link_shows_what_would_be_done_and_only_the_button_acts() {
 
     let (status, html) = browse(&world, "POST", &path).await;
     assert_eq!(status, StatusCode::OK);
-    assert!(html.contains("It is being worked on") && !html.contains("<form"), "{html}");
+    assert!(html.contains("Thank you") && !html.contains("<form"), "{html}");
     let works = world.works("amelia#scott").await;
     assert_eq!(works.len(), 1);
     assert_eq!(works[0]["instruction"], "change 7 to 8");
@@ -78,13 +78,26 @@ async fn the_page_names_the_files_that_would_go_along() {
 }
 
 #[tokio::test]
-async fn a_link_is_good_once() {
+async fn a_link_is_good_once_and_says_so_to_whoever_presses_again() {
     let (world, path, _) = asked().await;
-    browse(&world, "POST", &path).await;
+    let (_, first) = browse(&world, "POST", &path).await;
+    assert!(first.contains("You get an answer by mail"), "{first}");
+    world.clock.advance(Duration::from_hours(80));
     for method in ["POST", "GET"] {
         let (status, html) = browse(&world, method, &path).await;
-        assert_eq!(status, StatusCode::GONE, "{method}");
-        assert!(html.contains("no longer valid") && !html.contains("<form"));
+        assert_eq!((status, html.as_str()), (StatusCode::OK, first.as_str()), "{method}");
+    }
+    assert_eq!(world.works("amelia#scott").await.len(), 1);
+    assert_eq!(world.outbox().len(), 1, "the question alone");
+}
+
+#[tokio::test]
+async fn of_two_presses_at_once_both_are_thanked_and_one_acts() {
+    let (world, path, _) = asked().await;
+    let presses = (0..3).map(|_| browse(&world, "POST", &path));
+    for (status, html) in futures_util::future::join_all(presses).await {
+        assert_eq!(status, StatusCode::OK, "{html}");
+        assert!(html.contains("You get an answer by mail"), "{html}");
     }
     assert_eq!(world.works("amelia#scott").await.len(), 1);
 }
@@ -121,8 +134,9 @@ async fn the_same_mail_again_is_not_asked_about_again() {
 async fn a_confirmation_cut_short_is_finished_by_the_sweep() {
     let (world, path, id) = asked().await;
     world.plan.add(Calls::Of(Operation::Send), When::Always, Fate::FailBefore);
-    let request = Request::post(&path).body(Body::empty()).unwrap();
-    assert!(!world.send(request).await.status().is_success());
+    let (status, html) = browse(&world, "POST", &path).await;
+    assert_eq!(status, StatusCode::OK, "it is kept, and will be done: {html}");
+    assert!(world.works("amelia#scott").await.is_empty());
     world.plan.heal();
     world.clock.advance(Duration::from_secs(11));
     Sweeper::new(world.app.clone()).finish_open_mails().await.unwrap();

@@ -112,13 +112,10 @@ pub(super) static WORDS: Words = Words {
         page_size: |bytes| size(bytes, ["KB", "MB"], ','),
         page_button: "Ja, bitte ausführen",
         page_hint: "Es geschieht nichts, bevor Sie auf den Knopf drücken. Wenn Sie diese Mail nicht geschrieben haben, schließen Sie einfach die Seite.",
-        done: say(
-            "Danke. Es wird bearbeitet.",
-            "Die Antwort kommt per Mail. Sie können diese Seite schließen.",
-        ),
+        done: say("Danke.", "Sie bekommen eine Antwort per Mail. Sie können diese Seite schließen."),
         gone: say(
             "Dieser Link gilt nicht mehr.",
-            "Er wurde schon benutzt oder ist zu alt. Bitte schicken Sie Ihre Mail noch einmal.",
+            "Er ist zu alt, oder ein Teil davon fehlt. Wenn Ihre Mail nicht beantwortet wurde, schicken Sie sie bitte noch einmal.",
         ),
     },
 };

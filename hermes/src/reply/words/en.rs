@@ -109,10 +109,10 @@ pub(super) static WORDS: Words = Words {
         page_size: |bytes| size(bytes, ["KB", "MB"], '.'),
         page_button: "Yes, do it",
         page_hint: "Nothing happens until you press the button. If you did not write this mail, just close this page.",
-        done: say("Thank you. It is being worked on.", "The answer comes by mail. You can close this page."),
+        done: say("Thank you.", "You get an answer by mail. You can close this page."),
         gone: say(
             "This link is no longer valid.",
-            "It was used already, or it is too old. Please send your mail once more.",
+            "It is too old, or a part of it is missing. If your mail was not answered, please send it once more.",
         ),
     },
 };

@@ -106,13 +106,10 @@ pub(super) static WORDS: Words = Words {
         page_size: |bytes| size(bytes, ["KB", "MB"], ','),
         page_button: "Sí, adelante",
         page_hint: "No ocurre nada hasta que pulse el botón. Si no ha escrito este correo, cierre simplemente esta página.",
-        done: say(
-            "Gracias. Se está trabajando en ello.",
-            "La respuesta llegará por correo. Puede cerrar esta página.",
-        ),
+        done: say("Gracias.", "Recibirá una respuesta por correo. Puede cerrar esta página."),
         gone: say(
             "Este enlace ya no es válido.",
-            "Ya se usó o es demasiado antiguo. Por favor, envíe de nuevo su correo.",
+            "Es demasiado antiguo o le falta una parte. Si su correo no tuvo respuesta, por favor envíelo de nuevo.",
         ),
     },
 };

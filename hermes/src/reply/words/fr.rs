@@ -112,13 +112,10 @@ pub(super) static WORDS: Words = Words {
         page_size: |bytes| size(bytes, ["Ko", "Mo"], ','),
         page_button: "Oui, allez-y",
         page_hint: "Rien ne se passe avant que vous n’appuyiez sur le bouton. Si vous n’avez pas écrit ce message, fermez simplement cette page.",
-        done: say(
-            "Merci. Le travail commence.",
-            "La réponse arrivera par e-mail. Vous pouvez fermer cette page.",
-        ),
+        done: say("Merci.", "Vous recevrez une réponse par e-mail. Vous pouvez fermer cette page."),
         gone: say(
             "Ce lien n’est plus valable.",
-            "Il a déjà servi ou il est trop ancien. Merci de renvoyer votre message.",
+            "Il est trop ancien, ou il en manque une partie. Si votre message est resté sans réponse, merci de le renvoyer.",
         ),
     },
 };
