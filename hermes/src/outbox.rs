@@ -7,7 +7,8 @@ use std::time::Duration;
 use common::cloud::mailer::{OutgoingMail, Sent};
 use common::cloud::store::{Key, Record, Stored, Table};
 use common::cloud::{CloudError, Result};
-use common::domain::ids::{EmailAddress, MailId, ProjectUser, ThreadId};
+use common::domain::ids::{CommandId, EmailAddress, MailId, ProjectUser, ThreadId};
+use common::domain::job::Job;
 use common::domain::thread::Direction;
 use common::domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -157,6 +158,11 @@ impl OutboxRecord {
         self.state == OutboxState::Pending && self.not_before.is_none_or(|at| at <= now)
     }
 
+    /// What makes it one of its purpose.
+    fn about(&self) -> Option<&str> {
+        self.dedup_key.strip_prefix(self.purpose.as_str())?.strip_prefix('-')
+    }
+
     /// Whether it is still of use to who reads it then.
     fn is_worth_saying(&self, then: Timestamp) -> bool {
         self.purpose.patience().is_none_or(|patience| then.since(self.created_at) <= patience)
@@ -253,11 +259,41 @@ pub(crate) async fn send(app: &App, mut stored: Stored<OutboxRecord>) -> Result<
     if let Some(entry) = suppressions::find(app, &stored.value.to).await? {
         return leave_unsent(app, stored, &entry).await;
     }
+    if is_too_late(app, &stored.value).await? {
+        return let_go(app, stored, "it would have come too late").await;
+    }
     let row = &stored.value;
     match limits::take_automatic(app, row.purpose.share(), &row.to, &row.dedup_key).await? {
         Room::Taken => carry(app, stored).await,
         Room::None { what, until } => hold(app, stored, &what, until).await,
     }
+}
+
+/// Whether a mail that its carrier did not take for long is of no use any more.
+async fn is_too_late(app: &App, row: &OutboxRecord) -> Result<bool> {
+    match row.purpose {
+        Purpose::Answer | Purpose::Notice => Ok(false),
+        Purpose::Command | Purpose::Question | Purpose::Confirmation => {
+            Ok(!row.is_worth_saying(app.cloud.clock.now()))
+        }
+        Purpose::Acknowledgement => {
+            let Some(job) = row.about().and_then(|id| CommandId::parse(id).ok()) else { return Ok(false) };
+            let job = app.cloud.store.load::<Job>(&job).await?;
+            Ok(job.is_some_and(|job| !job.value.is_open()))
+        }
+    }
+}
+
+/// A mail that is not sent any more; the one that it answers says so, unless its answer is still to come.
+async fn let_go(app: &App, mut stored: Stored<OutboxRecord>, why: &str) -> Result<()> {
+    let row = &mut stored.value;
+    tracing::warn!(mail.id = %row.mail_id, "a mail is not sent: {why}");
+    row.state = OutboxState::Suppressed;
+    row.note.get_or_insert_with(|| why.to_owned());
+    if row.purpose != Purpose::Acknowledgement {
+        returned::mark(app, &row.mail_id, &format!("was not sent: {why}")).await?;
+    }
+    save(app, &stored).await
 }
 
 /// Nobody is asked to carry a mail to an address of the list; the mail that it answers says so.
@@ -277,15 +313,9 @@ async fn hold(app: &App, mut stored: Stored<OutboxRecord>, what: &str, until: Ti
     if row.is_worth_saying(until) {
         tracing::warn!(mail.id = %row.mail_id, "a mail waits until {until}: {what}");
         row.not_before = Some(until);
-    } else {
-        tracing::warn!(mail.id = %row.mail_id, "a mail that is of no use later is not sent: {what}");
-        row.state = OutboxState::Suppressed;
-        // The answer is still to come.
-        if row.purpose != Purpose::Acknowledgement {
-            returned::mark(app, &row.mail_id, &format!("was not sent: there were {what}")).await?;
-        }
+        return save(app, &stored).await;
     }
-    save(app, &stored).await
+    let_go(app, stored, &format!("there were {what}")).await
 }
 
 async fn carry(app: &App, stored: Stored<OutboxRecord>) -> Result<()> {

@@ -61,6 +61,21 @@ async fn s10_an_acknowledgement_that_cannot_be_sent_is_tried_again_alone() {
 }
 
 #[tokio::test]
+async fn an_acknowledgement_that_no_carrier_took_is_not_sent_behind_the_answer() {
+    let world = World::with_scott().await;
+    let order = world.accepted(mail("1", "change 7 to 8")).await;
+    world.plan.add(Calls::Of(Operation::SendMail), When::Always, Fate::FailBefore);
+    sweep_after(&world, Duration::from_mins(4)).await;
+    world.report(world.result(text(&order, "commandId")).await.to_json()).await;
+    world.plan.heal();
+    sweep_after(&world, Duration::from_mins(11)).await;
+    let sent = world.outbox();
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    assert!(words(&sent[0]).contains("Your site was changed."), "{}", sent[0]);
+    assert_eq!(world.mail(text(&order, "mailId")).await.unreached, None);
+}
+
+#[tokio::test]
 async fn s21_a_reply_that_only_quotes_the_acknowledgement_continues_its_conversation() {
     let world = World::with_scott().await;
     let order = world.accepted(mail("1", "change 7 to 8")).await;

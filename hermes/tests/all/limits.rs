@@ -337,3 +337,27 @@ async fn the_answer_to_a_command_waits_for_a_day_and_what_cannot_wait_marks_its_
     assert_eq!(world.outbox().len(), 3);
     assert!(not_reached(&world, &forgotten).await.is_some());
 }
+
+#[tokio::test]
+async fn what_no_carrier_took_until_it_was_of_no_use_is_not_sent_and_its_mail_says_so() {
+    let world = World::with(&SERVER).await;
+    world.plan.add(Calls::Of(Operation::SendMail), When::Always, Fate::FailBefore);
+    let command = world.accepted(shown("pass", "1", "help")).await;
+    let order = world.accepted(shown("pass", "2", "change 7 to 8")).await;
+    world.report(world.result(text(&order, "commandId")).await.to_json()).await;
+    let asked = ask(&world, 3..4).await.remove(0);
+    world.clock.advance(Duration::from_hours(25));
+    let command = text(&command, "mailId");
+    assert_eq!(not_reached(&world, command).await, None);
+    Sweeper::new(world.app.clone()).send_pending_answers().await.unwrap();
+    assert_eq!(not_reached(&world, command).await.unwrap(), "was not sent: it would have come too late");
+    world.clock.advance(Duration::from_hours(24));
+    world.plan.heal();
+    for _ in 0..2 {
+        Sweeper::new(world.app.clone()).send_pending_answers().await.unwrap();
+    }
+    let sent = world.outbox();
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    assert!(words(&sent[0]).contains("Your site was changed."), "an answer is late, never lost");
+    assert!(not_reached(&world, &asked).await.unwrap().contains("too late"));
+}
