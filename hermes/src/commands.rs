@@ -109,7 +109,8 @@ pub async fn stopped(app: &App, job: &Job) -> Result<Option<String>> {
         return Ok(answer.map(|row| row.value.message_id));
     }
     // Some close a job only when it is answered.
-    let is_left = |other: &Job| other.command_id != job.command_id && other.stopped_by.as_ref() == Some(stopper);
+    let is_left =
+        |other: &Job| other.command_id != job.command_id && other.stopped_by.as_ref() == Some(stopper);
     if !open_jobs(store, &job.project_key).await?.iter().any(is_left) {
         answers::stopped(app, &mail.value, Topic::DoneBeforeStopped, conversation).await?;
     }

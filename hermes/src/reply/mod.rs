@@ -184,6 +184,11 @@ fn plain(said: Said) -> View {
     View { headline: said.headline, next: said.next, ..View::default() }
 }
 
+/// Whether the live site is what was to be switched.
+fn is_switch(job: &Job) -> bool {
+    matches!(job.action, WorkAction::Publish | WorkAction::Undo)
+}
+
 fn ended(job: &Job, words: &'static Words) -> View {
     let words_of_live = match (job.action, job.outcome) {
         (WorkAction::Publish, Some(JobOutcome::Changed)) => Some(words.published),
@@ -200,10 +205,11 @@ fn ended(job: &Job, words: &'static Words) -> View {
         ) => None,
     };
     let summary = job.summary.as_deref().map(str::trim).filter(|text| !text.is_empty());
+    let label = if is_switch(job) { words.look_live } else { words.look };
     let (list, left) = touched::listed(&job.files_changed);
     View {
         said: summary.map(str::to_owned),
-        button: job.preview_url.clone().map(|address| Button { label: words.look, address }),
+        button: job.preview_url.clone().map(|address| Button { label, address }),
         list_title: words.touched,
         list,
         more: (left > 0).then(|| (words.and_more)(left)),

@@ -184,3 +184,16 @@ fn the_words_that_help_names_are_understood_as_commands() {
         assert_eq!(commands.len(), 5, "{language}: {commands:?}");
     }
 }
+
+#[test]
+fn the_button_says_where_it_leads() {
+    for language in Language::ALL {
+        let Words { look, look_live, .. } = *words::of(language);
+        for job in of_live() {
+            let text = written(&Topic::Ended(&job), language).text;
+            assert!(text.contains(&format!("{look_live}: http")) && !text.contains(look), "{text}");
+        }
+        let text = written(&Topic::Ended(&job(JobOutcome::Changed)), language).text;
+        assert!(text.contains(&format!("{look}: http")), "{text}");
+    }
+}

@@ -27,6 +27,8 @@ pub(super) struct Words {
     pub(super) your_request: &'static str,
     /// On the button that leads to the preview.
     pub(super) look: &'static str,
+    /// On the button that leads to the live site.
+    pub(super) look_live: &'static str,
     /// Above the list of pages and files.
     pub(super) touched: &'static str,
     pub(super) and_more: fn(usize) -> String,

@@ -8,6 +8,7 @@ use super::{Confirmation, Said, Words, say, size};
 pub(super) static WORDS: Words = Words {
     your_request: "Ihr Auftrag",
     look: "Vorschau ansehen",
+    look_live: "Website ansehen",
     touched: "Betroffene Seiten und Dateien:",
     and_more: |count| format!("und {count} weitere"),
     left_out: "Diese Dateien konnten nicht verwendet werden:",

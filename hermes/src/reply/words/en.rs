@@ -8,6 +8,7 @@ use super::{Confirmation, Said, Words, say, size};
 pub(super) static WORDS: Words = Words {
     your_request: "your request",
     look: "Look at the preview",
+    look_live: "Look at your site",
     touched: "Pages and files touched:",
     and_more: |count| format!("and {count} more"),
     left_out: "These files could not be used:",

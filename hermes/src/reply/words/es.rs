@@ -8,6 +8,7 @@ use super::{Confirmation, Said, Words, say, size};
 pub(super) static WORDS: Words = Words {
     your_request: "su solicitud",
     look: "Ver la vista previa",
+    look_live: "Ver el sitio",
     touched: "Páginas y archivos afectados:",
     and_more: |count| format!("y {count} más"),
     left_out: "Estos archivos no se pudieron usar:",

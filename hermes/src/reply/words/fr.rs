@@ -8,6 +8,7 @@ use super::{Confirmation, Said, Words, say, size};
 pub(super) static WORDS: Words = Words {
     your_request: "votre demande",
     look: "Voir l’aperçu",
+    look_live: "Voir le site",
     touched: "Pages et fichiers concernés :",
     and_more: |count| format!("et {count} de plus"),
     left_out: "Ces fichiers n’ont pas pu être utilisés :",
