@@ -5,6 +5,7 @@ use common::cloud::{CloudError, Result};
 use common::domain::ids::{EmailAddress, ThreadId};
 use common::domain::job::Job;
 use common::domain::names::RECORDS_KEPT;
+use common::domain::project::{Role, Sender};
 
 use crate::app::App;
 use crate::ingest::record::MailRecord;
@@ -118,8 +119,8 @@ pub fn conversation(job: &Job) -> Conversation {
 
 async fn send(app: &App, plan: Plan<'_>) -> Result<()> {
     let thread = plan.conversation.as_ref().map(|known| &known.thread_id);
-    let answered =
-        Answered { subject: &plan.mail.subject, language: plan.mail.language.unwrap_or_default(), thread };
+    let language = plan.mail.language.unwrap_or_default();
+    let answered = Answered { subject: &plan.mail.subject, language, thread, role: role(app, &plan).await? };
     let letter = reply::write(&plan.topic, &answered).map_err(|e| CloudError::Invalid(e.to_string()))?;
     let (message_id, created_at) = (message_id(app, &plan, thread), app.cloud.clock.now());
     let reply_to = thread.and_then(|thread| app.secret.reply_address(&app.mail_from.address, thread));
@@ -158,6 +159,14 @@ async fn send(app: &App, plan: Plan<'_>) -> Result<()> {
         ttl: Some(created_at.ttl(RECORDS_KEPT)),
     };
     post(app, record).await
+}
+
+/// What whoever a mail goes to may do, as far as its words depend on that.
+async fn role(app: &App, plan: &Plan<'_>) -> Result<Role> {
+    let site = plan.conversation.as_ref().map(|known| &known.project_key).or(plan.mail.project_key.as_ref());
+    let Some(key) = site.filter(|_| plan.topic.is_of_live()) else { return Ok(Role::default()) };
+    let sender = app.cloud.store.load::<Sender>(&(plan.to.clone(), key.project.clone())).await?;
+    Ok(sender.map(|row| row.value.role).unwrap_or_default())
 }
 
 /// Chosen once, before the mail is written down. In a conversation it carries a tag that only we can make.

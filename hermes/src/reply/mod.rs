@@ -14,6 +14,7 @@ use common::domain::job::{Job, WorkAction};
 use common::domain::language::Language;
 use common::domain::left_out::LeftOut;
 use common::domain::outcome::JobOutcome;
+use common::domain::project::Role;
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
@@ -45,6 +46,8 @@ pub struct Answered<'a> {
     pub language: Language,
     /// The conversation it belongs to; none when it became none.
     pub thread: Option<&'a ThreadId>,
+    /// What its author may do.
+    pub role: Role,
 }
 
 /// What there is to say.
@@ -72,6 +75,25 @@ pub enum Topic<'a> {
     WhichPreview,
     /// They are asked whether they wrote their mail; where they can look and say so.
     Confirm(String),
+}
+
+impl Topic<'_> {
+    /// Whether it tells how to switch the live site, which not everybody may.
+    pub fn is_of_live(&self) -> bool {
+        match self {
+            Self::Ended(job) => is_preview(job),
+            Self::Help => true,
+            Self::Late
+            | Self::WhichSite(_)
+            | Self::WhatToDo
+            | Self::Refused(_)
+            | Self::NothingToStop
+            | Self::DoneBeforeStopped
+            | Self::Status(_)
+            | Self::WhichPreview
+            | Self::Confirm(_) => false,
+        }
+    }
 }
 
 /// Why a mail became no work.
@@ -134,7 +156,7 @@ struct Button {
 /// Writes to the author of a mail.
 pub fn write(topic: &Topic<'_>, answered: &Answered<'_>) -> Result<Letter, BadTemplate> {
     let words = words::of(answered.language);
-    let view = view(topic, words);
+    let view = view(topic, words, answered.role);
     let view = View {
         language: answered.language.as_str(),
         thread: answered.thread.map(ToString::to_string),
@@ -149,8 +171,11 @@ pub fn write(topic: &Topic<'_>, answered: &Answered<'_>) -> Result<Letter, BadTe
     })
 }
 
-fn view(topic: &Topic<'_>, words: &'static Words) -> View {
+fn view(topic: &Topic<'_>, words: &'static Words, role: Role) -> View {
     match topic {
+        Topic::Ended(job) if is_preview(job) && role == Role::Editor => {
+            View { next: words.changed_by_editor, ..ended(job, words) }
+        }
         Topic::Ended(job) => ended(job, words),
         Topic::Late => plain(words.acknowledged),
         Topic::WhichSite(sites) => {
@@ -168,10 +193,7 @@ fn view(topic: &Topic<'_>, words: &'static Words) -> View {
         Topic::Status(work) => {
             View { list: work.iter().map(|one| activity(one, words)).collect(), ..plain(words.status_busy) }
         }
-        Topic::Help => {
-            let list = words.help_lines.iter().map(|line| (*line).to_owned()).collect();
-            View { list, ..plain(words.help) }
-        }
+        Topic::Help => View { list: help(words, role), ..plain(words.help) },
         Topic::WhichPreview => plain(words.which_preview),
         Topic::Confirm(address) => {
             let button = Button { label: words.confirm.open, address: address.clone() };
@@ -182,6 +204,20 @@ fn view(topic: &Topic<'_>, words: &'static Words) -> View {
 
 fn plain(said: Said) -> View {
     View { headline: said.headline, next: said.next, ..View::default() }
+}
+
+/// What may be written by whoever may do this.
+fn help(words: &Words, role: Role) -> Vec<String> {
+    let live = match role {
+        Role::Owner => words.help_live,
+        Role::Editor => &[],
+    };
+    [words.help_orders, live, words.help_commands].concat().into_iter().map(str::to_owned).collect()
+}
+
+/// Whether a change can be put live.
+fn is_preview(job: &Job) -> bool {
+    job.outcome == Some(JobOutcome::Changed) && !is_switch(job)
 }
 
 /// Whether the live site is what was to be switched.

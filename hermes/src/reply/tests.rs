@@ -1,5 +1,5 @@
 use super::*;
-use crate::mail::attachment;
+use crate::mail::{MailCommand, attachment};
 use common::domain::job::WorkAction;
 use common::domain::left_out::LeftOutReason;
 use common::domain::outcome::JobOutcome;
@@ -41,8 +41,12 @@ fn of_live() -> Vec<Job> {
 }
 
 fn written(topic: &Topic<'_>, language: Language) -> Letter {
+    written_to(Role::Owner, topic, language)
+}
+
+fn written_to(role: Role, topic: &Topic<'_>, language: Language) -> Letter {
     let thread = ThreadId::parse("abcdef").unwrap();
-    write(topic, &Answered { subject: "Opening hours", language, thread: Some(&thread) }).unwrap()
+    write(topic, &Answered { subject: "Opening hours", language, thread: Some(&thread), role }).unwrap()
 }
 
 fn topics() -> Vec<Topic<'static>> {
@@ -155,7 +159,7 @@ fn a_question_lists_the_choices() {
 
 #[test]
 fn a_letter_without_a_conversation_names_none() {
-    let answered = Answered { subject: "", language: Language::De, thread: None };
+    let answered = Answered { subject: "", language: Language::De, thread: None, role: Role::Owner };
     let letter = write(&Topic::WhatToDo, &answered).unwrap();
     assert_eq!(letter.subject, "Re: Ihr Auftrag");
     assert!(!letter.text.contains("Conversation") && !letter.html.contains("Conversation"));
@@ -171,17 +175,34 @@ fn work_without_a_subject_is_shown_too() {
     assert!(text.contains("- “your request”, begun just now\n- “Shop”, waits for its turn\n"), "{text}");
 }
 
+/// Of the words in quotation marks those that are commands when they stand alone.
+fn commands(text: &str) -> std::collections::HashSet<MailCommand> {
+    let understood = |word: &str| {
+        let raw = format!("From: a@b.c\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{word}\r\n");
+        crate::mail::command::command(&crate::mail::read(raw.as_bytes()).unwrap(), word)
+    };
+    text.split(['“', '„', '«', '»', '”', '\n']).map(str::trim).filter_map(understood).collect()
+}
+
 #[test]
 fn the_words_that_help_names_are_understood_as_commands() {
     for language in Language::ALL {
-        let lines = words::of(language).help_lines.join("\n");
-        let named: Vec<&str> = lines.split(['“', '„', '«', '»', '”', '\n']).map(str::trim).collect();
-        let understood = |word: &&str| {
-            let raw = format!("From: a@b.c\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{word}\r\n");
-            crate::mail::command::command(&crate::mail::read(raw.as_bytes()).unwrap(), word)
-        };
-        let commands: std::collections::HashSet<_> = named.iter().filter_map(understood).collect();
-        assert_eq!(commands.len(), 5, "{language}: {commands:?}");
+        let named = commands(&help(words::of(language), Role::Owner).join("\n"));
+        assert_eq!(named.len(), 5, "{language}: {named:?}");
+    }
+}
+
+#[test]
+fn nobody_is_told_to_do_what_they_may_not() {
+    let jobs: Vec<Job> = OUTCOMES.map(job).to_vec();
+    for language in Language::ALL {
+        for topic in jobs.iter().map(Topic::Ended).chain([Topic::Help, Topic::Late]) {
+            let named = commands(&written_to(Role::Editor, &topic, language).text);
+            let live = named.contains(&MailCommand::Publish) || named.contains(&MailCommand::Undo);
+            assert!(!live, "{topic:?} in {language}");
+            let named = commands(&written(&topic, language).text);
+            assert_eq!(named.contains(&MailCommand::Publish), topic.is_of_live(), "{topic:?} in {language}");
+        }
     }
 }
 

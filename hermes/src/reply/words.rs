@@ -36,6 +36,8 @@ pub(super) struct Words {
     pub(super) left_out: &'static str,
     pub(super) why_left_out: fn(LeftOutReason) -> &'static str,
     pub(super) outcome: fn(Option<JobOutcome>) -> Said,
+    /// What may be done about a change by whom it may not be put live.
+    pub(super) changed_by_editor: &'static str,
     pub(super) acknowledged: Said,
     pub(super) which_site: Said,
     /// A site, and the address that names it.
@@ -55,7 +57,11 @@ pub(super) struct Words {
     pub(super) waiting: fn(&str) -> String,
     pub(super) help: Said,
     /// What may be written, one line each.
-    pub(super) help_lines: &'static [&'static str],
+    pub(super) help_orders: &'static [&'static str],
+    /// The same, by owners only.
+    pub(super) help_live: &'static [&'static str],
+    /// The same, by everybody, in one word.
+    pub(super) help_commands: &'static [&'static str],
     pub(super) which_preview: Said,
     /// A preview is the live site now.
     pub(super) published: Said,

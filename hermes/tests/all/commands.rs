@@ -203,3 +203,21 @@ async fn help_is_answered_in_the_owners_language() {
     let text = sent.iter().find(|text| text.contains("Mail")).unwrap();
     assert!(text.contains("So ändern Sie Ihre Website per Mail") && text.contains("„stopp“"), "{text}");
 }
+
+#[tokio::test]
+async fn an_editor_is_not_told_to_publish_and_an_owner_is() {
+    let world = World::with_scott().await;
+    let body = serde_json::json!({"projectId": "amelia", "userId": "ed", "role": "editor"});
+    world.call("PUT", "/v1/senders/ed@example.org", Some(body)).await;
+    for (id, author) in [("1", "scott@"), ("2", "ed@")] {
+        let order = world.accepted(mail(id, &format!("change 7 to {id}")).replace("scott@", author)).await;
+        report(&world, text(&order, "commandId"), JobOutcome::Changed).await;
+        world.accepted(mail(&format!("{id}-help"), "help").replace("scott@", author)).await;
+    }
+    let sent = world.outbox();
+    assert_eq!(sent.len(), 4, "{sent:?}");
+    for sent in sent {
+        let told = words(&sent).contains("“publish”");
+        assert_eq!(told, sent.contains("To: scott@"), "{sent}");
+    }
+}

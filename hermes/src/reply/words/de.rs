@@ -14,6 +14,7 @@ pub(super) static WORDS: Words = Words {
     left_out: "Diese Dateien konnten nicht verwendet werden:",
     why_left_out,
     outcome,
+    changed_by_editor: "Stimmt etwas noch nicht? Antworten Sie einfach und schreiben Sie, was. Zum Veröffentlichen wenden Sie sich an den Betreuer der Website.",
     acknowledged: say(
         "Ihre Mail ist angekommen und wird bearbeitet.",
         "Es dauert etwas länger als sonst; die Antwort folgt, sobald alles fertig ist. Zum Anhalten antworten Sie mit dem einen Wort „stopp“.",
@@ -69,11 +70,15 @@ pub(super) static WORDS: Words = Words {
         "So ändern Sie Ihre Website per Mail",
         "Bilder und Dokumente können Sie anhängen. Mails einer Unterhaltung bauen aufeinander auf; eine neue Mail beginnt eine neue.",
     ),
-    help_lines: &[
+    help_orders: &[
         "Schreiben Sie mit Ihren eigenen Worten, was sich ändern soll. Die Antwort zeigt eine Vorschau.",
         "Antworten Sie auf die Antwort, um von dort aus weiterzumachen.",
+    ],
+    help_live: &[
         "„veröffentlichen“ stellt online, was die Vorschau zeigt.",
         "„rückgängig“ nimmt das Veröffentlichte zurück.",
+    ],
+    help_commands: &[
         "„stopp“ als einziges Wort hält an, was in der Unterhaltung bearbeitet wird.",
         "„status“ sagt, was gerade bearbeitet wird.",
         "„hilfe“ zeigt diese Liste.",

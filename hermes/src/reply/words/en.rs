@@ -14,6 +14,7 @@ pub(super) static WORDS: Words = Words {
     left_out: "These files could not be used:",
     why_left_out,
     outcome,
+    changed_by_editor: "Something is not right yet? Just reply and say what. To have it put live, ask whoever looks after the site.",
     acknowledged: say(
         "Your mail has arrived and is being worked on.",
         "It takes a little longer than usual; the answer follows as soon as it is done. To stop it, reply with the one word “stop”.",
@@ -66,11 +67,12 @@ pub(super) static WORDS: Words = Words {
         "How to change your site by mail",
         "Pictures and documents may be attached. Mails of one conversation build on each other; a new mail begins a new one.",
     ),
-    help_lines: &[
+    help_orders: &[
         "Write what should change, in your own words. The answer shows a preview.",
         "Reply to the answer to go on from there.",
-        "“publish” puts live what the preview shows.",
-        "“undo” takes back what was put live.",
+    ],
+    help_live: &["“publish” puts live what the preview shows.", "“undo” takes back what was put live."],
+    help_commands: &[
         "“stop” as the only word stops what is being worked on in the conversation.",
         "“status” says what is being worked on.",
         "“help” shows this list.",

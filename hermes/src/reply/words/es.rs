@@ -14,6 +14,7 @@ pub(super) static WORDS: Words = Words {
     left_out: "Estos archivos no se pudieron usar:",
     why_left_out,
     outcome,
+    changed_by_editor: "¿Algo no está bien todavía? Responda y diga qué. Para que se publique, consulte a quien cuida el sitio.",
     acknowledged: say(
         "Su correo ha llegado y se está trabajando en él.",
         "Tarda un poco más de lo habitual; la respuesta llegará en cuanto esté listo. Para detenerlo, responda con la única palabra «parar».",
@@ -63,11 +64,15 @@ pub(super) static WORDS: Words = Words {
         "Cómo cambiar su sitio por correo",
         "Puede adjuntar imágenes y documentos. Los correos de una conversación se apoyan unos en otros; un correo nuevo empieza otra.",
     ),
-    help_lines: &[
+    help_orders: &[
         "Escriba con sus propias palabras qué debe cambiar. La respuesta muestra una vista previa.",
         "Responda a la respuesta para seguir desde ahí.",
+    ],
+    help_live: &[
         "«publicar» pone en línea lo que muestra la vista previa.",
         "«deshacer» vuelve a la versión anterior.",
+    ],
+    help_commands: &[
         "«parar» como única palabra detiene lo que está en marcha en la conversación.",
         "«estado» dice qué está en marcha.",
         "«ayuda» muestra esta lista.",

@@ -14,6 +14,7 @@ pub(super) static WORDS: Words = Words {
     left_out: "Ces fichiers n’ont pas pu être utilisés :",
     why_left_out,
     outcome,
+    changed_by_editor: "Quelque chose ne va pas encore ? Répondez en disant quoi. Pour la mise en ligne, adressez-vous à la personne qui s’occupe du site.",
     acknowledged: say(
         "Votre message est arrivé et il est en cours de traitement.",
         "Cela prend un peu plus de temps que d’habitude ; la réponse suivra dès que ce sera prêt. Pour arrêter, répondez avec le seul mot « stop ».",
@@ -69,11 +70,15 @@ pub(super) static WORDS: Words = Words {
         "Comment modifier votre site par e-mail",
         "Vous pouvez joindre des images et des documents. Les messages d’une conversation s’appuient les uns sur les autres ; un nouveau message en commence une nouvelle.",
     ),
-    help_lines: &[
+    help_orders: &[
         "Écrivez avec vos propres mots ce qui doit changer. La réponse montre un aperçu.",
         "Répondez à la réponse pour continuer à partir de là.",
+    ],
+    help_live: &[
         "« publier » met en ligne ce que montre l’aperçu.",
         "« annuler » revient à la version précédente.",
+    ],
+    help_commands: &[
         "« stop » comme seul mot arrête ce qui est en cours dans la conversation.",
         "« statut » dit ce qui est en cours.",
         "« aide » affiche cette liste.",
