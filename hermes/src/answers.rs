@@ -54,16 +54,28 @@ pub async fn late(app: &App, job: &Job, mail: &MailRecord, to: &EmailAddress) ->
 }
 
 /// Says why a mail became no work: to each address once a day for each reason. Whoever it was not shown to be hears nothing,
-/// so that a forged sender gets no mail. Whether it was said for this mail.
-pub async fn refuse(app: &App, mail: &MailRecord, refusal: Refusal) -> Result<bool> {
-    let Some(to) = &mail.sender else { return Ok(false) };
+/// so that a forged sender gets no mail; nor does one whose mails nobody reads. Why it was not said, if it was not.
+pub async fn refuse(app: &App, mail: &MailRecord, refusal: Refusal) -> Result<Option<&'static str>> {
+    let Some(to) = &mail.sender else { return Ok(Some("it names no author")) };
+    if is_unread(to) {
+        return Ok(Some("nobody reads what is sent to its author's address"));
+    }
     if !limits::take_notice(app, to, refusal.as_str(), &mail.mail_id).await? {
-        return Ok(false);
+        return Ok(Some("its author was told so today already"));
     }
     let about = mail.mail_id.as_str();
     let topic = Topic::Refused(refusal);
     send(app, Plan { purpose: Purpose::Notice, about, mail, to, topic, conversation: None }).await?;
-    Ok(true)
+    Ok(None)
+}
+
+/// Whether an address says that nobody reads what is sent to it, as those of machines do.
+fn is_unread(address: &EmailAddress) -> bool {
+    let (local, _) = address.as_str().rsplit_once('@').unwrap_or_default();
+    let name: String = local.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
+    let begins = ["noreply", "donotreply", "dontreply", "mailerdaemon"];
+    begins.iter().any(|begin| name.starts_with(begin))
+        || ["notification", "notifications", "bounce", "bounces"].contains(&name.as_str())
 }
 
 /// The one answer to a mail that stopped work.
@@ -176,5 +188,31 @@ fn message_id(app: &App, plan: &Plan<'_>, thread: Option<&ThreadId>) -> String {
         (Purpose::Answer, Some(thread)) => app.secret.message_id(thread, plan.about, domain),
         (_, Some(thread)) => app.secret.message_id(thread, plan.purpose.key(plan.about), domain),
         (_, None) => format!("{purpose}.{}@{domain}", plan.about),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_nobody_reads_are_told_by_their_names() {
+        let is_unread =
+            |local: &str| is_unread(&EmailAddress::parse(&format!("{local}@example.org")).unwrap());
+        for machine in [
+            "no-reply",
+            "noreply",
+            "NoReply",
+            "no_reply",
+            "donotreply",
+            "do-not-reply",
+            "noreply+4711",
+            "notifications",
+        ] {
+            assert!(is_unread(machine), "{machine}");
+        }
+        for person in ["scott", "norep", "reply", "info", "nora.eply", "notifications.desk"] {
+            assert!(!is_unread(person), "{person}");
+        }
     }
 }

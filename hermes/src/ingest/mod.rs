@@ -431,8 +431,8 @@ async fn reject(app: &App, rejection: Rejection, mail: &MailRecord, trace: &mut 
         Said::Question(question) => answers::ask(app, mail, question).await?,
         Said::Confirmation(_) => confirmations::ask(app, mail).await?,
         Said::Refusal(refusal) => {
-            if !answers::refuse(app, mail, *refusal).await? {
-                trace.note(Stage::Dispatch, "its author was told so today already");
+            if let Some(why) = answers::refuse(app, mail, *refusal).await? {
+                trace.note(Stage::Dispatch, why);
             }
         }
     }

@@ -185,6 +185,18 @@ async fn s11_a_stranger_hears_why_once_a_day() {
 }
 
 #[tokio::test]
+async fn a_refusal_goes_to_no_address_that_nobody_reads() {
+    let world = World::with_scott().await;
+    for (id, address) in [("1", "no-reply@"), ("2", "notifications@")] {
+        let answer = world.accepted(mail(id, "your bill").replace("scott@", address)).await;
+        assert_eq!(answer["ending"], "unknown-sender");
+        let record = world.mail(text(&answer, "mailId")).await;
+        assert!(serde_json::to_string(&record.trace).unwrap().contains("nobody reads"), "{:?}", record.trace);
+    }
+    assert!(world.outbox().is_empty());
+}
+
+#[tokio::test]
 async fn a_forged_sender_gets_no_mail() {
     let world = World::empty("verify");
     world.project("amelia").await;
