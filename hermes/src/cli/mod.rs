@@ -93,6 +93,14 @@ pub enum CliError {
     /// A thread of a simulation ended by itself.
     #[error("a simulation broke off; please report the mail it was about")]
     Simulation,
+    /// Some files could not be simulated.
+    #[error("{failed} of {all} files could not be simulated")]
+    NotSimulated {
+        /// How many could not.
+        failed: usize,
+        /// How many there were.
+        all: usize,
+    },
     /// Some mails did not become work.
     #[error("{refused} of {all} did not become work")]
     NotRouted {

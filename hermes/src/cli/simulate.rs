@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{CliError, Output, Result, read_file};
+use super::{CliError, Output, Result, plain, read_file};
 use crate::config::{KeySettings, MailFrom, Settings};
 use crate::mail::Desk;
 use crate::mail::trace::{Stage, TraceLine};
@@ -47,7 +47,7 @@ pub struct SimulateArguments {
     key: KeySettings,
 }
 
-/// Simulates; many files are understood at once, and decided in their order.
+/// Simulates; many files are understood at once, and decided in their order. A file that cannot be read costs no other.
 pub(crate) fn run(settings: &Settings, arguments: &SimulateArguments) -> Result<()> {
     let out = Output::new(settings.json);
     let found = match &arguments.key.secret_key {
@@ -58,30 +58,46 @@ pub(crate) fn run(settings: &Settings, arguments: &SimulateArguments) -> Result<
     let key = found.unwrap_or_else(SecretKey::fleeting);
     let desk = Desk { own: &arguments.mail_from.address, places: &[], key: &key };
     let mut conversations = Conversations::default();
+    let mut failed = 0;
     for files in arguments.files.chunks(AT_A_TIME) {
-        for (path, understood) in files.iter().zip(all(files, desk)?) {
+        for (path, understood) in files.iter().zip(all(files, desk)) {
+            let understood = match understood {
+                Ok(understood) => understood,
+                Err(error) => {
+                    failed += 1;
+                    tell(&error);
+                    continue;
+                }
+            };
             let mut simulation = conversations.decide(understood);
             simulation.file = Some(path.display().to_string());
             simulation.trace.note(Stage::Route, assumed);
             out.line(&simulation, || describe(path, &simulation))?;
         }
     }
+    if failed > 0 {
+        return Err(CliError::NotSimulated { failed, all: arguments.files.len() });
+    }
     Ok(())
 }
 
+#[allow(clippy::print_stderr, reason = "the error of a file is for the person at the terminal")]
+fn tell(error: &CliError) {
+    eprintln!("hermes: {}", plain(&error.to_string()));
+}
+
 /// Reads and understands files on as many threads as there are processors.
-fn all(files: &[PathBuf], desk: Desk<'_>) -> Result<Vec<Understood>> {
+fn all(files: &[PathBuf], desk: Desk<'_>) -> Vec<Result<Understood>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(files.len());
-    let share = files.len().div_ceil(threads.max(1));
-    let one = |files: &[PathBuf]| -> Result<Vec<Understood>> {
-        files.iter().map(|path| Ok(understand(&read_file(path)?, desk))).collect()
-    };
-    let parts: Vec<Result<Vec<Understood>>> = std::thread::scope(|scope| {
+    let share = files.len().div_ceil(threads.max(1)).max(1);
+    let one = |path: &PathBuf| Ok(understand(&read_file(path)?, desk));
+    std::thread::scope(|scope| {
+        let part = |files: &'_ [PathBuf]| files.iter().map(one).collect::<Vec<_>>();
         let running: Vec<_> =
-            files.chunks(share.max(1)).map(|files| scope.spawn(move || one(files))).collect();
-        running.into_iter().map(|thread| thread.join().unwrap_or(Err(CliError::Simulation))).collect()
-    });
-    Ok(parts.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+            files.chunks(share).map(|files| (files.len(), scope.spawn(move || part(files)))).collect();
+        let broken = |count| (0..count).map(|_| Err(CliError::Simulation)).collect();
+        running.into_iter().flat_map(|(count, part)| part.join().unwrap_or_else(|_| broken(count))).collect()
+    })
 }
 
 fn describe(path: &Path, simulation: &Simulation) -> String {

@@ -168,6 +168,23 @@ fn a_simulation_says_what_it_assumed_with_and_without_a_data_directory() {
     );
 }
 
+#[test]
+fn a_file_that_cannot_be_read_costs_no_other_simulation() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    for id in ["1", "3"] {
+        std::fs::write(file(id), mail(id, &format!("change 7 to {id}"))).unwrap();
+    }
+    let files = [file("1"), file("2"), file("3")];
+    let arguments = ["--json", "simulate", &files[0], &files[1], &files[2]];
+    let output = program(&folder.path().join("data"), &arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let (said, told) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let words: Vec<_> = said.lines().map(|line| line.contains("change 7 to")).collect();
+    assert_eq!(words, [true, true], "{said}");
+    assert!(told.contains(&files[1]) && told.contains("1 of 3 files could not be simulated"), "{told}");
+}
+
 /// Where the data directory does not last, as for a task of ECS.
 #[test]
 fn a_key_that_is_given_recognises_answers_without_a_data_directory_and_is_not_shown() {
