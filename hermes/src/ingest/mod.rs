@@ -31,7 +31,7 @@ use crate::app::App;
 use crate::limits::{self, Room};
 use crate::mail::trace::{Stage, Trace};
 use crate::mail::verdict::Evidence;
-use crate::mail::{self, Desk, ParsedMail, Unreadable};
+use crate::mail::{self, Desk, MailCommand, ParsedMail, Unreadable};
 use crate::reply::Refusal;
 use crate::route::{Ids, Rejection, Said, ThreadChoice, Verdict, route};
 use crate::simulate::{Decided, Simulation, ThreadFound};
@@ -390,6 +390,8 @@ async fn act(
         Err(rejection) => return reject(app, rejection, mail, trace).await,
     };
     let room = match run {
+        // Whoever wrote too much has to be able to stop what came of it.
+        _ if is_stop(&verdict) => Room::Taken,
         Run::First(Some(room)) => room,
         Run::First(None) => room_for(app, mail).await?,
         Run::Again => room_again(app, mail).await?,
@@ -410,6 +412,10 @@ async fn act(
             commands::carry_out(app, &command, mail, trace).await.map(|()| MailEnding::CommandDone)
         }
     }
+}
+
+fn is_stop(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Command(command) if command.command == MailCommand::Stop)
 }
 
 async fn room_for(app: &App, mail: &MailRecord) -> Result<Room> {

@@ -153,6 +153,23 @@ async fn a_mail_is_counted_once_however_often_it_is_taken_up_before_it_has_its_e
 }
 
 #[tokio::test]
+async fn a_stop_is_neither_counted_nor_refused() {
+    let world = World::with(&["--trust", "all", "--sender-mails-per-hour", "2"]).await;
+    for id in ["1", "2"] {
+        assert_eq!(world.accepted(mail(id, "stop")).await["ending"], "command-done");
+    }
+    let orders =
+        [world.accepted(mail("3", "change 7 to 3")).await, world.accepted(mail("4", "change 7 to 4")).await];
+    assert_eq!(world.accepted(mail("5", "change 7 to 5")).await["ending"], "rate-limited");
+    assert_eq!(world.accepted(mail("6", "status")).await["ending"], "rate-limited");
+    assert_eq!(world.accepted(mail("7", "stop")).await["ending"], "command-done");
+    for order in orders {
+        assert_eq!(order["ending"], "routed");
+        assert!(world.job(text(&order, "commandId")).await.stop_requested.is_some());
+    }
+}
+
+#[tokio::test]
 async fn two_runs_of_one_mail_at_once_count_it_once() {
     let world = World::with(&["--trust", "all", "--project-mails-per-hour", "1"]).await;
     let (scott, amelia) =
