@@ -1,12 +1,13 @@
-//! Pictures for the web out of what people send: upright, without the place they were taken at and whatever else cameras
-//! write, no side longer than 3840 pixels, as WebP and as a fallback for older browsers. Pure, and slow: not for async threads.
+//! Pictures for the web out of what people send: upright, in the colours of sRGB, without the place they were taken at and
+//! whatever else cameras write, no side longer than 3840 pixels, as WebP and as a fallback for older browsers. Pure, and slow: not for async threads.
 
 use std::io::Cursor;
 
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, RgbaImage};
+use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
 /// The longest side of what is kept.
 pub const MAX_SIDE: u32 = 3840;
@@ -48,7 +49,7 @@ pub enum Unusable {
 
 /// The renditions of a picture: WebP first, then JPEG, or PNG where the picture came as one or is see-through.
 pub fn renditions(bytes: &[u8]) -> Result<Vec<Rendition>, Unusable> {
-    let (picture, format) = decode(bytes)?;
+    let Decoded { picture, format, profile } = decode(bytes)?;
     let picture = fit(picture);
     let see_through = picture.color().has_alpha() && is_see_through(&picture);
     let picture = if see_through {
@@ -56,12 +57,22 @@ pub fn renditions(bytes: &[u8]) -> Result<Vec<Rendition>, Unusable> {
     } else {
         DynamicImage::ImageRgb8(picture.into_rgb8())
     };
+    // A profile that cannot be read, or is of another kind of colours, is none.
+    let picture = profile.and_then(|profile| in_srgb(&picture, &profile)).unwrap_or(picture);
     let fallback = if see_through || format == ImageFormat::Png { png(&picture)? } else { jpeg(&picture)? };
     Ok(vec![webp(&picture)?, fallback])
 }
 
+/// A picture as it came.
+struct Decoded {
+    picture: DynamicImage,
+    format: ImageFormat,
+    /// What its numbers mean as colours (ICC); those of sRGB where it says nothing.
+    profile: Option<Vec<u8>>,
+}
+
 /// Decodes within bounds and turns it upright (EXIF orientation).
-fn decode(bytes: &[u8]) -> Result<(DynamicImage, ImageFormat), Unusable> {
+fn decode(bytes: &[u8]) -> Result<Decoded, Unusable> {
     let mut reader =
         ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|_| Unusable::Broken)?;
     let format = reader.format().ok_or(Unusable::Broken)?;
@@ -75,9 +86,28 @@ fn decode(bytes: &[u8]) -> Result<(DynamicImage, ImageFormat), Unusable> {
     }
     // An orientation that cannot be read is none.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
+    let profile = decoder.icc_profile().ok().flatten();
     let mut picture = DynamicImage::from_decoder(decoder).map_err(|_| Unusable::Broken)?;
     picture.apply_orientation(orientation);
-    Ok((picture, format))
+    Ok(Decoded { picture, format, profile })
+}
+
+/// The same colours by the numbers of sRGB, which is what is shown where a picture brings no profile along: ours do not.
+fn in_srgb(picture: &DynamicImage, profile: &[u8]) -> Option<DynamicImage> {
+    let profile = ColorProfile::new_from_slice(profile).ok()?;
+    if profile.color_space != DataColorSpace::Rgb {
+        return None;
+    }
+    let layout = if picture.color().has_alpha() { Layout::Rgba } else { Layout::Rgb };
+    let (srgb, options) = (ColorProfile::new_srgb(), TransformOptions::default());
+    let transform = profile.create_transform_8bit(layout, &srgb, layout, options).ok()?;
+    let mut bytes = vec![0; picture.as_bytes().len()];
+    transform.transform(picture.as_bytes(), &mut bytes).ok()?;
+    let (width, height) = (picture.width(), picture.height());
+    if picture.color().has_alpha() {
+        return RgbaImage::from_raw(width, height, bytes).map(DynamicImage::ImageRgba8);
+    }
+    RgbImage::from_raw(width, height, bytes).map(DynamicImage::ImageRgb8)
 }
 
 fn fit(picture: DynamicImage) -> DynamicImage {
@@ -122,7 +152,7 @@ fn rendition(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::{GenericImageView, Rgb, RgbImage, Rgba, RgbaImage};
+    use image::{GenericImageView, ImageEncoder, Rgb, Rgba};
 
     /// Left half red, right half blue.
     fn two_halves(width: u32, height: u32) -> RgbImage {
@@ -173,6 +203,34 @@ mod tests {
             }
         }
         assert_eq!(renditions(&photo).unwrap(), all, "the same picture is the same bytes");
+    }
+
+    /// The middle of a picture of one colour that came with this profile, in each rendition.
+    fn shown(colour: [u8; 3], profile: Vec<u8>) -> Vec<[u8; 3]> {
+        let picture = RgbImage::from_pixel(16, 16, Rgb(colour));
+        let mut bytes = Vec::new();
+        let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 100);
+        encoder.set_icc_profile(profile).unwrap();
+        encoder.encode_image(&picture).unwrap();
+        let middle = |one: &Rendition| open(one).to_rgb8().get_pixel(8, 8).0;
+        renditions(&bytes).unwrap().iter().map(middle).collect()
+    }
+
+    fn is_near(one: [u8; 3], other: [u8; 3]) -> bool {
+        one.iter().zip(other).all(|(one, other)| one.abs_diff(other) <= 4)
+    }
+
+    #[test]
+    fn colours_of_a_wider_space_stay_what_they_are() {
+        let wide = ColorProfile::new_display_p3().encode().unwrap();
+        for colour in shown([200, 100, 60], wide) {
+            assert!(is_near(colour, [215, 93, 47]), "{colour:?}");
+        }
+        for profile in [ColorProfile::new_srgb().encode().unwrap(), b"no profile".to_vec()] {
+            for colour in shown([200, 100, 60], profile) {
+                assert!(is_near(colour, [200, 100, 60]), "{colour:?}");
+            }
+        }
     }
 
     #[test]
