@@ -37,6 +37,8 @@ pub enum Turn {
         /// Its content.
         content: String,
     },
+    /// Run a command of a shell.
+    Run(String),
     /// Say something and end.
     Say(String),
 }
@@ -180,6 +182,7 @@ fn events(number: usize, turn: &Turn, cwd: &str) -> Vec<Value> {
             tool("Edit", json!({"file_path": at(path), "old_string": old, "new_string": new}))
         }
         Turn::Write { path, content } => tool("Write", json!({"file_path": at(path), "content": content})),
+        Turn::Run(command) => tool("Bash", json!({"command": command, "description": "a command"})),
         Turn::Say(text) => {
             (json!({"type": "text", "text": ""}), json!({"type": "text_delta", "text": text}), "end_turn")
         }

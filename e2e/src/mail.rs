@@ -39,6 +39,19 @@ impl Letter {
         self
     }
 
+    /// The bytes on the wire with a file that comes along.
+    pub fn with_file(&self, name: &str, kind: &str, file: &[u8]) -> Vec<u8> {
+        let plain = String::from_utf8_lossy(&self.to_bytes()).into_owned();
+        let (head, words) = plain.split_once("\r\n\r\n").unwrap_or((&plain, ""));
+        let text = "Content-Type: text/plain; charset=utf-8";
+        let head = head.replace(text, "Content-Type: multipart/mixed; boundary=part");
+        let fields = format!(
+            "Content-Type: {kind}\r\nContent-Transfer-Encoding: binary\r\nContent-Disposition: attachment; filename=\"{name}\""
+        );
+        let above = format!("{head}\r\n\r\n--part\r\n{text}\r\n\r\n{words}\r\n--part\r\n{fields}\r\n\r\n");
+        [above.as_bytes(), file, b"\r\n--part--\r\n"].concat()
+    }
+
     /// The bytes on the wire (RFC 5322).
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut raw = String::new();

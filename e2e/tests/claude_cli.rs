@@ -39,14 +39,14 @@ const FLAGS: [&str; 9] = [
 /// Those of them, with their values, that keep a repository's settings from being loaded.
 const TOLD: [&str; 6] = [
     "--tools",
-    "Read,Edit,Write,Glob,Grep",
+    "Read,Edit,Write,Glob,Grep,Bash",
     "--strict-mcp-config",
     "--setting-sources",
     "user",
     "--disable-slash-commands",
 ];
 /// All that it offers to the model; the last one does nothing and stands for others to come.
-const TOOLS: [&str; 6] = ["Edit", "Glob", "Grep", "Read", "Write", "DeferredToolPlaceholder"];
+const TOOLS: [&str; 7] = ["Bash", "Edit", "Glob", "Grep", "Read", "Write", "DeferredToolPlaceholder"];
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
@@ -178,6 +178,42 @@ async fn the_cli_is_the_pinned_one_and_knows_every_flag_that_it_is_given() {
     for flag in FLAGS.iter().filter(|flag| **flag != "--print") {
         assert!(source.contains(&format!("\"{flag}\"")), "the worker does not give {flag}");
     }
+}
+
+/// The files of a mail, and those that go, need more than words: commands on files run, and no others.
+#[tokio::test]
+async fn a_photo_is_put_into_the_site_and_a_page_is_removed_and_nothing_else_runs() {
+    let run = |command: &str| Turn::Run(command.to_owned());
+    let mut stage = Stage::new(vec![
+        run("cp /attachments/Our-shop.jpg site/shop.jpg"),
+        run("mkdir -p site/pictures"),
+        run("mv site/shop.jpg site/pictures/shop.jpg"),
+        run("rm site/team.html"),
+        run("node -e 'require(`fs`).writeFileSync(`site/ran.txt`, `x`)'"),
+        run("cp /etc/hostname site/host.txt"),
+        Turn::Say("The photo is there, and the team is gone.".into()),
+    ])
+    .await;
+    let remote = stage.project("bakery", json!({}), &[("site/team.html", "<p>The team</p>")]).await;
+    stage.worker("claude", &[]).await;
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    image::RgbImage::new(40, 30).write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+    let owner = format!("bakery-{OWNER}");
+    let letter = Letter::new(&owner, "A photo", "Put the photo up, and remove the page of our team.");
+    let raw = letter.with_file("Our shop.JPG", "image/jpeg", &jpeg.into_inner());
+    let accepted = stage.hermes.order(raw).await.unwrap();
+    let job = stage.hermes.job_done(text(&accepted, "commandId"), LIMIT).await.unwrap();
+    assert_eq!(job["outcome"], "changed", "{job}\n{}", stage.logs());
+    assert_eq!(job["filesChanged"], json!(["site/pictures/shop.jpg", "site/team.html"]), "{job}");
+    let bytes = remote.bytes(text(&job, "branch"), "site/pictures/shop.jpg").unwrap();
+    let host = text(&job, "previewUrl").trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let shown = stage.hermes.page(&host, "/pictures/shop.jpg").await.unwrap();
+    assert_eq!(shown.bytes().await.unwrap(), bytes);
+    assert_eq!(image::load_from_memory(&bytes).unwrap().into_rgb8().dimensions(), (40, 30));
+    assert_eq!(stage.hermes.page(&host, "/team.html").await.unwrap().status(), 404);
+    let refused = stage.bodies().last().unwrap().matches("requires approval").count();
+    assert!(refused > 0, "it is told that it may not: {:?}", stage.bodies().last());
+    stage.world.stop().await.unwrap();
 }
 
 /// A question ends the job without a change; the answer to it is worked off on another machine, by an agent that remembers.

@@ -313,19 +313,6 @@ fn photo() -> Vec<u8> {
     [&jpeg[..2], &[0xff, 0xe1], &length, &exif, &jpeg[2..]].concat()
 }
 
-fn with_photo(letter: &Letter, photo: &[u8]) -> Vec<u8> {
-    let plain = String::from_utf8(letter.to_bytes()).unwrap();
-    let (head, words) = plain.split_once("\r\n\r\n").unwrap();
-    let kind = "Content-Type: text/plain; charset=utf-8";
-    let head = head.replace(kind, "Content-Type: multipart/mixed; boundary=part");
-    let file = "Content-Type: image/jpeg\r\nContent-Transfer-Encoding: binary\r\nContent-Disposition: attachment; filename=\"Our shop.JPG\"";
-    let mut raw =
-        format!("{head}\r\n\r\n--part\r\n{kind}\r\n\r\n{words}\r\n--part\r\n{file}\r\n\r\n").into_bytes();
-    raw.extend(photo);
-    raw.extend(b"\r\n--part--\r\n");
-    raw
-}
-
 #[tokio::test]
 async fn s61_a_photo_in_a_mail_reaches_the_site_upright_and_silent_about_its_place() {
     let mut world = World::temporary().unwrap();
@@ -339,7 +326,7 @@ async fn s61_a_photo_in_a_mail_reaches_the_site_upright_and_silent_about_its_pla
 
     let photo = photo();
     let letter = Letter::new("amelia@example.org", "A photo", "Please put this photo up.");
-    let accepted = api.order(with_photo(&letter, &photo)).await.unwrap();
+    let accepted = api.order(letter.with_file("Our shop.JPG", "image/jpeg", &photo)).await.unwrap();
     let job = api.job_done(text(&accepted, "commandId"), LIMIT).await.unwrap();
     assert_eq!(job["outcome"], "changed", "{job}\n{}", world.workers[0].log());
     let branch = text(&job, "branch");

@@ -13,7 +13,8 @@ use crate::meter::Message;
 const CLAUDE: &str = "claude";
 /// Whoever says this says all the rest as well.
 const PRINTS: [&str; 2] = ["-p", "--print"];
-/// It may edit files and nothing else; settings, commands and tool servers of the repository are not loaded.
+/// It may read and edit files, and copy, move and remove them: of the commands of a shell, `acceptEdits` allows those, in the
+/// folder and the one that is added, and refuses the rest. Settings, commands and tool servers of the repository are not loaded.
 const CLAUDE_ARGUMENTS: [&str; 12] = [
     "-p",
     "--output-format",
@@ -22,7 +23,7 @@ const CLAUDE_ARGUMENTS: [&str; 12] = [
     "--permission-mode",
     "acceptEdits",
     "--tools",
-    "Read,Edit,Write,Glob,Grep",
+    "Read,Edit,Write,Glob,Grep,Bash",
     "--strict-mcp-config",
     "--setting-sources",
     "user",
