@@ -134,7 +134,7 @@ pub fn understand(raw: &[u8], desk: Desk<'_>) -> Understood {
     // A mail that does not get as far belongs to a conversation as well.
     let signals = match &request {
         Ok(request) => request.signals.clone(),
-        Err(_) => thread::signals(parsed, desk.key, &mut Trace::default()),
+        Err(_) => mail::signals(parsed, desk, &mut Trace::default()),
     };
     let landmarks = thread::landmarks(parsed);
     Understood { read, request, signals, landmarks, trace }

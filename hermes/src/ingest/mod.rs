@@ -166,9 +166,14 @@ enum Before {
 /// does, and whoever is cut short behind it leaves an open mail.
 async fn reopened(app: &App, again: MailRecord, decision: &Decision) -> Result<Before> {
     let earlier = known(app, &again.mail_id).await?;
-    // A list that sends it on adds what makes it look as if a machine had written it.
-    let of_nobody = [MailEnding::Unauthenticated, MailEnding::Automatic];
-    if !earlier.value.ending.is_some_and(|ending| of_nobody.contains(&ending)) || !decision.believes() {
+    let stands = match earlier.value.ending {
+        // A list that sends it on adds what makes it look as if a machine had written it.
+        Some(MailEnding::Unauthenticated | MailEnding::Automatic) => !decision.believes(),
+        // What nobody has to be asked about is done, and the link of the question leads nowhere any more.
+        Some(MailEnding::ConfirmationAsked) => decision.verdict.is_err(),
+        _ => true,
+    };
+    if stands {
         return Ok(Before::Known(earlier));
     }
     let mut stored = Stored { value: again, version: earlier.version };

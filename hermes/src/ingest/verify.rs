@@ -27,6 +27,9 @@ pub use dns::{Dns, Records};
 const MAX_TIME: Duration = Duration::from_secs(20);
 /// The most signatures that are checked.
 const MAX_SIGNATURES: usize = 10;
+/// The most fields that one of them names, and that a header has: each of the first is looked for among the second.
+const MAX_NAMES: usize = 100;
+const MAX_FIELDS: usize = 2000;
 /// Hashing a larger mail takes a while: it is done on a thread of its own.
 const HASH_INLINE_BYTES: usize = 256 * 1024;
 /// So many of these at once, however long name servers keep them: the other threads are for files.
@@ -110,6 +113,13 @@ impl Verifier {
         }
         if signatures > MAX_SIGNATURES {
             return Ok(Evidence::Nothing(format!("it has {signatures} DKIM signatures")));
+        }
+        let names = |signature: &str| signature.matches(':').count() + 1;
+        if mail.header("dkim-signature").any(|one| names(one) > MAX_NAMES) || mail.headers.len() > MAX_FIELDS
+        {
+            return Ok(Evidence::Nothing(format!(
+                "its signatures name more than {MAX_NAMES} fields, or it has more than {MAX_FIELDS}"
+            )));
         }
         match tokio::time::timeout(MAX_TIME, self.found(raw, smtp)).await {
             Ok(Ok(Ok(verdicts))) => Ok(Evidence::Checked(verdicts)),

@@ -3,12 +3,12 @@
 use super::parse::{Author, ParsedMail};
 use super::verdict::Domain;
 
-/// The signatures that may be of the author's own domain: one at least.
+/// The signatures that may be of the author's own domain: one at least. One that cannot be read may be, and covers nothing.
 pub struct OwnSignatures<'a>(Vec<Signature<'a>>);
 
 /// As much of a DKIM-Signature field as matters here (RFC 6376, section 3.5).
 struct Signature<'a> {
-    domain: Domain,
+    domain: Option<Domain>,
     fields: &'a str,
     partial: bool,
 }
@@ -17,8 +17,10 @@ impl<'a> OwnSignatures<'a> {
     /// Those of a mail; none when it has none.
     pub fn of(mail: &'a ParsedMail) -> Option<Self> {
         let Author::One(author) = &mail.author else { return None };
-        let all = mail.header("dkim-signature").filter_map(Signature::parse);
-        let own: Vec<_> = all.filter(|one| one.domain.may_align(author.domain())).collect();
+        let all = mail.header("dkim-signature").map(Signature::parse);
+        let may_align =
+            |one: &Signature<'_>| one.domain.as_ref().is_none_or(|domain| domain.may_align(author.domain()));
+        let own: Vec<_> = all.filter(may_align).collect();
         (!own.is_empty()).then_some(Self(own))
     }
 
@@ -34,7 +36,7 @@ impl<'a> OwnSignatures<'a> {
 
     /// Whether all of them are surely of the author's domain.
     pub fn are_of_kin(&self, author: &str) -> bool {
-        self.0.iter().all(|one| one.domain.is_kin_of(author))
+        self.0.iter().all(|one| one.domain.as_ref().is_some_and(|domain| domain.is_kin_of(author)))
     }
 
     /// Whether one of them covers the beginning of the text only.
@@ -44,13 +46,14 @@ impl<'a> OwnSignatures<'a> {
 }
 
 impl<'a> Signature<'a> {
-    fn parse(value: &'a str) -> Option<Self> {
+    fn parse(value: &'a str) -> Self {
         let tag = |name: &str| {
             let mut tags = value.split(';').filter_map(|tag| tag.split_once('='));
             tags.find(|(found, _)| found.trim() == name).map(|(_, said)| said.trim())
         };
-        let (domain, fields) = (Domain::parse(tag("d")?)?, tag("h")?);
-        Some(Self { domain, fields, partial: tag("l").is_some() })
+        let domain = tag("d").and_then(Domain::parse);
+        let fields = tag("h").filter(|_| domain.is_some()).unwrap_or_default();
+        Self { domain, fields, partial: tag("l").is_some() }
     }
 
     fn covers(&self, name: &str) -> bool {
@@ -76,6 +79,9 @@ mod tests {
         assert_eq!(covered(&signed("mail.example.org", "h=from; l=3")), Some((false, false, true)));
         let two = signed("example.org", "h=from:to") + &signed("example.org", "h=from");
         assert_eq!(covered(&two), Some((false, true, false)));
-        assert_eq!(covered("DKIM-Signature: v=1; d=example.org\r\n"), None, "it covers nothing");
+        for odd in ["v=1; d=example.org", "v=1; d=exam ple.org; h=from:to", "v=1; h=from:to", "?"] {
+            let covers_nothing = Some((false, false, false));
+            assert_eq!(covered(&format!("DKIM-Signature: {odd}\r\n")), covers_nothing, "{odd}");
+        }
     }
 }

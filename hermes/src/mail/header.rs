@@ -44,6 +44,21 @@ pub(super) fn is_all_fields(header: &[u8]) -> bool {
     begins && lines.all(|line| line.is_empty() || is_continuation(line) || is_field(line))
 }
 
+/// Whether there are no control characters among its lines. Some readers take them for blanks, or for nothing at all, and a
+/// signature need not tell: one address would be two, and one mail many.
+pub(super) fn is_printed(header: &[u8]) -> bool {
+    header.split(|byte| *byte == b'\n').all(|line| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        line.iter().all(|byte| !byte.is_ascii_control() || *byte == b'\t')
+    })
+}
+
+/// Whether a carriage return stands where no line ends. A signature need not tell (RFC 6376, section 3.4, knows whole line
+/// ends only), so that each one more makes another mail of the same.
+pub(super) fn has_stray_returns(body: &[u8]) -> bool {
+    memchr::memchr_iter(b'\r', body).any(|at| !matches!(body.get(at + 1), Some(b'\n' | b'\r') | None))
+}
+
 fn is_continuation(line: &[u8]) -> bool {
     line.starts_with(b" ") || line.starts_with(b"\t")
 }

@@ -20,6 +20,18 @@ const MAX_AGE: Duration = Duration::from_hours(7 * 24);
 
 /// What tells it from other mails hangs on these, as far as they are signed.
 const TELLING: [&str; 4] = ["date", "message-id", "to", "cc"];
+/// Of these there is one (RFC 5322, section 3.6; RFC 2045): of several one was signed, and another one may be read.
+const ONCE: [&str; 9] = [
+    "cc",
+    "to",
+    "subject",
+    "date",
+    "message-id",
+    "content-type",
+    "content-transfer-encoding",
+    "content-disposition",
+    "mime-version",
+];
 /// Whom it is written to.
 const ADDRESSING: [&str; 2] = ["to", "cc"];
 
@@ -52,7 +64,9 @@ fn stray(mail: &ParsedMail, desk: Desk<'_>, at: Timestamp) -> Option<String> {
     if !ADDRESSING.iter().any(|name| reaches_us(mail, name, desk)) {
         return Some("neither To nor Cc names an address of ours".into());
     }
-    let date = date(mail)?;
+    let mut dates = mail.header("date").filter(|date| !date.is_empty()).peekable();
+    dates.peek()?;
+    let Some(date) = date(mail) else { return Some("its Date cannot be read".into()) };
     let away = at.since(date).max(date.since(at));
     (away > MAX_AGE).then(|| format!("it is dated {}, more than {} days away", date.day(), days(MAX_AGE)))
 }
@@ -97,11 +111,17 @@ fn changeable(
             "its header has a line that is no field, where it may end for others".into(),
         ));
     }
+    if let Some(name) = ONCE.iter().find(|name| mail.header(name).nth(1).is_some()) {
+        return Some((Left::Mail, format!("it has several {name} fields, and one was signed at most")));
+    }
+    if mail.stray_returns {
+        return Some((
+            Left::Mail,
+            "there are carriage returns within its lines, for which no signature holds".into(),
+        ));
+    }
     // Which one held is not always told; whoever adds one that does not only makes us ask.
     let own = OwnSignatures::of(mail)?;
-    if mail.header("cc").nth(1).is_some() {
-        return Some((Left::Mail, "it has several Cc fields, and one was signed at most".into()));
-    }
     if own.are_partial() {
         let why = "its signature covers the beginning of its text only (RFC 6376, section 8.2)";
         return Some((Left::Mail, why.into()));
@@ -112,8 +132,16 @@ fn changeable(
     if let Some(name) = TELLING.iter().find(|name| own.disagree(name)) {
         return Some((Left::Mail, format!("not all of its signatures cover its {name}")));
     }
-    if !own.cover("content-type") && (!mail.usual || says_another_alphabet(mail)) {
-        return Some((Left::Mail, "in what its text is written, and where it begins, is not signed".into()));
+    let shaping = [
+        ("content-type", mail.shape.usual_type),
+        ("content-transfer-encoding", mail.shape.usual_encoding),
+        ("content-disposition", mail.shape.usual_disposition),
+    ];
+    if let Some((name, _)) = shaping.iter().find(|(name, usual)| !usual && !own.cover(name)) {
+        return Some((
+            Left::Mail,
+            format!("its {name} is not signed, and is not what mail programs write there"),
+        ));
     }
     // What is signed and not there does not tell it from others.
     let named = own.cover("message-id") && mail.message_id.is_some();
@@ -123,15 +151,6 @@ fn changeable(
     }
     let addressed = ADDRESSING.iter().any(|name| reaches_us(mail, name, desk) && own.cover(name));
     (!addressed).then(|| (Left::Place, "whom it is written to is not signed".into()))
-}
-
-/// Whether it says that its letters are bytes of other letters: signed words would read as others do.
-fn says_another_alphabet(mail: &ParsedMail) -> bool {
-    const OTHERS: [&str; 4] = ["utf-7", "utf-16", "utf-32", "hz-gb"];
-    mail.header("content-type").any(|kind| {
-        let kind = kind.to_ascii_lowercase();
-        OTHERS.iter().any(|other| kind.contains(other))
-    })
 }
 
 #[cfg(test)]
@@ -266,6 +285,23 @@ mod tests {
             let found = judged_of(&signed("example.org", names, &kind), body, None);
             assert_eq!(found, wanted, "{names} {body}");
         }
+    }
+
+    #[test]
+    fn a_date_that_cannot_be_read_is_none_of_now() {
+        for date in ["3 M\r\n \u{e4}r 2020", "yesterday", "Tue, 3 March"] {
+            let fields = TO_US.replace("Tue, 3 Mar 2026 09:00:00 +0000", date);
+            assert_eq!(judged(&signed("example.org", ALL, &fields), None), Assurance::Stray, "{date}");
+        }
+    }
+
+    #[test]
+    fn returns_within_lines_and_a_second_field_are_nobodys_word() {
+        let found = judged_of(&signed("example.org", ALL, TO_US), "he\rllo", None);
+        assert_eq!(found, Assurance::Stray);
+        let all = format!("{ALL}:content-type");
+        let twice = format!("Content-Type: text/plain\r\nContent-Type: text/plain\r\n{TO_US}");
+        assert_eq!(judged(&signed("example.org", &all, &twice), None), Assurance::Stray);
     }
 
     #[test]

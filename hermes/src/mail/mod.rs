@@ -85,7 +85,7 @@ pub fn understand(
         Evidence::Checked(found) => meant::assurance(mail, (&from, assured), found, desk, at, trace),
         Evidence::Vouched | Evidence::Confirmed(_) | Evidence::Nothing(_) | Evidence::Unheard(_) => assured,
     };
-    let signals = thread::signals(mail, desk.key, trace);
+    let signals = signals(mail, desk, trace);
     let words = instruction::instruction(mail, trace);
     let command = command::command(mail, &words.new);
     if let Some(command) = command {
@@ -103,6 +103,11 @@ pub fn understand(
         quoted: words.background(),
         instruction: words.new,
     })
+}
+
+/// What tells to which conversation a mail belongs, strongest first.
+pub fn signals(mail: &ParsedMail, desk: Desk<'_>, trace: &mut Trace) -> Vec<ThreadSignal> {
+    thread::signals(mail, &recipient::ours(mail, desk), desk.key, trace)
 }
 
 /// How a mail that cannot be read ends.

@@ -16,7 +16,7 @@ use mail_parser::{
 use super::guard;
 use super::header;
 use super::html::{self, Rendered};
-use super::shape;
+use super::shape::{self, Shape};
 use super::structure::{self, MAX_PARTS};
 use super::words::words;
 
@@ -112,8 +112,10 @@ pub struct ParsedMail {
     pub body_hash: ContentHash,
     /// Whether each line of the header is a field, or goes on with one: others may let it end elsewhere when one is not.
     pub all_fields: bool,
-    /// Whether it is cut into parts as mail programs do.
-    pub usual: bool,
+    /// Whether carriage returns stand within its lines.
+    pub stray_returns: bool,
+    /// Which fields that say how its bytes are to be read say what mail programs do.
+    pub shape: Shape,
 }
 
 impl ParsedMail {
@@ -138,6 +140,9 @@ pub fn read(raw: &[u8]) -> Result<ParsedMail, Unreadable> {
     let body_at = header::length(raw);
     if body_at > MAX_HEADER_BYTES {
         return Err(Unreadable::NotAMail("the header is larger than 1 MB"));
+    }
+    if !header::is_printed(&raw[..body_at]) {
+        return Err(Unreadable::NotAMail("its header has control characters"));
     }
     let headers = header::unfold(&raw[..body_at]);
     if !header::looks_like_mail(&headers) {
@@ -194,7 +199,8 @@ fn extract(
         headers,
         body_hash: header::body_hash(body),
         all_fields: header::is_all_fields(header),
-        usual: shape::is_usual(message, body),
+        stray_returns: header::has_stray_returns(body),
+        shape: shape::of(message, body),
     }
 }
 

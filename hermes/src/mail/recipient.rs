@@ -7,6 +7,7 @@ use common::domain::ids::{self, EmailAddress, ProjectId};
 use common::domain::project::Sender;
 
 use super::Desk;
+use super::dkim::OwnSignatures;
 use super::parse::ParsedMail;
 
 const PREFIX: &str = "edit+";
@@ -55,11 +56,15 @@ fn is_at(to: &EmailAddress, domain: &str) -> bool {
     to.domain().strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// The recipients by which a mail can have reached us: those that its author wrote, else where it was delivered to, which
-/// anybody on its way may add. Where none is ours, all: a mail that was passed on to us may name its site at another domain.
+/// The recipients by which a mail can have reached us: those that its author wrote, and signed if anything was signed; else
+/// all, of which anybody on its way may have added some. Where none is ours, all: a mail that was passed on to us may name its
+/// site at another domain.
 pub(super) fn ours(mail: &ParsedMail, desk: Desk<'_>) -> Vec<EmailAddress> {
     let of_us = |to: &&EmailAddress| desk.is_ours(to);
-    let written: Vec<EmailAddress> = mail.to.iter().chain(&mail.cc).filter(of_us).cloned().collect();
+    let own = OwnSignatures::of(mail);
+    let signed = |name: &str| own.as_ref().is_none_or(|own| own.cover(name));
+    let fields = [("to", &mail.to), ("cc", &mail.cc)].into_iter().filter(|(name, _)| signed(name));
+    let written: Vec<EmailAddress> = fields.flat_map(|(_, all)| all).filter(of_us).cloned().collect();
     let found =
         if written.is_empty() { mail.recipients.iter().filter(of_us).cloned().collect() } else { written };
     if found.is_empty() { mail.recipients.clone() } else { found }
@@ -129,6 +134,8 @@ mod tests {
             );
         }
         assert_eq!(found("staff@example.net", "bob@hermes.org"), ["bob@hermes.org"]);
+        let signed = "amelia@hermes.org\r\nCc: bob@hermes.org\r\nDKIM-Signature: v=1; d=b.c; h=from:to; b=x";
+        assert_eq!(found(signed, "eve@hermes.org"), ["amelia@hermes.org"], "anybody may have added a copy");
         assert_eq!(found("amelia@example.net", "bob@example.net"), ["amelia@example.net", "bob@example.net"]);
     }
 }

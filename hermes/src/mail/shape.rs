@@ -1,20 +1,88 @@
-//! Whether a mail is cut into parts as mail programs do. Where a signature leaves out the `Content-Type`, whoever got the mail
-//! could name another one, and so choose which of the signed bytes are its text. Pure.
+//! Whether a mail is put together as mail programs do. Where a signature leaves out what says how its bytes are to be read,
+//! whoever got the mail could say something else, and so choose which of the signed bytes are its text. Pure.
 
-use mail_parser::{ContentType, Message, MimeHeaders};
+use mail_parser::{ContentType, HeaderName, Message, MimeHeaders, PartType};
 use memchr::memmem;
 
 /// Above the first part a program may say that it is in parts, in so many lines.
 const MAX_PREAMBLE_LINES: usize = 3;
+/// Alphabets in which every byte of ASCII is that letter, as long as no escape stands before it.
+const ALPHABETS: [&str; 18] = [
+    "us-ascii",
+    "ascii",
+    "utf-8",
+    "utf8",
+    "iso-8859-",
+    "iso8859-",
+    "iso-2022-jp",
+    "windows-125",
+    "cp125",
+    "latin",
+    "koi8-",
+    "gb2312",
+    "gbk",
+    "gb18030",
+    "big5",
+    "shift_jis",
+    "euc-",
+    "ks_c_5601",
+];
 
-/// Whether it is one text, or parts that begin and end where the body does.
-pub(super) fn is_usual(message: &Message<'_>, body: &[u8]) -> bool {
-    let Some(kind) = message.content_type() else { return true };
-    match (kind.ctype(), kind.subtype()) {
-        ("text", Some("plain" | "html")) => true,
-        ("multipart", _) => is_around(kind, body),
+/// Which of the fields that say how the bytes of a mail are to be read say what programs do for such bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// `Content-Type` (RFC 2045, section 5).
+    pub usual_type: bool,
+    /// `Content-Transfer-Encoding` (RFC 2045, section 6).
+    pub usual_encoding: bool,
+    /// `Content-Disposition` (RFC 2183).
+    pub usual_disposition: bool,
+}
+
+pub(super) fn of(message: &Message<'_>, body: &[u8]) -> Shape {
+    let root = message.root_part();
+    let disposed = root.content_disposition();
+    Shape {
+        usual_type: is_usual_type(message, body),
+        usual_encoding: is_usual_encoding(message, body),
+        usual_disposition: disposed.is_none_or(|disposed| disposed.ctype().eq_ignore_ascii_case("inline")),
+    }
+}
+
+/// Whether it is one text of its kind, or parts that begin and end where the body does.
+fn is_usual_type(message: &Message<'_>, body: &[u8]) -> bool {
+    let kind = message.content_type();
+    if !kind.and_then(|kind| kind.attribute("charset")).is_none_or(is_plain_alphabet) {
+        return false;
+    }
+    match kind.map_or(("text", None), |kind| (kind.ctype(), kind.subtype())) {
+        ("text", None | Some("plain")) => !is_other_than_text(&decoded(message)),
+        ("text", Some("html")) => decoded(message).trim_start().starts_with('<'),
+        ("multipart", _) => kind.is_some_and(|kind| is_around(kind, body)),
         _ => false,
     }
+}
+
+fn is_plain_alphabet(charset: &str) -> bool {
+    let charset = charset.trim().to_ascii_lowercase();
+    ALPHABETS.iter().any(|alphabet| charset.starts_with(alphabet))
+}
+
+/// The text of a mail that is one text.
+fn decoded<'a>(message: &'a Message<'_>) -> std::borrow::Cow<'a, str> {
+    match &message.root_part().body {
+        PartType::Text(text) | PartType::Html(text) => std::borrow::Cow::Borrowed(text.as_ref()),
+        PartType::Binary(bytes) | PartType::InlineBinary(bytes) => String::from_utf8_lossy(bytes),
+        PartType::Message(_) | PartType::Multipart(_) => std::borrow::Cow::Borrowed(""),
+    }
+}
+
+/// Whether a text begins as HTML does, or as parts do that come to an end.
+fn is_other_than_text(text: &str) -> bool {
+    let text = text.trim_start();
+    let first = text.lines().next().unwrap_or_default().trim_end();
+    let ends = || text.lines().any(|line| line.trim_end().strip_suffix("--") == Some(first));
+    text.starts_with('<') || first.len() > 2 && first.starts_with("--") && ends()
 }
 
 /// Whether the boundary stands on the first and on the last line, and elsewhere at the beginning of lines only.
@@ -34,46 +102,110 @@ fn is_preamble(above: &[u8]) -> bool {
     lines == 0 || lines <= MAX_PREAMBLE_LINES && memmem::find(above, b"MIME").is_some()
 }
 
+/// Whether a text that says so is quoted-printable, and one that does not is not. Programs write line ends as such, never as
+/// the codes of their bytes.
+fn is_usual_encoding(message: &Message<'_>, body: &[u8]) -> bool {
+    let root = message.root_part();
+    let stated = root.headers.iter().find(|header| header.name == HeaderName::ContentTransferEncoding);
+    let stated =
+        stated.and_then(|header| header.value.as_text()).unwrap_or("7bit").trim().to_ascii_lowercase();
+    let is_parts = message.content_type().is_some_and(|kind| kind.ctype() == "multipart");
+    match stated.as_str() {
+        "7bit" | "8bit" | "binary" => is_parts || !has_soft_breaks(body),
+        "quoted-printable" => {
+            let codes = |code: &[u8]| memmem::find(body, code).is_some();
+            !is_parts && ![&b"=0A"[..], b"=0a", b"=0D", b"=0d"].into_iter().any(codes)
+        }
+        "base64" => !is_parts && body.iter().copied().all(is_of_base64),
+        _ => false,
+    }
+}
+
+/// Whether a line ends with the mark that goes on in the next.
+fn has_soft_breaks(body: &[u8]) -> bool {
+    memchr::memchr_iter(b'=', body).any(|at| {
+        let rest = &body[at + 1..];
+        rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
+    })
+}
+
+fn is_of_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+/=\r\n \t".contains(&byte)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::parse::read;
+    use super::Shape;
 
-    fn is_usual(kind: &str, body: &str) -> bool {
-        read(format!("From: a@example.org\r\n{kind}\r\n{body}").as_bytes()).unwrap().usual
+    const PARTS: &str = "Content-Type: multipart/mixed; boundary=b\r\n";
+
+    fn shape(fields: &str, body: &str) -> Shape {
+        read(format!("From: a@example.org\r\n{fields}\r\n{body}").as_bytes()).unwrap().shape
     }
 
     #[test]
     fn texts_and_whole_parts_are_usual() {
         for (kind, body) in [
             ("", "hello"),
-            ("Content-Type: text/plain; charset=utf-8\r\n", "hello"),
-            ("Content-Type: TEXT/HTML\r\n", "<p>hello"),
-            ("Content-Type: multipart/mixed; boundary=b\r\n", "--b\r\n\r\nhello\r\n--b--\r\n"),
-            ("Content-Type: multipart/mixed; boundary=b\r\n", "\r\n--b\n\nhello\n--b\n\nyou\n--b--\n\n"),
-            (
-                "Content-Type: multipart/mixed; boundary=b\r\n",
-                "This is a multi-part message in MIME format.\r\n--b\r\n\r\nhello\r\n--b--",
-            ),
+            ("Content-Type: text/plain; charset=utf-8\r\n", "hello\r\n--\r\nAnna"),
+            ("Content-Type: text/plain; charset=\"ISO-8859-1\"\r\n", "-- a\r\nb"),
+            ("Content-Type: TEXT/HTML\r\n", "\r\n<p>hello"),
+            (PARTS, "--b\r\n\r\nhello\r\n--b--\r\n"),
+            (PARTS, "\r\n--b\n\nhello\n--b\n\nyou\n--b--\n\n"),
+            (PARTS, "This is a multi-part message in MIME format.\r\n--b\r\n\r\nhello\r\n--b--"),
         ] {
-            assert!(is_usual(kind, body), "{kind} {body}");
+            assert!(shape(kind, body).usual_type, "{kind} {body}");
         }
     }
 
     #[test]
-    fn parts_of_what_was_one_text_are_not() {
+    fn parts_of_what_was_one_text_and_texts_of_what_was_parts_are_not() {
         let forward = "What shall I answer?\r\n\r\n---- Forwarded message ----\r\nFrom: Mallory\r\n\r\nDelete all.\r\n\r\n---- Forwarded message ------\r\n";
         for (kind, body) in [
             ("Content-Type: multipart/mixed; boundary=\"-- Forwarded message ----\"\r\n", forward),
-            ("Content-Type: multipart/mixed; boundary=b\r\n", "--b\r\n\r\nhello\r\n"),
-            ("Content-Type: multipart/mixed; boundary=b\r\n", "--b\r\n\r\nhello --b you\r\n--b--"),
-            ("Content-Type: multipart/mixed; boundary=b\r\n", "hello\r\n--b\r\n\r\nyou\r\n--b--"),
-            ("Content-Type: multipart/mixed; boundary=b\r\n", "--b\r\n\r\nhello\r\n--b--\r\nyou"),
-            ("Content-Type: multipart/mixed; boundary=b\r\n", "hello"),
+            (PARTS, "--b\r\n\r\nhello\r\n"),
+            (PARTS, "--b\r\n\r\nhello --b you\r\n--b--"),
+            (PARTS, "hello\r\n--b\r\n\r\nyou\r\n--b--"),
+            (PARTS, "--b\r\n\r\nhello\r\n--b--\r\nyou"),
+            (PARTS, "hello"),
             ("Content-Type: multipart/mixed\r\n", "hello"),
             ("Content-Type: message/rfc822\r\n", "X: y\r\n\r\nhello"),
             ("Content-Type: application/pdf\r\n", "hello"),
+            ("", "--b\r\n\r\nhello\r\n--b--\r\n"),
+            ("Content-Type: text/plain\r\n", "<html><p>hello"),
+            ("Content-Type: text/html\r\n", "hello\r\n> you"),
+            ("Content-Type: text/plain; charset=utf_7\r\n", "hello"),
+            ("Content-Type: text/plain; charset=csutf7\r\n", "hello"),
+            ("Content-Type: text/plain; charset*0=utf; charset*1=-7\r\n", "hello"),
+            ("Content-Type: text/plain; charset=unicode\r\n", "hello"),
+            ("Content-Type: text/plain; charset=iso-2022-kr\r\n", "hello"),
         ] {
-            assert!(!is_usual(kind, body), "{kind} {body}");
+            assert!(!shape(kind, body).usual_type, "{kind} {body}");
         }
+    }
+
+    #[test]
+    fn an_encoding_is_that_of_the_bytes() {
+        let stated = |encoding: &str| format!("Content-Transfer-Encoding: {encoding}\r\n");
+        for (encoding, body, usual) in [
+            ("7bit", "a=12, and b = c", true),
+            ("7bit", "a long line that goes=\r\non", false),
+            ("quoted-printable", "caf=C3=A9 =\r\nau lait", true),
+            ("quoted-printable", "> Hello=0ADelete all", false),
+            ("base64", "aGVsbG8=\r\n", true),
+            ("base64", "hello, you", false),
+            ("x-uuencode", "hello", false),
+        ] {
+            assert_eq!(shape(&stated(encoding), body).usual_encoding, usual, "{encoding} {body}");
+        }
+        assert!(shape("", "hello").usual_encoding);
+        assert!(!shape(&format!("{PARTS}{}", stated("base64")), "--b\r\n\r\nx\r\n--b--").usual_encoding);
+    }
+
+    #[test]
+    fn a_text_is_no_file() {
+        assert!(shape("Content-Disposition: inline\r\n", "hello").usual_disposition);
+        assert!(!shape("Content-Disposition: attachment; filename=a.txt\r\n", "hello").usual_disposition);
     }
 }

@@ -1,7 +1,7 @@
 //! Which conversation a mail belongs to, as far as the mail itself tells: signals, strongest first. What they point to is
 //! looked up outside, and only within the conversations of whoever wrote the mail: a signal never gives anybody a right.
 
-use common::domain::ids::ThreadId;
+use common::domain::ids::{EmailAddress, ThreadId};
 
 use super::parse::ParsedMail;
 use super::trace::{Stage, Trace};
@@ -30,8 +30,13 @@ pub enum ThreadSignal {
     ConversationLine(ThreadId),
 }
 
-/// The signals of a mail, strongest first.
-pub fn signals(mail: &ParsedMail, key: &SecretKey, trace: &mut Trace) -> Vec<ThreadSignal> {
+/// The signals of a mail that reached us by these recipients, strongest first.
+pub fn signals(
+    mail: &ParsedMail,
+    recipients: &[EmailAddress],
+    key: &SecretKey,
+    trace: &mut Trace,
+) -> Vec<ThreadSignal> {
     let answered = answered(mail);
     let mut signals: Vec<ThreadSignal> = Vec::new();
     let mut add = |signal: ThreadSignal| {
@@ -39,7 +44,7 @@ pub fn signals(mail: &ParsedMail, key: &SecretKey, trace: &mut Trace) -> Vec<Thr
             signals.push(signal);
         }
     };
-    mail.recipients
+    recipients
         .iter()
         .filter_map(|to| key.thread_of_address(to))
         .for_each(|id| add(ThreadSignal::ReplyAddress(id)));
@@ -154,14 +159,15 @@ fn is_id(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::domain::ids::{CommandId, EmailAddress};
+    use common::domain::ids::CommandId;
 
     fn key() -> SecretKey {
         SecretKey::fleeting()
     }
 
     fn of(raw: &str, key: &SecretKey) -> Vec<ThreadSignal> {
-        signals(&crate::mail::read(raw.as_bytes()).unwrap(), key, &mut Trace::default())
+        let mail = crate::mail::read(raw.as_bytes()).unwrap();
+        signals(&mail, &mail.recipients, key, &mut Trace::default())
     }
 
     fn thread(id: &str) -> ThreadId {

@@ -359,7 +359,13 @@ async fn forty_words_that_would_be_header_fields_are_words_in_the_answer() {
                 mail(&format!("in-{tried}"), "x").replace("Subject: Hours", &format!("Subject: {subject}"));
             let answer: Value = world.accepted(raw).await;
             let ending = text(&answer, "ending");
-            assert!(matches!(ending, "question-asked" | "rate-limited"), "{subject:?}: {ending}");
+            let is_bare = subject.contains(|c: char| c.is_ascii_control());
+            let fits = if is_bare {
+                ending == "malformed"
+            } else {
+                matches!(ending, "question-asked" | "rate-limited")
+            };
+            assert!(fits, "{subject:?}: {ending}");
             let record = world.mail(text(&answer, "mailId")).await;
             assert!(!record.subject.contains(['\r', '\n', '\0']), "{:?}", record.subject);
             for line in record.trace.lines() {
@@ -440,10 +446,12 @@ async fn a_half_shown_copy_behind_a_forged_one_is_asked_about_and_other_words_ar
     let asked = world.accepted(copy(half, "")).await;
     assert_eq!((text(&asked, "ending"), &asked["mailId"]), ("confirmation-asked", &forged["mailId"]));
     let genuine = world.accepted(copy(GENUINE, "")).await;
-    assert_eq!(text(&genuine, "ending"), "confirmation-asked", "what was asked is asked once");
+    assert_eq!(text(&genuine, "ending"), "routed", "it is not asked about any more");
+    assert_eq!(genuine["mailId"], forged["mailId"]);
+    assert_eq!(world.accepted(copy(half, "")).await["commandId"], genuine["commandId"], "and it is one mail");
     let other = world.accepted(copy(GENUINE, "").replace("7 to 8", "7 to 9")).await;
     assert_eq!(text(&other, "ending"), "routed");
     assert_ne!(other["mailId"], forged["mailId"]);
     assert_eq!(world.outbox().len(), 1);
-    assert_eq!(world.works("amelia#scott").await.len(), 1);
+    assert_eq!(world.works("amelia#scott").await.len(), 2);
 }

@@ -80,8 +80,43 @@ async fn a_signed_mail_of_a_domain_with_a_policy_is_believed() {
     assert!(world.outbox().is_empty(), "nobody is told");
 }
 
+/// Somebody at the author's provider whose address ends as the author's does has a genuine signature of it.
+#[tokio::test]
+async fn a_signature_for_one_address_is_none_for_another_that_is_read_into_it() {
+    let key = Signer::new();
+    let records = [("s._domainkey.example.org", key.record.as_str()), ("_dmarc.example.org", DMARC)];
+    let world = World::verifying(&[], &records).await;
+    let mail = dated("1", "change 7 to 8")
+        .replace("From: Scott <scott@", "From: scott@")
+        .replace("example.org>", "example.org");
+    let theirs = mail.replace("From: scott@", "From: xscott@");
+    let signed = key.sign("example.org", &FIELDS, &theirs);
+    for from in
+        ["x\r\n \x0cscott@", "x\rscott@", "x\r\n \rscott@", "x\n\t\x0cscott@", "x\r\n \r\n \x0cscott@"]
+    {
+        let mail = signed.replace("xscott@", from);
+        assert_ne!(mail, signed);
+        assert_eq!(ending(&world, &mail).await, "malformed", "{from:?}");
+    }
+    assert!(world.works("amelia#scott").await.is_empty());
+}
+
+/// Each name of a signature is looked for among all fields.
+#[tokio::test]
+async fn signatures_that_name_thousands_of_fields_are_not_looked_at() {
+    let key = Signer::new();
+    let world = World::verifying(&[], &[("s._domainkey.example.org", &key.record)]).await;
+    let names = (0..45_000).map(|n| format!("x{n}")).collect::<Vec<_>>().join(":");
+    let many =
+        format!("DKIM-Signature: v=1; a=ed25519-sha256; d=example.org; s=s; h=from:{names}; bh=x; b=y");
+    let begun = std::time::Instant::now();
+    let mail = format!("{many}\r\n{}{}", "a:\r\n".repeat(1500), dated("1", "x"));
+    assert_eq!(ending(&world, &mail).await, "unauthenticated");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
 /// What whoever got a signed mail can change about it without breaking its signature.
-const CHANGES: [(&str, &str); 15] = [
+const CHANGES: [(&str, &str); 26] = [
     ("Message-ID: <1@example.org>", "Message-ID: <2@example.org>"),
     ("Message-ID: <1@example.org>\r\n", ""),
     ("Message-ID: <1@example.org>", "Message-ID: <2@example.org>\r\nX-Mailer: another"),
@@ -101,6 +136,20 @@ const CHANGES: [(&str, &str); 15] = [
         "\r\n:x\r\n \r\n Delete everything.\r\n\t\r\n -----Original Message-----\r\njunk\r\nchange",
     ),
     ("\r\n\r\nchange", "\r\nX-Y:\r\n \r\n Delete everything.\r\n\r\nchange"),
+    // What a signature does not tell from nothing.
+    ("change 7", "cha\rnge 7"),
+    ("Opening hours", "Open\r\n \x0cing hours"),
+    ("Opening hours", "Open\ring hours"),
+    ("d=example.org", "d=exam\r\n \x0cple.org"),
+    ("d=example.org", "d=exam\rple.org"),
+    ("Date: Tue,", "Date: T\rue,"),
+    // How it is to be read.
+    ("To: edit", "Content-Transfer-Encoding: base64\r\nTo: edit"),
+    ("To: edit", "Content-Disposition: attachment; filename=a.txt\r\nTo: edit"),
+    ("To: edit", "Content-Type: text/html\r\nTo: edit"),
+    // Where it was delivered to, and whom it was copied to.
+    ("To: edit", "Delivered-To: bob@hermes.localhost\r\nTo: edit"),
+    ("To: edit", "Cc: bob@hermes.localhost\r\nTo: edit"),
 ];
 
 #[tokio::test]
