@@ -466,3 +466,102 @@ async fn a_file_that_no_remote_would_take_is_refused_before_it_is_read_and_in_no
     assert!(remote.branches().iter().all(|branch| branch != "thread-aaaaaa1"));
     worker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_project_or_the_machine_is_to_blame_for_never_goes_to_the_agent() {
+    let stand = Stand::new(&["put site/a.html mended"; 2]).await;
+    stand.world.project_built_by("bakery", &stand.remote, &["true"]).await;
+    let no_output = stand.order("c-1", "put site/a.html fine").await;
+    assert_eq!((no_output.outcome, stand.runs("c-1").await), (JobOutcome::BuildFailed, 1), "{no_output:?}");
+    assert!(no_output.error.unwrap().contains("check build.output"));
+
+    stand.world.project_built_by("bakery", &stand.remote, &["/no/such/program"]).await;
+    let not_started = stand.order("c-2", "put site/b.html fine").await;
+    assert_eq!((not_started.outcome, stand.runs("c-2").await), (JobOutcome::Failed, 1), "{not_started:?}");
+    assert!(not_started.error.unwrap().starts_with("build-not-run: build (/no/such/program)"));
+    assert_eq!(stand.world.job("c-2").await.unwrap().attempts, 3);
+    assert_eq!(stand.remote.file("thread-abcdef1", "site/b.html").unwrap(), "fine\n", "the work is kept");
+    stand.worker.stop().await;
+}
+
+const EMPTY_LOCK: &str = r#"{"name": "x", "lockfileVersion": 3, "packages": {"": {"name": "x"}}}"#;
+
+/// A bakery whose source has this list of packages beside a package in a folder of its own, and shows a page of that.
+async fn with_packages(lists: &[(&str, &str)], mends: &[&str]) -> Stand {
+    const SHOWING: &str = "const fs = require('fs');
+        fs.cpSync('site', 'dist', { recursive: true });
+        fs.cpSync('node_modules/rye/rye.html', 'dist/rye.html');";
+    let package = [("rye/package.json", r#"{"name": "rye", "version": "1.0.0"}"#), ("rye/rye.html", "rye\n")];
+    let world = World::new();
+    let remote = world.remote("bakery", &[support::SITE, &package, lists].concat());
+    world.project_built_by("bakery", &remote, &["node", "-e", SHOWING]).await;
+    Stand::over(world, remote, mends)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packages_that_could_not_be_fetched_are_fetched_later_and_are_no_matter_for_the_agent() {
+    const LIST: &str = r#"{"name": "x", "dependencies": {"rye": "1.0.0"}}"#;
+    const LOCK: &str = r#"{"name": "x", "lockfileVersion": 3, "packages": {
+        "": {"name": "x", "dependencies": {"rye": "1.0.0"}},
+        "node_modules/rye": {"version": "1.0.0", "resolved": "http://127.0.0.1:1/rye-1.0.0.tgz"}}}"#;
+    const NEAR: &str = r#"{"name": "x", "dependencies": {"rye": "file:./rye"}}"#;
+    const NEAR_LOCK: &str = r#"{"name": "x", "lockfileVersion": 3, "packages": {
+        "": {"name": "x", "dependencies": {"rye": "file:./rye"}},
+        "rye": {"version": "1.0.0"}, "node_modules/rye": {"resolved": "rye", "link": true}}}"#;
+    let lists = [("package.json", LIST), ("package-lock.json", LOCK), (".npmrc", "fetch-retries=0\n")];
+    let stand = with_packages(&lists, &["put site/a.html mended"; 2]).await;
+    stand.world.order(KEY, work("c-1", "abcdef1", "put site/a.html fine")).await;
+    let failed = async || stand.world.job("c-1").await.and_then(|job| job.error);
+    let error = stand.world.until("a failed attempt", failed).await;
+    assert!(
+        error.starts_with("install-failed: install (npm ci") && error.contains("ECONNREFUSED"),
+        "{error}"
+    );
+    // They can be had by now.
+    let lists = [("package.json", NEAR), ("package-lock.json", NEAR_LOCK)];
+    stand.remote.commit("thread-abcdef1", &lists, "reachable");
+    let result = stand.world.result().await;
+    assert_eq!((result.outcome, stand.runs("c-1").await), (JobOutcome::Changed, 1), "{result:?}");
+    assert_eq!(stand.world.page(&result, "rye.html").unwrap(), "rye\n");
+    assert_eq!(stand.world.page(&result, "a.html").unwrap(), "fine\n");
+    stand.worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_lock_file_follows_what_an_agent_adds_to_the_list_in_the_same_commit() {
+    let lists = [("package.json", r#"{"name": "x"}"#), ("package-lock.json", EMPTY_LOCK)];
+    let stand = with_packages(&lists, &[]).await;
+    let order = r#"put package.json {"name": "x", "dependencies": {"rye": "file:./rye"}}"#;
+    let result = stand.order("c-1", order).await;
+    assert_eq!((result.outcome, stand.runs("c-1").await), (JobOutcome::Changed, 1), "{result:?}");
+    assert_eq!(result.files_changed, ["package-lock.json", "package.json"]);
+    assert_eq!(stand.world.page(&result, "rye.html").unwrap(), "rye\n");
+    assert!(stand.remote.file("thread-abcdef1", "package-lock.json").unwrap().contains("node_modules/rye"));
+    let messages = stand.remote.messages("thread-abcdef1");
+    assert!(messages.len() == 1 && messages[0].contains("Command-Id: c-1"), "{messages:?}");
+    assert_eq!(result.commit_id, stand.remote.tip("thread-abcdef1").map(|id| id.to_string()));
+    stand.worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_package_that_cannot_be_is_for_the_agent_who_named_it() {
+    let lists = [("package.json", r#"{"name": "x"}"#), ("package-lock.json", EMPTY_LOCK)];
+    let mend = r#"put package.json {"name": "x", "dependencies": {"rye": "file:./rye"}}"#;
+    let stand = with_packages(&lists, &[mend]).await;
+    let order = r#"put package.json {"name": "x", "dependencies": {"rye": "no version!"}}"#;
+    let result = stand.order("c-1", order).await;
+    assert_eq!((result.outcome, stand.runs("c-1").await), (JobOutcome::Changed, 2), "{result:?}");
+    assert_eq!(stand.world.page(&result, "rye.html").unwrap(), "rye\n");
+    stand.worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packages_that_another_manager_locked_are_refused_before_the_agent_runs() {
+    let list = ("package.json", r#"{"name": "x", "dependencies": {"rye": "file:./rye"}}"#);
+    let stand = with_packages(&[list, ("yarn.lock", "")], &[]).await;
+    let result = stand.order("c-1", "put site/a.html fine").await;
+    assert_eq!(result.outcome, JobOutcome::Refused, "{result:?}");
+    assert!(result.summary.contains("yarn.lock"), "{}", result.summary);
+    assert_eq!(stand.world.job("c-1").await.unwrap().attempts, 0, "no money was spent");
+    stand.worker.stop().await;
+}

@@ -41,6 +41,8 @@ const DAEMON: &str = "import os,time\nif os.fork()==0:\n  os.setsid()\n  if os.f
 struct Runaway {
     outcome: JobOutcome,
     error: String,
+    /// How often the agent was started.
+    agents: usize,
     took: Duration,
 }
 
@@ -74,6 +76,8 @@ async fn run_away(mode: &str, script: &str) -> Runaway {
     world.order(KEY, work("c-1", "abcdef1", "change \"7 to 18\" to \"8 to 20\"")).await;
     let result = world.result().await;
     let took = begun.elapsed();
+    let steps = world.job("c-1").await.unwrap().steps;
+    let agents = steps.iter().filter(|step| step.name.as_str() == "agent").count();
     assert_eq!(alive(first_user) + alive(first_user + 1), 0, "everything that was started is gone");
 
     if mode == "uid" {
@@ -85,7 +89,7 @@ async fn run_away(mode: &str, script: &str) -> Runaway {
     let next = world.result().await;
     assert_eq!(next.outcome, JobOutcome::Changed, "the next job is as any other: {next:?}");
     worker.stop().await;
-    Runaway { outcome: result.outcome, error: result.error.unwrap_or_default(), took }
+    Runaway { outcome: result.outcome, error: result.error.unwrap_or_default(), agents, took }
 }
 
 /// Other users pass through the folder of the test, and may not enter the data directory.
@@ -121,6 +125,8 @@ async fn is_ended(mode: &str, script: &str, reason: &str) {
     let runaway = run_away(mode, script).await;
     assert_eq!(runaway.outcome, JobOutcome::BuildFailed, "{}", runaway.error);
     assert!(runaway.error.contains(reason), "{}", runaway.error);
+    let is_of_the_source = !runaway.error.starts_with("build-limit: ");
+    assert_eq!(runaway.agents, if is_of_the_source { 2 } else { 1 }, "{}", runaway.error);
     assert!(runaway.took < SOON, "{:?}", runaway.took);
     eprintln!("{mode}: {reason:?} ended it after {:?}", runaway.took);
 }

@@ -1,16 +1,20 @@
-//! The site from its source: packages installed only when their list changed, then the project's own build command, both
+//! The site from its source: packages installed only when their list or lock changed, then the project's own build command, both
 //! as children with limits. Out come regular files that may be published.
 
 mod checks;
 mod inspect;
 mod links;
+mod packages;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use common::domain::names::ContentHash;
 use common::domain::outcome::JobOutcome;
+
+use packages::Packages;
+
+pub(super) use packages::LOCK_BEHIND;
 
 use super::handover::{Checkout, Commit, Site};
 use super::workspace::Workspace;
@@ -28,86 +32,117 @@ const WARM: [&str; 2] = [".astro", ".cache"];
 /// Builds what was committed, and looks at what came of it.
 pub async fn build(context: &JobContext, checkout: &Checkout, commit: &Commit) -> Result<Site, Trouble> {
     let build = context.project.as_ref().map(|project| project.build.clone()).unwrap_or_default();
-    install(context, checkout).await?;
+    install(context, checkout, commit).await?;
     if !build.command.is_empty() {
-        run(context, checkout, build.command.clone(), "build").await?;
+        let failed = |said: &str, output: &str| build_failed(format!("{said}:\n{}", last_chars(output)));
+        run(context, checkout, build.command.clone(), Step::Build, failed).await?;
     }
     inspect::inspect(context, checkout, commit, build).await
 }
 
-/// Installs the packages when their list is another than the one installed last.
-async fn install(context: &JobContext, checkout: &Checkout) -> Result<(), Trouble> {
+/// Installs the packages when what decides on them is another than at the last time.
+async fn install(context: &JobContext, checkout: &Checkout, commit: &Commit) -> Result<(), Trouble> {
     let repo = checkout.workspace.repo();
-    let Some((list, arguments)) = package_list(&repo) else { return Ok(()) };
+    let Some(packages) = Packages::of(&repo)? else { return Ok(()) };
     let marker = checkout.workspace.installed_marker();
-    let wanted = ContentHash::of(&list);
     let installed = tokio::fs::read_to_string(&marker).await.unwrap_or_default();
-    if installed == wanted.as_str() && repo.join("node_modules").is_dir() {
+    if installed == packages.fingerprint.as_str() && repo.join("node_modules").is_dir() {
         return Ok(());
     }
     tokio::fs::remove_file(&marker).await.ok();
-    let argv = ["npm"].iter().chain(arguments).map(|word| (*word).to_owned()).collect();
-    run(context, checkout, argv, "install").await?;
-    if let Err(error) = tokio::fs::write(&marker, wanted.as_str()).await {
+    let failed = |said: &str, output: &str| packages.failed(commit, said, output);
+    run(context, checkout, words(packages.install()), Step::Install, failed).await?;
+    if let Err(error) = tokio::fs::write(&marker, packages.fingerprint.as_str()).await {
         tracing::warn!(%error, "what was installed could not be remembered; it is installed again next time");
     }
     Ok(())
 }
 
-/// What says which packages are needed, and how they are installed; none without packages.
-fn package_list(repo: &Path) -> Option<(Vec<u8>, &'static [&'static str])> {
-    const LOCKED: &[&str] = &["ci", "--no-audit", "--no-fund"];
-    const UNLOCKED: &[&str] = &["install", "--no-audit", "--no-fund", "--no-package-lock"];
-    let package = regular_file(&repo.join("package.json"))?;
-    match regular_file(&repo.join("package-lock.json")) {
-        Some(lock) => Some((lock, LOCKED)),
-        None if has_dependencies(&package) => Some((package, UNLOCKED)),
-        None => None,
+/// Lets the lock file of the packages follow their list, as both lie in the checkout.
+pub(super) async fn lock(context: &JobContext, checkout: &Checkout, commit: &Commit) -> Result<(), Trouble> {
+    let Some(packages) = Packages::of(&checkout.workspace.repo())? else { return Ok(()) };
+    let Some(lock_only) = packages.lock_only() else { return Ok(()) };
+    let failed = |said: &str, output: &str| packages.failed(commit, said, output);
+    run(context, checkout, words(lock_only), Step::Install, failed).await
+}
+
+/// Refuses a source whose packages nobody here can install, before anything is spent on it.
+pub(super) fn can_install(context: &JobContext, checkout: &Checkout) -> Result<(), Trouble> {
+    let Some(packages) = Packages::of(&checkout.workspace.repo())? else { return Ok(()) };
+    let argv = words(packages.install());
+    program(context, &argv, Step::Install)
+        .map(drop)
+        .map_err(|failure| Failure { outcome: JobOutcome::Refused, ..failure }.into())
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// What a program is started for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Install,
+    Build,
+}
+
+impl Step {
+    /// "install (npm ci)".
+    fn of(self, argv: &[String]) -> String {
+        let name = if self == Self::Install { "install" } else { "build" };
+        format!("{name} ({})", argv.join(" "))
+    }
+
+    /// It took too long. A registry that answers slowly may be faster next time.
+    fn timed_out(self, detail: String) -> Failure {
+        if self == Self::Install { packages::unfetched(detail) } else { over_limit(detail) }
     }
 }
 
-fn has_dependencies(package: &[u8]) -> bool {
-    let package: serde_json::Value = serde_json::from_slice(package).unwrap_or_default();
-    ["dependencies", "devDependencies"]
-        .iter()
-        .any(|kind| package[kind].as_object().is_some_and(|list| !list.is_empty()))
-}
-
-fn regular_file(path: &Path) -> Option<Vec<u8>> {
-    path.symlink_metadata().is_ok_and(|meta| meta.is_file()).then(|| std::fs::read(path).ok()).flatten()
-}
-
+/// Runs a program to its end; what it means that it failed is said by `failed`, in view of what was run and its output.
 async fn run(
     context: &JobContext,
     checkout: &Checkout,
     mut argv: Vec<String>,
-    step: &'static str,
+    step: Step,
+    failed: impl Fn(&str, &str) -> Failure,
 ) -> Result<(), Trouble> {
-    let shown = argv.join(" ");
-    if let Some(program) = argv.first_mut().filter(|program| !program.contains('/')) {
-        *program = context.settings.environment.programs().find(program).ok_or_else(|| {
-            let detail = format!("{step} ({shown}): {program} is not on the PATH of the worker");
-            Failure { code: "build-program", ..build_failed(step, detail) }
-        })?;
+    let what = step.of(&argv);
+    let found = program(context, &argv, step)?;
+    if let (Some(found), Some(program)) = (found, argv.first_mut()) {
+        *program = found;
     }
-    let failed = |error: io::Error| build_failed(step, format!("{step} ({shown}): {error}"));
-    let mut finished = once(context, checkout, argv.clone()).await.map_err(failed)?;
+    let unstarted = |error: io::Error| not_run(format!("{what}: {error}"));
+    let mut finished = once(context, checkout, argv.clone()).await.map_err(unstarted)?;
     if finished.exceeded == Some(Exceeded::Disk) && forgotten(context, checkout).await? {
-        finished = once(context, checkout, argv).await.map_err(failed)?;
+        finished = once(context, checkout, argv).await.map_err(unstarted)?;
     }
-    let Finished { end, output, .. } = finished;
-    let output = last_chars(&output);
+    let Finished { end, output, exceeded } = finished;
     match end {
         End::Exited(status) if status.success() => Ok(()),
         End::Exited(status) => {
-            Err(build_failed(step, format!("{step} ({shown}) ended with {status}:\n{output}")).into())
+            let said = format!("{what} ended with {status}");
+            let over = exceeded.map(|_| over_limit(format!("{said}:\n{}", last_chars(&output))));
+            Err(over.unwrap_or_else(|| failed(&said, &output)).into())
         }
         End::TimedOut => {
             let minutes = LIMIT.as_secs() / 60;
-            Err(build_failed(step, format!("{step} ({shown}) took over {minutes} minutes:\n{output}")).into())
+            let detail = format!("{what} took over {minutes} minutes:\n{}", last_chars(&output));
+            Err(step.timed_out(detail).into())
         }
         End::Cancelled => Err(Trouble::Cut(context.stopper.stopped().unwrap_or(Cut::Stopped))),
     }
+}
+
+/// Where a program is that is called by its bare name.
+fn program(context: &JobContext, argv: &[String], step: Step) -> Result<Option<String>, Failure> {
+    let Some(name) = argv.first().filter(|name| !name.contains('/')) else { return Ok(None) };
+    context.settings.environment.programs().find(name).map(Some).ok_or_else(|| {
+        let text =
+            format!("Your site cannot be built here: it needs the program {name}, which is not there.");
+        let detail = format!("{}: {name} is not on the PATH of the worker", step.of(argv));
+        Failure::new(JobOutcome::BuildFailed, "build-program", text, detail)
+    })
 }
 
 /// One start, to its end.
@@ -158,11 +193,28 @@ async fn forgotten(context: &JobContext, checkout: &Checkout) -> Result<bool, Tr
     Ok(forgotten)
 }
 
-fn build_failed(step: &'static str, detail: String) -> Failure {
-    let code = if step == "install" { "install-failed" } else { "build-failed" };
+fn build_failed(detail: String) -> Failure {
     let text = "Your change was made, but the site could not be built with it. \
         The site that was up stays up, and your change is kept.";
-    Failure::new(JobOutcome::BuildFailed, code, text, detail)
+    Failure::new(JobOutcome::BuildFailed, "build-failed", text, detail)
+}
+
+/// It took more than it may, which is no fault of a page; more of the same would not help.
+fn over_limit(detail: String) -> Failure {
+    let text = "Your change was made, but building the site takes more time, memory or room than it may. \
+        The site that was up stays up, and your change is kept.";
+    Failure::new(JobOutcome::BuildFailed, "build-limit", text, detail)
+}
+
+/// Something of ours failed before the site could be judged; that may pass.
+fn not_run(detail: String) -> Failure {
+    let text = "Your change was made, but something on our side kept the site from being built. \
+        The site that was up stays up, and your change is kept.";
+    Failure::new(JobOutcome::Failed, "build-not-run", text, detail)
+}
+
+fn first_chars(text: &str) -> &str {
+    text.char_indices().nth(SHOWN_OUTPUT_CHARS).map_or(text, |(at, _)| &text[..at])
 }
 
 fn last_chars(text: &str) -> &str {
@@ -175,21 +227,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packages_are_listed_by_the_lock_and_only_where_there_are_some() {
-        let repo = tempfile::tempdir().unwrap();
-        assert!(package_list(repo.path()).is_none());
-        std::fs::write(repo.path().join("package.json"), "{}").unwrap();
-        assert!(package_list(repo.path()).is_none());
-        std::fs::write(repo.path().join("package.json"), r#"{"dependencies":{"a":"1"}}"#).unwrap();
-        assert_eq!(package_list(repo.path()).unwrap().1[0], "install");
-        std::fs::write(repo.path().join("package-lock.json"), "{}").unwrap();
-        assert_eq!(package_list(repo.path()).unwrap().1[0], "ci");
-    }
-
-    #[test]
     fn the_end_of_a_log_is_what_is_shown() {
         let log = format!("{}é-end", "x".repeat(SHOWN_OUTPUT_CHARS));
         assert!(last_chars(&log).ends_with("é-end"));
         assert_eq!(last_chars(&log).chars().count(), SHOWN_OUTPUT_CHARS);
+        let log = format!("begin-é{log}");
+        assert!(first_chars(&log).starts_with("begin-é"));
+        assert_eq!(first_chars(&log).chars().count(), SHOWN_OUTPUT_CHARS);
+        assert_eq!((first_chars("é"), last_chars("é")), ("é", "é"));
     }
 }

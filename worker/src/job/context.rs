@@ -20,6 +20,7 @@ use common::messages::Work;
 use tokio_util::sync::CancellationToken;
 
 use super::agent::{AgentCommand, Patience};
+use super::build::LOCK_BEHIND;
 use super::message::Identity;
 use crate::config::ChildEnvironment;
 use crate::git::{GitError, GitKind};
@@ -77,6 +78,9 @@ impl Stopper {
         }
     }
 }
+
+/// What the source of a site can be mended of.
+const FOR_THE_AGENT: [&str; 4] = ["build-checks", "build-failed", "install-failed", LOCK_BEHIND];
 
 /// Asks whether the claim is still ours; called before effects that cannot be fenced.
 pub type StillOurs = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
@@ -176,9 +180,10 @@ impl Failure {
         Self { outcome, code, owner_text: owner_text.into(), detail: detail.to_string() }
     }
 
-    /// Whether the agent may be able to mend it: what it made does not build, or must not be published.
+    /// Whether the agent may be able to mend it: what it made does not build, or must not be published. What is ours or the
+    /// machine's never goes to it, nor what the project is set to.
     pub fn is_for_the_agent(&self) -> bool {
-        self.outcome == JobOutcome::BuildFailed && self.code != "build-program"
+        self.outcome == JobOutcome::BuildFailed && FOR_THE_AGENT.contains(&self.code)
     }
 }
 

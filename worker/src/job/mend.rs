@@ -5,6 +5,7 @@ use common::domain::job::StepName;
 use common::domain::timestamp::Timestamp;
 
 use super::agent::{self, Errand};
+use super::build::{self, LOCK_BEHIND};
 use super::handover::{Checkout, Commit};
 use super::journal::Journal;
 use super::message::Purpose;
@@ -26,7 +27,7 @@ pub(super) async fn show_mended(
 ) -> (Commit, Result<Timestamp, Trouble>) {
     let mut rounds = 0;
     loop {
-        let failure = match show(context, journal, checkout, &commit).await {
+        let failure = match show_locked(context, journal, checkout, &mut commit).await {
             Err(Trouble::Failed(failure)) if failure.is_for_the_agent() => failure,
             shown => return (commit, shown),
         };
@@ -40,6 +41,38 @@ pub(super) async fn show_mended(
             Err((cut @ Trouble::Cut(_), saved)) => return (saved.unwrap_or(commit), Err(cut)),
         }
     }
+}
+
+/// Build and publish. Where the lock file of the packages does not fit what the change made of their list, it follows first:
+/// who edits has no way to the registry.
+async fn show_locked(
+    context: &JobContext,
+    journal: &mut Journal,
+    checkout: &Checkout,
+    commit: &mut Commit,
+) -> Result<Timestamp, Trouble> {
+    let behind = match show(context, journal, checkout, commit).await {
+        Err(Trouble::Failed(failure)) if failure.code == LOCK_BEHIND && may_be_mended(checkout) => failure,
+        shown => return shown,
+    };
+    let locked = lock(context, journal, checkout, commit).await?;
+    *commit = locked.ok_or(behind)?;
+    show(context, journal, checkout, commit).await
+}
+
+/// The change with a lock file that fits it, as the commit in its place; none when nothing came of it.
+async fn lock(
+    context: &JobContext,
+    journal: &mut Journal,
+    checkout: &Checkout,
+    commit: &Commit,
+) -> Result<Option<Commit>, Trouble> {
+    tracing::info!(command.id = %context.work.command_id, "the lock file of the packages follows their list");
+    built::undo(checkout, commit).await?;
+    journal.step_after_failure(StepName::Commit).await?;
+    build::lock(context, checkout, commit).await?;
+    let made = commit::make(context, checkout, Purpose::Done).await?;
+    Ok(made.filter(|made| made.tree != commit.tree).map(|made| with_files_of(checkout, commit, made)))
 }
 
 /// Not where the conversation has gone on since an earlier run finished this command.

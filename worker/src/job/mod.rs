@@ -214,6 +214,7 @@ async fn edit(
     if let Some(cut) = context.stopper.stopped() {
         return Err(Trouble::Cut(cut));
     }
+    build::can_install(context, checkout)?;
     journal.charge_agent().await?;
     checkpoint::reach(Point::AgentCharged).await;
     let report = match followed(context, journal, agent::run(context, checkout, &Errand::Work)).await {

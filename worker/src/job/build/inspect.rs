@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::checks::{
     Finding, MAX_FINDINGS, MAX_TEXT_BYTES, OldPage, Reading, newly_broken, storage_words, told,
 };
+use super::{not_run, over_limit};
 use crate::git::{self, off_thread};
 use crate::job::handover::{Checkout, Commit, Site};
 use crate::job::output::Output;
@@ -55,7 +56,7 @@ async fn within<T>(
         () = tokio::time::sleep(limit) => {
             let minutes = limit.as_secs() / 60;
             let detail = format!("the site was built, but looking through it took over {minutes} minutes; make it smaller");
-            Err(faulty(detail).into())
+            Err(over_limit(detail).into())
         }
     }
 }
@@ -84,7 +85,8 @@ async fn read(context: &JobContext, checkout: &Checkout, build: Build) -> Result
     let (repo, secrets) = (checkout.workspace.repo(), context.settings.secrets.clone());
     let read = beside(move |unwanted| read_all(&repo, &build.output, &secrets, unwanted)).await;
     read.map_err(|detail| {
-        let text = "Your site was built, but the result could not be used.";
+        let text = "Your site was built, but the result could not be used. \
+            The site that was up stays up, and your change is kept.";
         Failure::new(JobOutcome::BuildFailed, "build-output", text, detail).into()
     })
 }
@@ -186,7 +188,7 @@ async fn links_newly_broken(
         async move {
             let old = old_page(context, &before, site, &page).await?;
             let compared = beside(move |_| Ok((newly_broken(&before, &page, broken, &old), page)));
-            compared.await.map_err(|detail| Trouble::from(faulty(detail)))
+            compared.await.map_err(|detail| Trouble::from(not_run(detail)))
         }
     });
     let mut pages = pages.buffered(OLD_PAGES_AT_ONCE);
@@ -246,7 +248,7 @@ async fn without_owners_own(
         });
         Ok(findings)
     });
-    keep.await.map_err(|detail| faulty(detail).into())
+    keep.await.map_err(|detail| not_run(detail).into())
 }
 
 #[cfg(test)]
