@@ -234,6 +234,48 @@ async fn a_request_that_changes_nothing_is_answered_without_a_build() {
     worker.stop().await;
 }
 
+const ASKING: &str =
+    "console.log(JSON.stringify({type:'result',subtype:'success',result:'QUESTION: Which?'}))";
+
+/// Unfinished work of a command, with an edit that nobody has finished.
+fn left_unfinished(remote: &support::Remote, thread: &str, command: &str) -> git2::Oid {
+    let text =
+        format!("WIP: Auto-save: Stopped\n\nHours\n\nThread: {thread}\nUnfinished-Command-Id: {command}\n");
+    remote.commit(&format!("thread-{thread}"), &[("site/index.html", "half\n")], &text)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_or_a_question_does_not_finish_what_somebody_left_unfinished() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let others = left_unfinished(&remote, "aaaaaa1", "c-0");
+    let worker = world.worker(&[]);
+    world.order(KEY, work("c-1", "aaaaaa1", "what is this?")).await;
+    let answer = world.result().await;
+    assert_eq!((answer.outcome, answer.commit_id), (JobOutcome::Answered, None), "{:?}", answer.summary);
+    assert_eq!(remote.tip("thread-aaaaaa1"), Some(others), "it stays as it is");
+
+    left_unfinished(&remote, "bbbbbb2", "c-2");
+    world.order(KEY, work("c-2", "bbbbbb2", "what is this?")).await;
+    let own = world.result().await;
+    assert_eq!(own.outcome, JobOutcome::Changed, "its own was enough: {own:?}");
+    assert_eq!(world.page(&own, "index.html").unwrap(), "half\n");
+    worker.stop().await;
+
+    let worker = world.worker_with_agent(&format!("node -e \"{ASKING}\""), &[]);
+    let asking = left_unfinished(&remote, "cccccc3", "c-3");
+    world.order(KEY, work("c-3", "cccccc3", HOURS)).await;
+    let question = world.result().await;
+    assert_eq!(
+        (question.outcome, question.commit_id),
+        (JobOutcome::Question, None),
+        "{:?}",
+        question.summary
+    );
+    assert_eq!(remote.tip("thread-cccccc3"), Some(asking));
+    worker.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_removed_page_leaves_the_site_and_the_same_contents_are_stored_once() {
     let world = World::new();

@@ -1,6 +1,7 @@
 //! The agent's edits as one commit of ours on the thread's branch, whatever the agent did to refs, index or HEAD. Known
 //! secrets never get into it.
 
+use common::domain::ids::CommandId;
 use common::domain::outcome::JobOutcome;
 use git2::{Diff, Repository};
 
@@ -17,7 +18,8 @@ use crate::text::plain_line;
 /// So much room there is for the paths of a commit in a row and in a result.
 const MAX_PATHS_CHARS: usize = 100_000;
 
-/// Commits what differs from the commit before; none when nothing does.
+/// Commits what differs from the commit before; none when nothing does. Unfinished work below counts as finished without
+/// another edit only when it is this command's own, and the agent has no question.
 pub async fn make(
     context: &JobContext,
     checkout: &Checkout,
@@ -30,11 +32,12 @@ pub async fn make(
         message: message::message(&context.work, purpose),
         identity: context.settings.identity.clone(),
         secrets: context.settings.secrets.clone(),
-        too_much: if purpose == Purpose::Done { TooMuch::Refused } else { TooMuch::LeftOut },
+        command: context.work.command_id.clone(),
+        purpose,
     };
     let made = off_thread(move || order.commit()).await;
     // What is not in a commit of unfinished work could not be kept.
-    let is_all = made.is_ok() && purpose != Purpose::Done;
+    let is_all = made.is_ok() && !purpose.is_finished();
     if is_all || is_refused(&made) {
         // Whoever needs the room may have it.
         let marker = checkout.workspace.built_marker();
@@ -101,7 +104,8 @@ struct Order {
     message: String,
     identity: Identity,
     secrets: Secrets,
-    too_much: TooMuch,
+    command: CommandId,
+    purpose: Purpose,
 }
 
 impl Order {
@@ -114,9 +118,10 @@ impl Order {
         repo.reference(&name, self.before, true, "agent done").during(&what)?;
         repo.set_head(&name).during(&what)?;
         let base = finished_base(&repo, Some(self.before))?;
-        let (tree, unfinished) = match stage(&repo, self.before, self.too_much)? {
+        let too_much = if self.purpose.is_finished() { TooMuch::Refused } else { TooMuch::LeftOut };
+        let (tree, unfinished) = match stage(&repo, self.before, too_much)? {
             Some(tree) => (tree, false),
-            None if base != Some(self.before) => {
+            None if base != Some(self.before) && self.may_finish(&repo)? => {
                 (repo.find_commit(self.before).during(&what)?.tree_id(), true)
             }
             None => return Ok(Made::Nothing),
@@ -125,7 +130,7 @@ impl Order {
         if let Some(found) = secret_in(&repo, &changes, &self.secrets) {
             return Ok(Made::Secret(found));
         }
-        if unfinished && message::is_wip(&self.message) {
+        if unfinished && !self.purpose.is_finished() {
             return Ok(Made::Nothing);
         }
         let (who, tree) = (self.identity.signature()?, repo.find_tree(tree).during(&what)?);
@@ -133,6 +138,30 @@ impl Order {
         let id = repo.commit(Some(&name), &who, &who, &self.message, &tree, &[&parent]).during(&what)?;
         Ok(Made::Commit(Commit { id, tree: tree.id(), files: files_of(&changes) }))
     }
+
+    /// Whether the unfinished work below may become what this command has done, although nothing was added to it.
+    fn may_finish(&self, repo: &Repository) -> git::Result<bool> {
+        match self.purpose {
+            Purpose::Done => has_unfinished(repo, self.before, &self.command),
+            Purpose::Asked => Ok(false),
+            // It stays unfinished; it is only looked through for secrets.
+            Purpose::Shutdown | Purpose::Stopped | Purpose::Interrupted | Purpose::Budget => Ok(true),
+        }
+    }
+}
+
+/// Whether unfinished work of this command is among the commits above the last finished one.
+fn has_unfinished(repo: &Repository, from: Oid, command: &CommandId) -> git::Result<bool> {
+    let mut at = Some(from);
+    while let Some(id) = at {
+        let commit = repo.find_commit(id).during("look whose the unfinished work is")?;
+        let Some(text) = commit.message().ok().filter(|text| message::is_wip(text)) else { break };
+        if message::is_unfinished(text, command) {
+            return Ok(true);
+        }
+        at = commit.parent_id(0).ok();
+    }
+    Ok(false)
 }
 
 /// The nearest commit that is not unfinished work of ours.

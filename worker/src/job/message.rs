@@ -31,6 +31,8 @@ impl Identity {
 pub enum Purpose {
     /// The work is done.
     Done,
+    /// The agent has a question; what it changed for all that is done.
+    Asked,
     /// The worker shuts down.
     Shutdown,
     /// The owner or an operator stopped the job.
@@ -41,11 +43,18 @@ pub enum Purpose {
     Budget,
 }
 
+impl Purpose {
+    /// Whether what is committed counts as finished.
+    pub fn is_finished(self) -> bool {
+        matches!(self, Self::Done | Self::Asked)
+    }
+}
+
 /// The message of the commit for this work.
 pub fn message(work: &Work, purpose: Purpose) -> String {
     let thread = &work.thread_id;
     let (subject, command_trailer) = match purpose {
-        Purpose::Done => (subject(&work.instruction), "Command-Id"),
+        Purpose::Done | Purpose::Asked => (subject(&work.instruction), "Command-Id"),
         Purpose::Shutdown => (format!("{WIP}Auto-save: Container shutdown"), "Unfinished-Command-Id"),
         Purpose::Stopped => (format!("{WIP}Auto-save: Stopped"), "Unfinished-Command-Id"),
         Purpose::Interrupted => {
@@ -75,6 +84,11 @@ pub fn is_finished(message: &str, command: &CommandId) -> bool {
 /// The command whose finished work a commit with this message is.
 pub fn finished_command(message: &str) -> Option<&str> {
     trailer(message, "Command-Id: ")
+}
+
+/// Whether a commit with this message holds unfinished work of this command.
+pub fn is_unfinished(message: &str, command: &CommandId) -> bool {
+    is_wip(message) && trailer(message, "Unfinished-Command-Id: ") == Some(command.as_str())
 }
 
 /// The command whose work, finished or not, a commit with this message is.
@@ -166,6 +180,9 @@ pub(super) mod tests {
             &"c-2".parse().unwrap()
         ));
         assert!(is_wip(&message(&work("hi"), Purpose::Stopped)));
+        assert!(is_unfinished(&message(&work("hi"), Purpose::Budget), &id));
+        assert!(is_unfinished(&left_behind(Some(&id)), &id) && !is_unfinished(&left_behind(None), &id));
+        assert!(!is_unfinished(&message(&work("hi"), Purpose::Asked), &id));
         assert!(!is_finished(&left_behind(Some(&id)), &id) && is_wip(&left_behind(None)));
         assert_eq!((command(&left_behind(Some(&id))), command(&left_behind(None))), (Some("c-1"), None));
         assert!(!is_wip(&message(&work("WIP: hi"), Purpose::Done)));

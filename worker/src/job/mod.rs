@@ -229,7 +229,8 @@ async fn edit(
     checkpoint::reach(Point::AgentEnded).await;
     journal.step(StepName::Commit).await?;
     checkpoint::reach(Point::CommitBegun).await;
-    let commit = commit::make(context, checkout, Purpose::Done).await;
+    let purpose = if ending.asks { Purpose::Asked } else { Purpose::Done };
+    let commit = commit::make(context, checkout, purpose).await;
     checkpoint::reach(Point::Committed).await;
     commit
 }
