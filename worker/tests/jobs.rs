@@ -6,9 +6,11 @@ mod support;
 
 use common::cloud::files::{At, IfMatch};
 use common::domain::job::JobState;
-use common::domain::names::{ContentHash, Queue};
+use common::domain::names::{ContentHash, Queue, SiteTarget};
 use common::domain::outcome::JobOutcome;
+use common::domain::site::Manifest;
 use common::domain::timestamp::Timestamp;
+use common::messages::JobResult;
 use git2::Repository;
 use serde_json::json;
 use support::{World, input, work};
@@ -97,7 +99,18 @@ async fn s54_new_commits_on_the_remote_are_rebased_onto() {
     assert_eq!(tip, theirs);
     assert!(remote.file("thread-abcdef1", "site/index.html").unwrap().contains("8 to 20"));
     assert_eq!(result.commit_id, remote.tip("thread-abcdef1").map(|id| id.to_string()));
+    assert!(world.page(&result, "about.html").unwrap().contains("Since 1919"), "both sides are shown");
+    assert!(world.page(&result, "index.html").unwrap().contains("8 to 20"));
+    assert_eq!(shown_commit(&world, &result).await, remote.tip("thread-abcdef1"));
     worker.stop().await;
+}
+
+/// The commit that the preview of a result says that it was built from.
+async fn shown_commit(world: &World, result: &JobResult) -> Option<git2::Oid> {
+    let target = SiteTarget::from_local_host(result.s3_bucket.as_ref()?)?;
+    let manifest = world.cloud.files.get(&At::object(target.manifest_key())).await.unwrap()?;
+    let manifest: Manifest = serde_json::from_slice(&manifest.bytes).unwrap();
+    manifest.release.commit_id.parse().ok()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -117,6 +130,8 @@ async fn s55_a_conflict_keeps_both_sides_and_leaves_no_half_merge() {
     let repo = Repository::open(world.path("data/workspaces/bakery-amelia/repo")).unwrap();
     assert_eq!(repo.state(), git2::RepositoryState::Clean);
     assert!(!repo.index().unwrap().has_conflicts());
+    assert_eq!(world.page(&result, "index.html").unwrap(), "closed\n", "what is shown is on the branch");
+    assert_eq!(shown_commit(&world, &result).await, Some(theirs));
 
     world.order(KEY, work("c-2", "abcdef1", "change \"closed\" to \"open\"")).await;
     let next = world.result().await;

@@ -81,6 +81,22 @@ pub async fn describe(checkout: &Checkout, id: Oid) -> Result<Commit, Trouble> {
     Ok(Commit { id, tree, files })
 }
 
+/// What the branch is since the push, as a commit, when that is another one than what was built: somebody else's change is
+/// below ours, or in its place.
+pub async fn moved(checkout: &Checkout, built: &Commit) -> Result<Option<Commit>, Trouble> {
+    let (path, branch) = (checkout.workspace.repo(), checkout.branch.clone());
+    let (before, files) = (checkout.tip(built), built.files.clone());
+    let moved = move || {
+        let repo = git::open(&path)?;
+        let Some(id) = git::local_branch(&repo, &branch).filter(|now| *now != before) else {
+            return Ok(None);
+        };
+        let tree = repo.find_commit(id).during("read what was pushed")?.tree_id();
+        Ok(Some(Commit { id, tree, files }))
+    };
+    Ok(off_thread(moved).await?)
+}
+
 /// The commit that the branch starts from, as one that changes nothing.
 pub async fn unchanged(checkout: &Checkout) -> Result<Commit, Trouble> {
     let (path, id) = (checkout.workspace.repo(), checkout.before);

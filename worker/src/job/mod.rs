@@ -154,7 +154,8 @@ async fn steps(
             ending.published_at = Some(at);
             journal.step(StepName::Push).await?;
             checkpoint::reach(Point::PushBegun).await;
-            push_commit(context, &checkout, &commit, ending).await
+            let outcome = push_commit(context, &checkout, &commit, ending).await?;
+            show_moved(context, journal, &checkout, &commit, outcome, ending).await
         }
         Err(Trouble::Failed(failure)) => {
             // The work is kept on its branch, as the answer says; the site that was up stays up.
@@ -164,6 +165,29 @@ async fn steps(
         }
         Err(Trouble::Cut(cut)) => Err(Trouble::Cut(cut)),
     }
+}
+
+/// A branch on which somebody else was meanwhile is built and shown once more: what was shown is no commit of it. One in whose
+/// way our change was is shown without it.
+async fn show_moved(
+    context: &JobContext,
+    journal: &mut Journal,
+    checkout: &Checkout,
+    built: &Commit,
+    outcome: JobOutcome,
+    ending: &mut Ending,
+) -> Result<JobOutcome, Trouble> {
+    let Some(tip) = commit::moved(checkout, built).await? else { return Ok(outcome) };
+    tracing::info!(commit = %tip.id, "somebody else changed the branch; it is built and shown as it is now");
+    match show(context, journal, checkout, &tip).await {
+        Ok(at) => ending.published_at = Some(at),
+        Err(trouble) if outcome == JobOutcome::PushConflict => {
+            // Another run would make the change anew.
+            tracing::warn!(?trouble, "the preview still shows what is not on the branch");
+        }
+        Err(trouble) => return Err(trouble),
+    }
+    Ok(outcome)
 }
 
 /// Nothing was changed. What is answered and shown has its source on the remote; a preview that was taken down is put up
