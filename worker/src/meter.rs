@@ -3,10 +3,12 @@
 //! stopped never gives, and which a hostile one makes up.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use common::domain::budget::{Limits, Usage};
 use serde::{Deserialize, Deserializer};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// US dollars for a million tokens, in and out, by a part of the model's name; the first that fits counts. Whatever is cheaper
@@ -41,6 +43,7 @@ const FOR_AN_HOUR: f64 = 0.75;
 const READ_FROM_CACHE: f64 = 0.1;
 /// One request, when its project says nothing.
 const USUAL_MAX_COST_USD: f64 = 10.0;
+const USUAL_MAX_MINUTES: u32 = 30;
 /// From this part of what it may use on, the agent is told to come to an end.
 const NEARLY: f64 = 0.8;
 
@@ -120,6 +123,7 @@ fn at_most_in(bytes: usize) -> u32 {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Allowance {
     max_turns: u32,
+    max_minutes: u32,
     /// What is left, the bound that leaves so little, and its sum.
     left_usd: f64,
     bound: Bound,
@@ -149,6 +153,8 @@ enum What {
 pub struct Meter {
     allowance: Allowance,
     counted: Arc<Mutex<Counted>>,
+    /// When the agent was first started.
+    begun: Arc<OnceLock<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -171,14 +177,34 @@ impl Allowance {
             .flatten()
             .fold(request, |least, other| if left(&other) < left(&least) { other } else { least });
         let max_turns = limits.max_turns.map_or(MAX_TURNS, |max| max.min(MAX_TURNS));
-        Self { max_turns, left_usd: max_usd - used, bound, max_usd }
+        Self {
+            max_turns,
+            max_minutes: limits.max_minutes.unwrap_or(USUAL_MAX_MINUTES),
+            left_usd: max_usd - used,
+            bound,
+            max_usd,
+        }
+    }
+
+    fn time(&self) -> Duration {
+        Duration::from_mins(u64::from(self.max_minutes))
     }
 }
 
 impl Meter {
     /// Nothing was used yet.
     pub fn new(allowance: Allowance) -> Self {
-        Self { allowance, counted: Arc::default() }
+        Self { allowance, counted: Arc::default(), begun: Arc::default() }
+    }
+
+    /// The agent is started, or started again. The answer is until when it may work: its time begins with the first start.
+    pub fn begins(&self) -> Instant {
+        *self.begun.get_or_init(Instant::now) + self.allowance.time()
+    }
+
+    /// How long it may work in all.
+    pub fn max_minutes(&self) -> u32 {
+        self.allowance.max_minutes
     }
 
     /// Counts what a message used. It may be told of several times, each time with what it has used by then.
@@ -229,7 +255,8 @@ impl Meter {
     pub fn is_nearly_met(&self) -> bool {
         let (used, allowance) = (self.usage(), &self.allowance);
         let turns = f64::from(used.turns) >= NEARLY * f64::from(allowance.max_turns);
-        turns || used.cost_usd >= NEARLY * allowance.left_usd
+        let nearly_late = |begun: &Instant| begun.elapsed() >= allowance.time().mul_f64(NEARLY);
+        turns || used.cost_usd >= NEARLY * allowance.left_usd || self.begun.get().is_some_and(nearly_late)
     }
 
     fn counted(&self) -> MutexGuard<'_, Counted> {
@@ -384,6 +411,19 @@ mod tests {
             meter.count(&message("m-2", "unheard-of", 11_000));
             assert!(matches!(meter.met(), Some(Met(What::Cost(_, met))) if met == bound), "{bound:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_starts_of_an_agent_share_their_minutes_and_it_is_told_before_they_are_over() {
+        let meter = meter(Limits { max_minutes: Some(10), ..Limits::default() }, 0.0, 0.0);
+        assert!(!meter.is_nearly_met());
+        let first = meter.begins();
+        tokio::time::advance(Duration::from_secs(8 * 60 - 1)).await;
+        assert!(!meter.is_nearly_met());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(meter.is_nearly_met());
+        assert_eq!(meter.clone().begins(), first);
+        assert_eq!(first.duration_since(Instant::now()), Duration::from_mins(2));
     }
 
     #[test]

@@ -40,7 +40,6 @@ const STDERR_TAIL_BYTES: usize = 4096;
 const EMPTY_LIMIT: Duration = Duration::from_secs(1);
 /// What the prompt says a question begins with.
 const QUESTION: &str = "QUESTION:";
-const DEFAULT_MAX_MINUTES: u32 = 30;
 
 /// How long the agent may take to do things.
 #[derive(Debug, Clone, Copy)]
@@ -155,11 +154,12 @@ async fn run_watched(
     errand: &Errand<'_>,
     talk: &mut Talk,
 ) -> Result<Finish, Trouble> {
-    let minutes = context.project.as_ref().and_then(|project| project.limits.max_minutes);
-    let minutes = minutes.unwrap_or(DEFAULT_MAX_MINUTES);
-    let overall = Instant::now() + Duration::from_mins(u64::from(minutes));
     if let Some(met) = context.meter.met() {
         return Err(exhausted(met).into());
+    }
+    let overall = context.meter.begins();
+    if Instant::now() >= overall {
+        return Err(out_of_time(context).into());
     }
     lay_out(context, &checkout.workspace).await?;
     let text = errand.prompt(context, checkout);
@@ -183,13 +183,7 @@ async fn run_watched(
                     failed("agent-silent", "the agent stopped showing signs of life".to_owned()).into()
                 );
             }
-            Seen::OutOfTime => {
-                let text = format!(
-                    "The work took longer than {minutes} minutes and was stopped. What was done so far is kept."
-                );
-                let detail = format!("the agent was stopped after {minutes} minutes");
-                return Err(Failure::new(JobOutcome::BudgetExhausted, "max-minutes", text, detail).into());
-            }
+            Seen::OutOfTime => return Err(out_of_time(context).into()),
             Seen::Gone(detail) => return Err(gave_up(context, "agent-exit", detail).into()),
         }
     }
@@ -199,6 +193,14 @@ async fn run_watched(
 fn exhausted(met: Met) -> Failure {
     let detail = format!("the agent met {met}");
     Failure::new(JobOutcome::BudgetExhausted, "budget", met.owner_text(), detail)
+}
+
+fn out_of_time(context: &JobContext) -> Failure {
+    let minutes = context.meter.max_minutes();
+    let text =
+        format!("The work took longer than {minutes} minutes and was stopped. What was done so far is kept.");
+    let detail = format!("the agent was stopped after {minutes} minutes");
+    Failure::new(JobOutcome::BudgetExhausted, "max-minutes", text, detail)
 }
 
 fn failed(code: &'static str, detail: String) -> Failure {
