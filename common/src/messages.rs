@@ -159,6 +159,7 @@ impl Work {
             preview_url: None,
             error: None,
             usage: Usage::default(),
+            uncounted: None,
             transcript_key: None,
             created_at: at,
             day: at.day(),

@@ -7,11 +7,9 @@ use std::time::Duration;
 use common::cloud::store::Store;
 use common::cloud::{CloudError, Result};
 use common::domain::budget::{Limits, Month, Usage};
-use common::domain::claim::Fence;
 use common::domain::ids::ProjectId;
 use common::domain::session::RunId;
 use common::domain::timestamp::Timestamp;
-use common::messages::Work;
 use tokio::time::timeout;
 
 use crate::me::Me;
@@ -26,23 +24,28 @@ pub async fn month(me: &Me, project: &ProjectId, limits: &Limits) -> Result<f64>
         return Ok(0.0);
     }
     let id = Month::id(project, me.cloud.clock.now());
-    match in_time(me.cloud.store.load::<Month>(&id)).await {
+    match in_time(me.cloud.store.load::<Month>(&id)).await.inspect_err(|error| warn(project, error)) {
         Err(error) if error.is_retryable() => Err(error),
-        row => Ok(told(project, row).flatten().map_or(0.0, |row| row.value.cost_usd)),
+        row => Ok(row.ok().flatten().map_or(0.0, |row| row.value.cost_usd)),
     }
 }
 
 /// Adds what a run used.
-pub async fn used(me: &Me, fence: &Fence, work: &Work, delivery: u32, usage: Usage) {
-    if usage.cost_usd <= 0.0 && usage.turns == 0 {
-        return;
+pub async fn used(me: &Me, project: &ProjectId, run: &RunId, usage: Usage) -> Result<()> {
+    if usage.is_none() {
+        return Ok(());
     }
-    let run = RunId { command_id: work.command_id.clone(), delivery, epoch: fence.epoch };
-    let project = &fence.project_key.project;
-    tell(project, add(&*me.cloud.store, project, me.cloud.clock.now(), run, usage)).await;
+    let added = in_time(add(&*me.cloud.store, project, me.cloud.clock.now(), run, usage)).await;
+    added.inspect_err(|error| warn(project, error))
 }
 
-async fn add(store: &dyn Store, project: &ProjectId, now: Timestamp, run: RunId, usage: Usage) -> Result<()> {
+async fn add(
+    store: &dyn Store,
+    project: &ProjectId,
+    now: Timestamp,
+    run: &RunId,
+    usage: Usage,
+) -> Result<()> {
     let more = |row: &mut Month| {
         row.add(run.clone(), usage);
         ControlFlow::Continue(())
@@ -60,18 +63,11 @@ async fn add(store: &dyn Store, project: &ProjectId, now: Timestamp, run: RunId,
     }
 }
 
-async fn tell<T>(project: &ProjectId, work: impl Future<Output = Result<T>>) -> Option<T> {
-    told(project, in_time(work).await)
-}
-
 async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let late = || Err(CloudError::unavailable("read or write what was used this month", "no answer in time"));
     timeout(LIMIT, work).await.unwrap_or_else(|_| late())
 }
 
-fn told<T>(project: &ProjectId, done: Result<T>) -> Option<T> {
-    let tell = |error: &CloudError| {
-        tracing::warn!(project.id = %project, %error, "what the project used this month could not be read or written");
-    };
-    done.inspect_err(tell).ok()
+fn warn(project: &ProjectId, error: &CloudError) {
+    tracing::warn!(project.id = %project, %error, "what the project used this month could not be read or written");
 }

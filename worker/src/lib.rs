@@ -29,6 +29,7 @@ pub mod run;
 pub mod sandbox;
 pub mod secrets;
 pub mod sessions;
+pub mod spent;
 pub mod start;
 pub mod tenure;
 pub mod text;

@@ -123,6 +123,8 @@ fn at_most_in(bytes: usize) -> u32 {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Allowance {
     max_turns: u32,
+    /// What is left of them.
+    left_turns: u32,
     max_minutes: u32,
     /// What is left, the bound that leaves so little, and its sum.
     left_usd: f64,
@@ -166,9 +168,9 @@ struct Counted {
 }
 
 impl Allowance {
-    /// What these bounds leave where the thread and the month have used this much.
-    pub fn of(limits: &Limits, thread_usd: f64, month_usd: f64) -> Self {
-        let request = (limits.max_cost_usd.unwrap_or(USUAL_MAX_COST_USD), 0.0, Bound::Request);
+    /// What these bounds leave where earlier runs for the request, the thread and the month have used this much.
+    pub fn of(limits: &Limits, before: Usage, thread_usd: f64, month_usd: f64) -> Self {
+        let request = (limits.max_cost_usd.unwrap_or(USUAL_MAX_COST_USD), before.cost_usd, Bound::Request);
         let thread = limits.max_thread_cost_usd.map(|max| (max, thread_usd, Bound::Thread));
         let month = limits.max_month_cost_usd.map(|max| (max, month_usd, Bound::Month));
         let left = |(max, used, _): &(f64, f64, Bound)| max - used;
@@ -179,6 +181,7 @@ impl Allowance {
         let max_turns = limits.max_turns.map_or(MAX_TURNS, |max| max.min(MAX_TURNS));
         Self {
             max_turns,
+            left_turns: max_turns.saturating_sub(before.turns),
             max_minutes: limits.max_minutes.unwrap_or(USUAL_MAX_MINUTES),
             left_usd: max_usd - used,
             bound,
@@ -245,7 +248,7 @@ impl Meter {
     /// The bound that was met, if one was.
     pub fn met(&self) -> Option<Met> {
         let (used, allowance) = (self.usage(), &self.allowance);
-        let turns = (used.turns > allowance.max_turns).then_some(What::Turns(allowance.max_turns));
+        let turns = (used.turns > allowance.left_turns).then_some(What::Turns(allowance.max_turns));
         let cost =
             (used.cost_usd >= allowance.left_usd).then_some(What::Cost(allowance.max_usd, allowance.bound));
         turns.or(cost).map(Met)
@@ -254,7 +257,7 @@ impl Meter {
     /// Whether it is time to come to an end.
     pub fn is_nearly_met(&self) -> bool {
         let (used, allowance) = (self.usage(), &self.allowance);
-        let turns = f64::from(used.turns) >= NEARLY * f64::from(allowance.max_turns);
+        let turns = f64::from(used.turns) >= NEARLY * f64::from(allowance.left_turns);
         let nearly_late = |begun: &Instant| begun.elapsed() >= allowance.time().mul_f64(NEARLY);
         turns || used.cost_usd >= NEARLY * allowance.left_usd || self.begun.get().is_some_and(nearly_late)
     }
@@ -266,7 +269,7 @@ impl Meter {
 
 impl Default for Meter {
     fn default() -> Self {
-        Self::new(Allowance::of(&Limits::default(), 0.0, 0.0))
+        Self::new(Allowance::of(&Limits::default(), Usage::default(), 0.0, 0.0))
     }
 }
 
@@ -362,7 +365,7 @@ mod tests {
     }
 
     fn meter(limits: Limits, thread: f64, month: f64) -> Meter {
-        Meter::new(Allowance::of(&limits, thread, month))
+        Meter::new(Allowance::of(&limits, Usage::default(), thread, month))
     }
 
     #[test]
@@ -411,6 +414,22 @@ mod tests {
             meter.count(&message("m-2", "unheard-of", 11_000));
             assert!(matches!(meter.met(), Some(Met(What::Cost(_, met))) if met == bound), "{bound:?}");
         }
+    }
+
+    #[test]
+    fn what_earlier_runs_of_a_request_used_is_of_its_bounds() {
+        let limits = Limits { max_cost_usd: Some(2.0), max_turns: Some(10), ..Limits::default() };
+        let after = |cost_usd, turns| {
+            Meter::new(Allowance::of(&limits, Usage { cost_usd, turns, duration_ms: 0 }, 0.0, 0.0))
+        };
+        assert_eq!(after(1.9, 9).met(), None);
+        assert_eq!(after(2.0, 0).met(), Some(Met(What::Cost(2.0, Bound::Request))));
+        let meter = after(0.5, 9);
+        for id in ["m-1", "m-2"] {
+            meter.count_turn(&message(id, "haiku", 1));
+        }
+        assert_eq!(meter.met(), Some(Met(What::Turns(10))));
+        assert_eq!(meter.usage().turns, 2, "only what it has counted itself");
     }
 
     #[tokio::test(start_paused = true)]

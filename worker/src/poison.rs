@@ -17,6 +17,7 @@ use crate::job::Ending;
 use crate::job::journal::Journal;
 use crate::me::Me;
 use crate::report;
+use crate::spent;
 
 const FOR_THE_OWNER: &str =
     "Something in this request keeps us from handling it. Somebody will have to look into it.";
@@ -47,21 +48,14 @@ async fn end_job(me: &Me, fence: &Fence, delivery: &Delivery, reason: &str) -> R
     if row.project_key != fence.project_key || !is_about_it || row.outcome.is_some() {
         return Ok(());
     }
-    let mut journal = Journal {
-        store: Arc::clone(&me.cloud.store),
-        clock: me.cloud.clock.clone(),
-        command: row.command_id,
-        worker: me.owner.worker.clone(),
-        epoch: fence.epoch,
-        attempt: row.attempts + 1,
-        charged: true,
-        known: None,
-    };
+    let work = draft.complete(row.user_id.clone(), row.thread_id.clone(), String::new());
+    spent::catch_up(me, fence, &work, &row).await?;
+    let mut journal = Journal::of(Arc::clone(&me.cloud.store), me.cloud.clock.clone(), fence, &row);
+    journal.charged = true;
     let ending =
         Ending { summary: FOR_THE_OWNER.to_owned(), error: Some(reason.to_owned()), ..Ending::default() };
     let row = journal.finish(JobOutcome::Failed, &ending).await?;
     me.halfway.notify_one();
-    let work = draft.complete(row.user_id.clone(), row.thread_id.clone(), String::new());
     let target = SiteTarget::Preview(row.project_id.clone());
     let result = report::result(&work, &row, JobOutcome::Failed, &target, None, &me.owner.worker);
     report::send(&me.cloud, &result, work.task_token.as_deref()).await

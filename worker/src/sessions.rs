@@ -66,15 +66,15 @@ async fn begin(store: &dyn Store, fence: &Fence, work: &Work, now: Timestamp) ->
     }
 }
 
-/// A job ended.
-pub async fn ended(me: &Me, fence: &Fence, work: &Work, delivery: u32, end: RunEnd) {
+/// A run of a job ended.
+pub async fn ended(me: &Me, fence: &Fence, work: &Work, run: &RunId, end: RunEnd) -> Result<()> {
     if is_nobodys(work) {
-        return;
+        return Ok(());
     }
     let now = me.cloud.clock.now();
-    let run = RunId { command_id: work.command_id.clone(), delivery, epoch: fence.epoch };
     let ends = |row: &mut Session| row.ended(writer(fence), run.clone(), end.clone(), now);
-    tell(&fence.project_key, change(&*me.cloud.store, fence, &work.session_id, ends)).await;
+    let written = in_time(change(&*me.cloud.store, fence, &work.session_id, ends)).await;
+    written.map(drop).inspect_err(|error| warn(&fence.project_key, error))
 }
 
 /// Whether somebody was at a session of this project+user lately. Nobody, when the table does not answer.
@@ -131,8 +131,9 @@ async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 }
 
 fn told<T>(key: &ProjectUser, done: Result<T>) -> Option<T> {
-    let tell = |error: &CloudError| {
-        tracing::warn!(project.key = %key, %error, "the rows of sessions could not be read or written");
-    };
-    done.inspect_err(tell).ok()
+    done.inspect_err(|error| warn(key, error)).ok()
+}
+
+fn warn(key: &ProjectUser, error: &CloudError) {
+    tracing::warn!(project.key = %key, %error, "the rows of sessions could not be read or written");
 }

@@ -30,6 +30,7 @@ use crate::poison;
 use crate::removals;
 use crate::report;
 use crate::sessions;
+use crate::spent;
 use crate::tenure::{Standing, Tenure};
 
 /// A message that we could not even look at (a table does not answer) comes back after this.
@@ -147,7 +148,8 @@ impl Message<'_> {
             tracing::info!(command.id = %work.command_id, %outcome, "this work has its outcome already; it is told once more");
             return self.report(work, &row, outcome, &target).await;
         }
-        let mut journal = self.journal(work, &row);
+        spent::catch_up(me, &self.tenure.fence, work, &row).await?;
+        let mut journal = self.journal(&row);
         if thread.removed_at.is_some() && work.action.goes_on_with_a_conversation() {
             removals::forget(&me.cloud, work).await?;
             let text = "This conversation was removed before the work was done.";
@@ -173,18 +175,9 @@ impl Message<'_> {
         self.settle(journal, run, target).await
     }
 
-    fn journal(&self, work: &Work, row: &Job) -> Journal {
+    fn journal(&self, row: &Job) -> Journal {
         let me = &self.tenure.me;
-        Journal {
-            store: Arc::clone(&me.cloud.store),
-            clock: me.cloud.clock.clone(),
-            command: work.command_id.clone(),
-            worker: me.owner.worker.clone(),
-            epoch: self.tenure.fence.epoch,
-            attempt: row.attempts + 1,
-            charged: false,
-            known: None,
-        }
+        Journal::of(Arc::clone(&me.cloud.store), me.cloud.clock.clone(), &self.tenure.fence, row)
     }
 
     /// Runs the job; a shutdown lets it finish as long as there is time to save it afterwards.
@@ -196,12 +189,12 @@ impl Message<'_> {
         journal: &mut Journal,
         shown: Shown,
     ) -> Result<(Work, Run)> {
-        let (me, fence) = (&self.tenure.me, &self.tenure.fence);
+        let me = &self.tenure.me;
         let stopper = Stopper::default();
         let work = &intake.work;
         tracing::info!(
             session.id = %work.session_id, thread.id = %work.thread_id, command.id = %work.command_id,
-            project.key = %fence.project_key, attempt = journal.attempt, "a job begins"
+            project.key = %self.tenure.fence.project_key, attempt = journal.attempt, "a job begins"
         );
         let Known { session, allowance } = self.begins(&intake, row, &stopper).await?;
         checkpoint::reach(Point::MessageCarried).await;
@@ -231,12 +224,8 @@ impl Message<'_> {
                 }
             }
         };
-        let end = run_end(&run);
-        tokio::join!(
-            self.runs_no_more(),
-            sessions::ended(me, fence, &context.work, row.next_delivery(), end.clone()),
-            budgets::used(me, fence, &context.work, row.next_delivery(), end.usage)
-        );
+        let told = spent::ended(me, &self.tenure.fence, &context.work, &journal.run, run_end(&run));
+        ((), journal.is_told) = tokio::join!(self.runs_no_more(), told);
         Ok((context.work, run))
     }
 
@@ -258,7 +247,7 @@ impl Message<'_> {
         );
         let known = session.and_then(|session| {
             let thread_usd = session.as_ref().map_or(0.0, |session| session.cost_usd);
-            Ok(Known { allowance: Allowance::of(&limits, thread_usd, month_usd?), session })
+            Ok(Known { allowance: Allowance::of(&limits, row.usage, thread_usd, month_usd?), session })
         });
         if known.is_err() {
             self.runs_no_more().await;
@@ -315,8 +304,8 @@ impl Message<'_> {
                 tracing::warn!(command.id = %work.command_id, "the job was stopped because its claim was lost; its next owner runs it");
                 Ok(None)
             }
-            Run::Cut(Cut::Shutdown, _) => {
-                journal.hand_back().await?;
+            Run::Cut(Cut::Shutdown, ending) => {
+                journal.hand_back(&ending).await?;
                 self.lease.put_down();
                 self.tenure.me.give_back(self.delivery, Duration::ZERO).await;
                 tracing::info!(command.id = %work.command_id, "the job was handed back because this worker shuts down");

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use common::clock::Clock;
 use common::cloud::files::At;
-use common::domain::budget::Limits;
-use common::domain::claim::Epoch;
+use common::domain::budget::{Limits, Usage};
+use common::domain::claim::{Epoch, Fence};
+use common::domain::ids::{Nonce, Owner};
 use common::domain::names::{PreviewKey, SiteTarget};
 use common::domain::outcome::JobOutcome;
 use common::domain::project::Project;
@@ -77,20 +78,14 @@ async fn stand(agent: &str, patience: Patience, max_minutes: Option<u32>) -> Sta
     message["repoUrl"] = remote.url().into();
     let draft = WorkDraft::parse(&message.to_string(), "m", Timestamp::default()).unwrap();
     let work = draft.complete("amelia".parse().unwrap(), "abcdef1".parse().unwrap(), remote.url());
-    world.cloud.store.insert(&work.to_job(world.cloud.clock.now())).await.unwrap();
+    let row = work.to_job(world.cloud.clock.now());
+    world.cloud.store.insert(&row).await.unwrap();
     let id = "bakery".parse().unwrap();
     let mut project = world.cloud.store.load::<Project>(&id).await.unwrap().unwrap().value;
     project.limits.max_minutes = max_minutes;
-    let journal = Journal {
-        store: Arc::clone(&world.cloud.store),
-        clock: Clock::System,
-        command: work.command_id.clone(),
-        worker: "w-1".parse().unwrap(),
-        epoch: Epoch(1),
-        attempt: 1,
-        charged: false,
-        known: None,
-    };
+    let owner = Owner { worker: "w-1".parse().unwrap(), nonce: Nonce::parse("00000000").unwrap() };
+    let fence = Fence { project_key: row.project_key.clone(), owner, epoch: Epoch(1) };
+    let journal = Journal::of(Arc::clone(&world.cloud.store), Clock::System, &fence, &row);
     let environment = ChildEnvironment::of_path("/usr/local/bin:/usr/bin:/bin");
     let agent = AgentCommand::parse(agent).unwrap();
     let settings = JobSettings {
@@ -108,7 +103,7 @@ async fn stand(agent: &str, patience: Patience, max_minutes: Option<u32>) -> Sta
     let context = JobContext {
         interrupted: Vec::new(),
         session: None,
-        meter: Meter::new(Allowance::of(&project.limits, 0.0, 0.0)),
+        meter: Meter::new(Allowance::of(&project.limits, Usage::default(), 0.0, 0.0)),
         work,
         epoch: Epoch(1),
         project: Some(project),
@@ -251,7 +246,7 @@ async fn what_an_agent_remembers_is_written_by_each_of_its_runs() {
     let key = At::object("sessions/abcdef1/agent.jsonl");
     let mut seen = Vec::new();
     for _ in 0..2 {
-        stand.context.meter = Meter::new(Allowance::of(&Limits::default(), 0.0, 0.0));
+        stand.context.meter = Meter::new(Allowance::of(&Limits::default(), Usage::default(), 0.0, 0.0));
         let run = stand.run().await;
         assert!(matches!(run, Run::Ended(JobOutcome::Answered, _)), "{run:?}");
         seen.push(stand.world.cloud.files.get(&key).await.unwrap().unwrap());

@@ -5,13 +5,15 @@
 mod support;
 
 use common::cloud::store::{Query, Table};
-use common::domain::budget::{Limits, Month};
+use common::domain::budget::{Limits, Month, Spent, Usage};
 use common::domain::claim::{ClaimVersion, Epoch};
 use common::domain::ids::{ProjectId, ProjectUser, SessionId, ThreadId};
+use common::domain::job::Job;
 use common::domain::outcome::JobOutcome;
 use common::domain::project::Project;
-use common::domain::session::{Session, Writer};
+use common::domain::session::{RunId, Session, Writer};
 use common::domain::timestamp::Timestamp;
+use common::messages::WorkDraft;
 use serde_json::json;
 use support::silent::Silent;
 use support::{World, work};
@@ -151,4 +153,70 @@ async fn a_bound_holds_although_what_was_used_is_not_known_at_once() {
         assert_eq!(result.outcome, JobOutcome::BudgetExhausted, "{table:?}: {result:?}");
         worker.stop().await;
     }
+}
+
+/// An agent that says it has used so much, and whether that went well.
+fn agent_that_costs(world: &World, usd: f64, is_error: bool) -> String {
+    let result = json!({"type": "result", "subtype": "success", "is_error": is_error, "result": "so it is",
+        "num_turns": 3, "total_cost_usd": usd});
+    let script = world.path("agent.mjs");
+    std::fs::write(&script, format!("console.log(JSON.stringify({result}));")).unwrap();
+    format!("node '{}'", script.display())
+}
+
+async fn month(world: &World) -> Month {
+    let id = Month::id(&"bakery".parse().unwrap(), world.cloud.clock.now());
+    world.cloud.store.load::<Month>(&id).await.unwrap().unwrap().value
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_attempts_at_a_request_share_its_bound() {
+    let world = used(Limits { max_cost_usd: Some(3.0), ..Limits::default() }).await;
+    let worker = world.worker_with_agent(&agent_that_costs(&world, 4.0, true), &[]);
+    world.order(AMELIA, work("c-1", "aaaaaa1", HOURS)).await;
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::BudgetExhausted, "{result:?}");
+    assert_eq!((result.usage.cost_usd, result.usage.turns), (4.0, 3), "of the first");
+    let row = world.job("c-1").await.unwrap();
+    assert_eq!((row.usage.cost_usd, row.attempts, row.uncounted), (4.0, 2, None));
+    let session = quiet(&world, "session-aaaaaa1").await;
+    assert_eq!((session.cost_usd, month(&world).await.cost_usd), (10.0, 10.0), "once");
+    worker.stop().await;
+}
+
+/// The row that a worker left which died while its agent worked.
+async fn died(world: &World) -> RunId {
+    let message = work("c-1", "aaaaaa1", HOURS).to_string();
+    let draft = WorkDraft::parse(&message, "m", Timestamp::default()).unwrap();
+    let work = draft.complete("amelia".parse().unwrap(), "aaaaaa1".parse().unwrap(), String::new());
+    let run = RunId { command_id: work.command_id.clone(), delivery: 1, epoch: Epoch(0) };
+    let usage = Usage { cost_usd: 2.0, turns: 5, duration_ms: 0 };
+    let row = Job {
+        attempts: 1,
+        usage,
+        uncounted: Some(Spent { run: run.clone(), usage }),
+        ..work.to_job(world.cloud.clock.now())
+    };
+    world.cloud.store.insert(&row).await.unwrap();
+    run
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_worker_used_that_died_is_counted_once_by_the_next() {
+    // The month knew it already.
+    let world = used(Limits::default()).await;
+    let run = died(&world).await;
+    let mut known = world.cloud.store.load::<Month>(&month(&world).await.id).await.unwrap().unwrap();
+    known.value.counted.push(run);
+    world.cloud.store.replace(&known).await.unwrap();
+    let worker = world.worker_with_agent(&agent_that_costs(&world, 0.5, false), &[]);
+    world.order(AMELIA, work("c-1", "aaaaaa1", HOURS)).await;
+    let result = world.result().await;
+    assert_eq!((result.outcome, result.usage.cost_usd, result.usage.turns), (JobOutcome::Answered, 2.5, 8));
+    let session = quiet(&world, "session-aaaaaa1").await;
+    assert_eq!((session.cost_usd, session.turns), (8.5, 8));
+    let month = month(&world).await;
+    assert_eq!((month.cost_usd, month.turns), (6.5, 3), "what it knew is not counted again");
+    assert_eq!(world.job("c-1").await.unwrap().uncounted, None);
+    worker.stop().await;
 }

@@ -41,11 +41,26 @@ pub struct Usage {
     pub cost_usd: f64,
     /// Turns of the agent.
     pub turns: u32,
-    /// Milliseconds on the wall clock, from start to end of the job.
+    /// Milliseconds on the wall clock, from start to end of each run of the job.
     pub duration_ms: u64,
 }
 
 impl Usage {
+    /// Whether it is none.
+    pub fn is_none(&self) -> bool {
+        self.cost_usd <= 0.0 && self.turns == 0
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, more: Self) -> Self {
+        Self {
+            cost_usd: self.cost_usd + more.cost_usd,
+            turns: self.turns.saturating_add(more.turns),
+            duration_ms: self.duration_ms.saturating_add(more.duration_ms),
+        }
+    }
+
     /// What was used since then.
     #[must_use]
     pub fn beyond(self, before: Self) -> Self {
@@ -55,6 +70,16 @@ impl Usage {
             duration_ms: self.duration_ms.saturating_sub(before.duration_ms),
         }
     }
+}
+
+/// What one run of a job has used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spent {
+    /// Which run.
+    pub run: RunId,
+    /// So much.
+    pub usage: Usage,
 }
 
 /// What a project has used in a month: a row of the limits table.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::budget::Usage;
+use super::budget::{Spent, Usage};
 use super::claim::Epoch;
 use super::ids::{CommandId, EmailAddress, MailId, ProjectId, ProjectUser, ThreadId, UserId, WorkerId};
 use super::left_out::LeftOut;
@@ -215,9 +215,12 @@ pub struct Job {
     /// What went wrong, for the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What it used.
+    /// What it used, in all its runs.
     #[serde(default)]
     pub usage: Usage,
+    /// What its last run has used of that, until its session and its month know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncounted: Option<Spent>,
     /// Where the agent's transcript lies among the objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transcript_key: Option<String>,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use common::cloud::queue::{Delivery, MAX_BATCH, Outgoing};
 use common::cloud::store::Store;
 use common::cloud::{Cloud, CloudError};
+use common::domain::budget::Usage;
 use common::domain::ids::{CommandId, ProjectUser};
 use common::domain::job::{Job, JobState, PENDING};
 use common::domain::names::{Queue, RECORDS_KEPT};
@@ -187,6 +188,8 @@ async fn order_again(store: &dyn Store, old: &CommandId, new: &CommandId, now: T
         files_changed: Vec::new(),
         preview_url: None,
         error: None,
+        usage: Usage::default(),
+        uncounted: None,
         transcript_key: None,
         finished_at: None,
         created_at: now,

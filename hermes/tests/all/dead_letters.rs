@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use common::cloud::failing::{Calls, Fate, Operation, When};
 use common::cloud::queue::Outgoing;
+use common::domain::budget::Usage;
 use common::domain::names::Queue;
 use common::domain::outcome::JobOutcome;
 use serde_json::Value;
@@ -20,6 +21,7 @@ async fn failed() -> (World, String) {
     world.cloud().queues.send(&Queue::Dead, copy).await.unwrap();
     let mut result = world.result(&command).await;
     (result.outcome, result.success) = (JobOutcome::AgentFailed, false);
+    result.usage.cost_usd = 2.0;
     world.report(result.to_json()).await;
     assert_eq!(world.outbox().len(), 1, "its sender was told once");
     (world, command)
@@ -61,6 +63,7 @@ async fn s65_s89_a_dead_letter_is_seen_with_its_reason_and_tried_again_as_a_new_
         (text(&job, "replayOf"), text(&job, "state"), &job["attempts"]),
         (&*command, "pending", &0.into())
     );
+    assert_eq!(world.job(&again).await.usage, Usage::default(), "it has bounds of its own");
     assert_eq!(
         world.job(&command).await.outcome,
         Some(JobOutcome::AgentFailed),

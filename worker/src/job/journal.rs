@@ -7,11 +7,12 @@ use std::sync::Arc;
 use common::clock::Clock;
 use common::cloud::store::{Store, Stored};
 use common::cloud::{CloudError, Result};
-use common::domain::budget::Usage;
-use common::domain::claim::Epoch;
+use common::domain::budget::{Spent, Usage};
+use common::domain::claim::{Epoch, Fence};
 use common::domain::ids::{CommandId, WorkerId};
 use common::domain::job::{Job, JobState, Step, StepName};
 use common::domain::outcome::JobOutcome;
+use common::domain::session::RunId;
 
 use super::{Cut, Ending, Trouble};
 
@@ -31,11 +32,35 @@ pub struct Journal {
     pub attempt: u32,
     /// Whether it was counted yet.
     pub charged: bool,
+    /// Which run of the job it is.
+    pub run: RunId,
+    /// What the runs before it used.
+    pub before: Usage,
+    /// Whether its session and its month know what this run used.
+    pub is_told: bool,
     /// The row as it was last written here.
     pub known: Option<Stored<Job>>,
 }
 
 impl Journal {
+    /// For the next run of a job whose row stands like this.
+    pub fn of(store: Arc<dyn Store>, clock: Clock, fence: &Fence, row: &Job) -> Self {
+        let command = row.command_id.clone();
+        Self {
+            store,
+            clock,
+            worker: fence.owner.worker.clone(),
+            epoch: fence.epoch,
+            attempt: row.attempts + 1,
+            charged: false,
+            run: RunId { command_id: command.clone(), delivery: row.next_delivery(), epoch: fence.epoch },
+            before: row.usage,
+            is_told: false,
+            command,
+            known: None,
+        }
+    }
+
     /// Begins this step, unless somebody asked for the job to be stopped.
     pub async fn step_unless_stopped(&mut self, name: StepName) -> std::result::Result<(), Trouble> {
         let job = self.begin(name, "done").await?;
@@ -68,14 +93,16 @@ impl Journal {
 
     /// Writes down what the agent has used so far.
     pub async fn used(&mut self, usage: Usage) -> Result<()> {
-        self.write(|job| job.usage = usage).await.map(drop)
+        let used = self.used_by(usage);
+        self.write(|job| used.tell(job)).await.map(drop)
     }
 
     /// Takes the count back: the attempt was cut short by our own shutdown. The job waits again.
-    pub async fn hand_back(&mut self) -> Result<()> {
+    pub async fn hand_back(&mut self, ending: &Ending) -> Result<()> {
         self.charged = false;
-        let now = self.clock.now();
+        let (now, used) = (self.clock.now(), self.used_by(ending.usage));
         self.write(|job| {
+            used.tell(job);
             job.state = JobState::Pending;
             end_step(job, now, "handed back");
         })
@@ -86,8 +113,9 @@ impl Journal {
     /// Writes down that newer work goes first: the attempt is not charged, the job waits again.
     pub async fn interrupt(&mut self, ending: &Ending) -> Result<Job> {
         self.charged = false;
-        let now = self.clock.now();
+        let (now, used) = (self.clock.now(), self.used_by(ending.usage));
         self.write(|job| {
+            used.tell(job);
             job.state = JobState::Pending;
             job.interruptions += 1;
             job.summary = Some(ending.summary.clone());
@@ -103,8 +131,9 @@ impl Journal {
     /// Writes down that this attempt failed and the job waits for the next one.
     pub async fn try_again(&mut self, ending: &Ending) -> Result<()> {
         self.charged = true;
-        let now = self.clock.now();
+        let (now, used) = (self.clock.now(), self.used_by(ending.usage));
         self.write(|job| {
+            used.tell(job);
             job.state = JobState::Pending;
             job.error.clone_from(&ending.error);
             end_step(job, now, "failed, will be tried again");
@@ -115,18 +144,24 @@ impl Journal {
 
     /// Writes the outcome down. hermes closes the row when the result arrives.
     pub async fn finish(&mut self, outcome: JobOutcome, ending: &Ending) -> Result<Job> {
-        let now = self.clock.now();
+        let (now, used) = (self.clock.now(), self.used_by(ending.usage));
         self.write(|job| {
+            used.tell(job);
             end_step(job, now, outcome.as_str());
             job.outcome = Some(outcome);
             job.summary = Some(ending.summary.clone());
             job.error.clone_from(&ending.error);
             job.commit_id.clone_from(&ending.commit_id);
             job.files_changed.clone_from(&ending.files_changed);
-            job.usage = ending.usage;
             job.transcript_key.clone_from(&ending.transcript_key);
         })
         .await
+    }
+
+    /// What the job has used, when this run has used so much of it.
+    fn used_by(&self, usage: Usage) -> Used {
+        let untold = (!self.is_told && !usage.is_none()).then(|| Spent { run: self.run.clone(), usage });
+        Used { in_all: self.before.and(usage), untold }
     }
 
     async fn begin(&mut self, name: StepName, before: &str) -> Result<Job> {
@@ -150,6 +185,8 @@ impl Journal {
             job.epoch = self.epoch;
             job.worker_id = Some(self.worker.clone());
             job.attempts = if self.charged { self.attempt } else { self.attempt - 1 };
+            // Whoever begins a run has told what the one before it used.
+            job.uncounted.take_if(|spent| spent.run != self.run);
             change(job);
             ControlFlow::Continue(())
         });
@@ -158,6 +195,19 @@ impl Journal {
             None => Err(CloudError::NotFound(format!("job {}", self.command))),
             Some(job) => Ok(job),
         }
+    }
+}
+
+/// What a job has used, and what of it nobody else knows yet.
+struct Used {
+    in_all: Usage,
+    untold: Option<Spent>,
+}
+
+impl Used {
+    fn tell(&self, job: &mut Job) {
+        job.usage = self.in_all;
+        job.uncounted.clone_from(&self.untold);
     }
 }
 
