@@ -267,6 +267,7 @@ macro_rules! contract_cases {
                 a_mail_is_sent: Nothing,
                 a_second_send_is_fine: Nothing,
                 an_unclean_key_is_invalid: Nothing,
+                only_whoever_is_known_may_send: Nothing,
             }
             callback {
                 a_success_is_heard: Nothing,

@@ -29,13 +29,28 @@ pub struct Sent {
     pub message_id: Option<String>,
 }
 
+/// Whether mail can go out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ready {
+    /// It can; who carries it.
+    Yes(String),
+    /// It stays on this machine: where.
+    StaysHere(String),
+    /// Somebody has to do something first: what.
+    NotYet(String),
+}
+
 /// The door.
 #[async_trait]
 pub trait Mailer: Send + Sync {
     /// Sends one mail to one recipient.
     async fn send(&self, mail: &OutgoingMail) -> Result<Sent>;
 
-    /// How long that may take at most; after that nobody is at it any more.
+    /// Whether a mail from this address could go out now. Nothing is sent. An error says that this is not known, or why the
+    /// carrier does not let us in.
+    async fn ready(&self, from: &EmailAddress) -> Result<Ready>;
+
+    /// How long sending may take at most; after that nobody is at it any more.
     fn longest(&self) -> Duration;
 
     /// Whether its mails leave this machine.

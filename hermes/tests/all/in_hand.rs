@@ -8,7 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use common::cloud::Result;
 use common::cloud::failing::{Calls, Fate, Operation, When};
-use common::cloud::mailer::{Mailer, OutgoingMail, Sent};
+use common::cloud::mailer::{Mailer, OutgoingMail, Ready, Sent};
+use common::domain::ids::EmailAddress;
 use hermes::app::App;
 use hermes::ingest::record::{MailRecord, Origin};
 use hermes::ingest::{Arrival, accept};
@@ -36,6 +37,10 @@ impl Mailer for Slow {
         self.begun.fetch_add(1, Ordering::SeqCst);
         let _through = self.through.acquire().await.unwrap();
         Ok(Sent { place: "somewhere".into(), message_id: Some(OTHER_NAME.into()) })
+    }
+
+    async fn ready(&self, _: &EmailAddress) -> Result<Ready> {
+        Ok(Ready::Yes("somebody".into()))
     }
 
     fn longest(&self) -> Duration {

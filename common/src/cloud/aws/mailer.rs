@@ -13,9 +13,10 @@ use aws_sdk_sesv2::types::{Destination, EmailContent, MessageTag, RawMessage};
 
 use super::connect::timeouts;
 use super::error::{failed, says};
-use crate::cloud::mailer::{Mailer, OutgoingMail, Sent, check_key};
+use crate::cloud::mailer::{Mailer, OutgoingMail, Ready, Sent, check_key};
 use crate::cloud::{CloudError, Result};
 use crate::config::AwsSettings;
+use crate::domain::ids::EmailAddress;
 
 /// The tag by which a bounce finds the mail it is about.
 const KEY_TAG: &str = "hermes-mail";
@@ -64,6 +65,21 @@ impl Mailer for AwsMailer {
         Ok(Sent { message_id: Some(message_id(&id, &self.region)), place: format!("SES message {id}") })
     }
 
+    async fn ready(&self, from: &EmailAddress) -> Result<Ready> {
+        let what = "asking SES for an identity";
+        for identity in identities(from) {
+            match self.ses.get_email_identity().email_identity(identity).send().await {
+                Ok(found) if found.verified_for_sending_status => {
+                    return Ok(Ready::Yes(format!("SES in {}, where {identity} is verified", self.region)));
+                }
+                Ok(_) => {}
+                Err(error) if says(&error, &["NotFoundException"]) => {}
+                Err(error) => return Err(failed(what, &error)),
+            }
+        }
+        Ok(Ready::NotYet(format!("verify {from} or its domain in SES in {}", self.region)))
+    }
+
     fn longest(&self) -> Duration {
         LONGEST
     }
@@ -71,6 +87,14 @@ impl Mailer for AwsMailer {
     fn goes_out(&self) -> bool {
         true
     }
+}
+
+/// What may be verified so that mail can be from this address: itself, its domain, or one above that.
+fn identities(from: &EmailAddress) -> impl Iterator<Item = &str> {
+    let domains = std::iter::successors(Some(from.domain()), |domain| {
+        domain.split_once('.').map(|(_, above)| above).filter(|above| above.contains('.'))
+    });
+    std::iter::once(from.as_str()).chain(domains)
 }
 
 /// An address that is not verified (yet, or for as long as the account is in the sandbox) is a matter of operators: the mail waits
@@ -116,6 +140,17 @@ mod tests {
         assert!(answered("SendingPausedException", "no").is_retryable());
         assert!(matches!(answered("MessageRejected", "It contains a virus."), CloudError::Invalid(_)));
         assert!(matches!(answered("BadRequestException", "not verified"), CloudError::Invalid(_)));
+    }
+
+    #[test]
+    fn a_domain_that_is_verified_holds_for_all_below_it() {
+        let from = EmailAddress::parse("edit@mail.example.org").unwrap();
+        assert_eq!(
+            identities(&from).collect::<Vec<_>>(),
+            ["edit@mail.example.org", "mail.example.org", "example.org"]
+        );
+        let here = EmailAddress::parse("hermes@localhost").unwrap();
+        assert_eq!(identities(&here).collect::<Vec<_>>(), ["hermes@localhost", "localhost"]);
     }
 
     #[test]

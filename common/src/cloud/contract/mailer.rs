@@ -2,7 +2,7 @@
 
 use super::Stage;
 use super::queues::assert_invalid;
-use crate::cloud::mailer::OutgoingMail;
+use crate::cloud::mailer::{OutgoingMail, Ready};
 use crate::domain::ids::EmailAddress;
 
 fn mail(dedup_key: &str) -> OutgoingMail {
@@ -28,4 +28,14 @@ pub(super) async fn an_unclean_key_is_invalid(stage: Stage) {
     for key in ["", "a/b", "../a", "a b", "ä", "a\0", &"x".repeat(101)] {
         assert_invalid(stage.cloud.mailer.send(&mail(key)).await);
     }
+}
+
+/// On one machine all mail stays there, whoever sends it.
+pub(super) async fn only_whoever_is_known_may_send(stage: Stage) {
+    let ready =
+        async |from: &str| stage.cloud.mailer.ready(&EmailAddress::parse(from).unwrap()).await.unwrap();
+    let known = ready("hermes@example.org").await;
+    assert!(matches!(known, Ready::Yes(_) | Ready::StaysHere(_)), "{known:?}");
+    let unknown = ready("hermes@unheard-of.example").await;
+    assert!(matches!(unknown, Ready::NotYet(_) | Ready::StaysHere(_)), "{unknown:?}");
 }

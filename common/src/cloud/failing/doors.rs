@@ -13,11 +13,11 @@ use crate::cloud::Result;
 use crate::cloud::callback::{Callback, Errand, Heard};
 use crate::cloud::claims::{Claims, TakeAnswer};
 use crate::cloud::files::{At, Etag, FileContent, FilePart, Files, IfMatch, Space};
-use crate::cloud::mailer::{Mailer, OutgoingMail, Sent};
+use crate::cloud::mailer::{Mailer, OutgoingMail, Ready, Sent};
 use crate::cloud::queue::{Delivery, Depth, Outgoing, Queues, Receipt};
 use crate::cloud::store::{Cursor, Expect, Key, Page, Query, Row, Store, Table, Version};
 use crate::domain::claim::{ClaimRecord, ClaimVersion, Fence, Take};
-use crate::domain::ids::{ProjectUser, WorkerId};
+use crate::domain::ids::{EmailAddress, ProjectUser, WorkerId};
 use crate::domain::names::{PublicHost, Queue, SiteTarget};
 use crate::domain::timestamp::Timestamp;
 
@@ -174,6 +174,10 @@ impl Files for Around<dyn Files> {
 impl Mailer for Around<dyn Mailer> {
     async fn send(&self, mail: &OutgoingMail) -> Result<Sent> {
         self.plan.around(Operation::SendMail, self.door.send(mail)).await
+    }
+
+    async fn ready(&self, from: &EmailAddress) -> Result<Ready> {
+        self.plan.around(Operation::AskMailer, self.door.ready(from)).await
     }
 
     fn longest(&self) -> Duration {

@@ -57,7 +57,7 @@ operations! {
         PutFile = "files.put", GetFile = "files.get", ReadRange = "files.read_range", FileEtag = "files.etag",
         CopyFile = "files.copy", DeleteFile = "files.delete", ListFiles = "files.list",
     }
-    Mailer { SendMail = "mailer.send" }
+    Mailer { SendMail = "mailer.send", AskMailer = "mailer.ready" }
     Callback {
         Success = "callback.success", Failure = "callback.failure", Heartbeat = "callback.heartbeat",
         HandOver = "callback.hand_over",

@@ -14,12 +14,14 @@ use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use tokio::time::timeout;
 use url::Url;
 
-use crate::cloud::mailer::{Mailer, OutgoingMail, Sent};
+use crate::cloud::mailer::{Mailer, OutgoingMail, Ready, Sent};
 use crate::cloud::{CloudError, Result};
 use crate::domain::ids::EmailAddress;
 
 /// Until the server wants the mail.
 const TO_DATA: Duration = Duration::from_secs(30);
+/// Whoever only wants to know whether it lets us in does not wait longer.
+const TO_GREET: Duration = Duration::from_secs(10);
 /// Until it says that it has it (RFC 5321, section 4.5.3.2.6, allows ten minutes; we would rather ask again).
 const TO_TAKEN: Duration = Duration::from_mins(2);
 
@@ -182,6 +184,14 @@ impl Mailer for SmtpMailer {
         // It has the mail; how the goodbye goes is of no account.
         let _ = timeout(TO_DATA, connection.quit()).await;
         Ok(Sent { place: format!("{}: {said}", self.server.host), message_id: None })
+    }
+
+    async fn ready(&self, _: &EmailAddress) -> Result<Ready> {
+        let greeted = timeout(TO_GREET, self.connect()).await;
+        let connection = greeted.map_err(|_| self.not_now("it does not answer"))?;
+        let mut connection = connection.map_err(|error| self.not_now(error))?;
+        let _ = timeout(TO_GREET, connection.quit()).await;
+        Ok(Ready::Yes(format!("the mail server {}:{}", self.server.host, self.server.port)))
     }
 
     fn longest(&self) -> Duration {
