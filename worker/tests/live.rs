@@ -233,6 +233,20 @@ async fn an_operator_undoes_what_two_users_published_back_and_forth() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_fails_where_the_live_site_cannot_be_written_to() {
+    let world = World::new();
+    world.bakery().await;
+    let worker = world.worker_with_agent("false", &[]);
+    let in_the_way = world.path("data/sites").join(live().local_host());
+    std::fs::create_dir_all(in_the_way.parent().unwrap()).unwrap();
+    std::fs::write(&in_the_way, "no folder").unwrap();
+    let checked = act(&world, "c-1", "check", "eeeeee5").await;
+    assert_eq!(checked.outcome, JobOutcome::PublishFailed, "{checked:?}");
+    assert!(checked.error.unwrap().starts_with("live-failed: "));
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_fetches_builds_and_shows_the_site_as_it_is_and_pushes_nothing() {
     let world = World::new();
     let remote = world.bakery().await;
@@ -243,7 +257,8 @@ async fn a_check_fetches_builds_and_shows_the_site_as_it_is_and_pushes_nothing()
     assert!(world.page(&checked, "index.html").unwrap().contains("7 to 18"));
     assert_eq!(remote.branches(), ["main"]);
     let steps: Vec<_> = world.job("c-1").await.unwrap().steps.iter().map(|step| step.name.as_str()).collect();
-    assert_eq!(steps, ["checkout", "build", "publish"]);
+    assert_eq!(steps, ["checkout", "build", "publish", "publish"]);
+    assert_eq!(pages(&world, &live()).await, BTreeMap::default(), "nothing stays at the live site");
 
     world.project_built_by("bakery", &remote, &["ls", "/no such folder"]).await;
     let failed = act(&world, "c-2", "check", "eeeeee5").await;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::cloud::files::Files;
+use bytes::Bytes;
+use common::cloud::files::{At, Files, IfMatch};
 use common::cloud::{CloudError, Result as CloudResult};
 use common::domain::job::{StepName, WorkAction};
 use common::domain::names::SiteTarget;
@@ -13,13 +14,16 @@ use common::domain::outcome::JobOutcome;
 use common::domain::site::{Manifest, Release};
 
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::journal::Journal;
-use super::publish::{Choice, Contents, Publication, Wanted, release};
+use super::publish::{Choice, Contents, Publication, Wanted, release, unless_stopped};
 use super::{Cut, Ending, Failure, JobContext, Trouble};
 
 /// So long a job that was cut off may go on with a switch that it has begun.
 const SWITCH_LIMIT: Duration = Duration::from_secs(10);
+/// What lies at the live site for a moment.
+const PROBE: &[u8] = b"whether this site can be written to\n";
 
 /// Puts the thread's preview up as the live site.
 pub(super) async fn publish(
@@ -44,6 +48,20 @@ pub(super) async fn publish(
 /// disturbed: each page is written on condition of what lay there.
 pub async fn settle(files: Arc<dyn Files>, target: SiteTarget) -> CloudResult<()> {
     Publication::of_others(files, target).settled().await.map(drop)
+}
+
+/// Writes a page to the live site that no site has and takes it away again: whether a preview could be made the live site.
+pub(super) async fn probe(context: &JobContext) -> Result<(), Trouble> {
+    let at =
+        At::page(&SiteTarget::Live(context.work.project_id.clone()), format!(".hermes-{}", Uuid::new_v4()));
+    let written = async {
+        context.files.put(&at, Bytes::from_static(PROBE), IfMatch::Absent).await?;
+        context.files.delete(&at, IfMatch::Any).await
+    };
+    unless_stopped(context, written).await?.map_err(|error| {
+        let text = "The live site cannot be written to.";
+        Failure::new(JobOutcome::PublishFailed, "live-failed", text, error).into()
+    })
 }
 
 /// Puts the release before the present one up again, or the one that is named.

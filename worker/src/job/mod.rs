@@ -223,7 +223,9 @@ async fn check(
     let commit = commit::unchanged(&checkout).await?;
     ending.commit_id = Some(commit.id.to_string());
     ending.published_at = Some(show(context, journal, &checkout, &commit).await?);
-    "The source can be fetched and pushed to, the site can be built, and its preview can be put up."
+    journal.step(StepName::Publish).await?;
+    live::probe(context).await?;
+    "The source can be fetched and pushed to, the site can be built, its preview can be put up, and its live site written to."
         .clone_into(&mut ending.summary);
     Ok(JobOutcome::Changed)
 }

@@ -80,7 +80,10 @@ pub(super) fn release(context: &JobContext, commit_id: &str) -> Release {
 }
 
 /// Runs to its end unless the job is cut off; what is half done is finished by whoever comes next.
-async fn unless_stopped<T>(context: &JobContext, work: impl Future<Output = T>) -> Result<T, Trouble> {
+pub(super) async fn unless_stopped<T>(
+    context: &JobContext,
+    work: impl Future<Output = T>,
+) -> Result<T, Trouble> {
     tokio::select! {
         done = work => Ok(done),
         () = context.stopper.token().cancelled() => {
