@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::announced::Announced;
-use crate::config::{MailFrom, MailSettings, Orchestrator, PublicUrl, RateSettings};
+use crate::config::{CarrierSettings, MailFrom, MailSettings, Orchestrator, PublicUrl, RateSettings};
 use crate::inbound::Inbound;
 use crate::ingest::verify::Verifier;
 use crate::limits::Turns;
@@ -26,6 +26,14 @@ use crate::sending::Line;
 const PROBE: &[u8] = &[0; 64 * 1024];
 /// How long the outcome of such a write is believed.
 const PROBE_AGE: Duration = Duration::from_secs(1);
+
+/// A cloud whose mail goes by this server, if one is named.
+pub fn carried(mut cloud: Cloud, by: &CarrierSettings, from: &MailFrom) -> Cloud {
+    if let Some(server) = &by.smtp_url {
+        cloud.mailer = Arc::new(SmtpMailer::new(server.clone(), from.address.clone()));
+    }
+    cloud
+}
 
 /// The shared part.
 pub struct App {
@@ -65,12 +73,8 @@ pub struct App {
 impl App {
     /// Puts it together; `port` is where we listen.
     pub fn new(cloud: Cloud, settings: &MailSettings, secret: SecretKey, port: u16) -> Self {
-        let mut cloud = cloud;
-        if let Some(server) = settings.carrier.smtp_url.clone() {
-            cloud.mailer = Arc::new(SmtpMailer::new(server, settings.mail_from.address.clone()));
-        }
         Self {
-            cloud,
+            cloud: carried(cloud, &settings.carrier, &settings.mail_from),
             mail_from: settings.mail_from.clone(),
             mail_to: settings.mail_to.clone(),
             public_url: settings.links.public_url.clone().unwrap_or(PublicUrl::of_port(port)),

@@ -12,10 +12,10 @@ use common::domain::repo_url::RepoRules;
 use common::domain::site::Release;
 
 use super::{CliError, Output, Result, word};
-use crate::config::MailFrom;
+use crate::app::carried;
+use crate::config::{CarrierSettings, MailFrom};
 use crate::operations::Written;
-use crate::operations::jobs;
-use crate::operations::preflight::{self, Check, CheckState};
+use crate::operations::preflight::{self, Check};
 use crate::operations::projects::{self, ProjectSettings};
 use crate::operations::releases;
 
@@ -53,6 +53,8 @@ pub enum ProjectCommand {
             default_value = "Hermes <hermes@localhost>"
         )]
         mail_from: MailFrom,
+        #[command(flatten)]
+        carrier: CarrierSettings,
         /// How long the worker's part is waited for.
         #[arg(long, value_name = "SECONDS", default_value_t = 300)]
         wait_secs: u64,
@@ -168,8 +170,9 @@ pub(super) async fn run(
             let found = projects::get(cloud, project).await?;
             Ok(out.json(&found)?)
         }
-        ProjectCommand::Check { project, mail_from, wait_secs } => {
-            check(cloud, project, mail_from, Duration::from_secs(*wait_secs), out).await
+        ProjectCommand::Check { project, mail_from, carrier, wait_secs } => {
+            let cloud = carried(cloud.clone(), carrier, mail_from);
+            check(&cloud, project, mail_from, Duration::from_secs(*wait_secs), out).await
         }
         ProjectCommand::Releases { project } => list_releases(cloud, project, out).await,
         ProjectCommand::Publish { project, thread } => {
@@ -221,15 +224,17 @@ async fn check(
     let deadline = Instant::now() + limit;
     while !found.is_known() && Instant::now() < deadline {
         tokio::time::sleep(LOOK_AGAIN).await;
-        let job = jobs::get(cloud, &found.job.command_id).await?;
-        found = preflight::look(cloud, &from.address, job).await?;
+        found = preflight::look_again(cloud, found).await?;
     }
     let rows = || {
-        let row = |check: &Check| vec![check.name.to_owned(), check.state.to_string(), check.said.clone()];
+        let row = |Check { name, state, said, to_do }: &Check| {
+            let what = to_do.as_ref().map_or_else(|| said.clone(), |to_do| format!("{said}; {to_do}"));
+            vec![(*name).to_owned(), state.to_string(), what]
+        };
         found.checks.iter().map(row).collect()
     };
     out.list(&found, &["check", "state", "what"], rows)?;
-    match found.checks.iter().filter(|check| check.state != CheckState::Ok).count() {
+    match found.open() {
         0 => Ok(()),
         open => Err(CliError::NotReady { project: project.to_string(), open }),
     }

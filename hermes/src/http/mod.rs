@@ -112,6 +112,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(projects::list))
         .routes(routes!(projects::put, projects::get, projects::remove))
         .routes(routes!(preflight::post))
+        .routes(routes!(preflight::get))
         .routes(routes!(releases::list))
         .routes(routes!(releases::publish))
         .routes(routes!(releases::undo))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use common::domain::ids::ProjectId;
+use common::domain::ids::{CommandId, ProjectId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -18,21 +18,25 @@ use crate::operations::preflight::{self, Check, CheckState, Preflight};
 /// One thing that has to be right.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Check)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct CheckView {
-    /// `senders`, `mail identity`, `worker`, `source`, `build` or `preview`.
+    /// `senders`, `mail identity`, `worker`, `source`, `build`, `preview` or `live site`.
     name: &'static str,
-    /// `ok`, `failed` or `waiting`.
+    /// `ok`, `weak`, `failed` or `waiting`.
     #[schema(value_type = String)]
     state: CheckState,
-    /// What was found, and what to do about it.
+    /// What was found.
     said: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to_do: Option<String>,
 }
 
 /// Whether a project is ready.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Preflight)]
 pub(super) struct PreflightView {
-    /// The job that fetches, builds and shows the site; ask for it again to see how it goes.
+    /// The job that fetches, builds and shows the site.
     job: JobView,
     /// What is known so far.
     checks: Vec<CheckView>,
@@ -40,13 +44,13 @@ pub(super) struct PreflightView {
 
 impl From<Preflight> for PreflightView {
     fn from(preflight: Preflight) -> Self {
-        let view = |Check { name, state, said }| CheckView { name, state, said };
+        let view = |Check { name, state, said, to_do }| CheckView { name, state, said, to_do };
         Self { job: preflight.job.into(), checks: preflight.checks.into_iter().map(view).collect() }
     }
 }
 
 /// Checks whether a project is ready for its first mail: who may write, where answers come from, and by a job of a worker
-/// that the source can be fetched and pushed to, the site built and its preview put up.
+/// that the source can be fetched and pushed to, the site built, its preview put up and its live site written to.
 #[utoipa::path(post, path = "/v1/projects/{projectId}/preflight", operation_id = "preflightProject", tag = "projects",
     params(("projectId" = String, Path)),
     responses(
@@ -60,4 +64,20 @@ pub(super) async fn post(
     let app = &api.app;
     let preflight = preflight::begin(&app.cloud, &app.mail_from.address, &ProjectId::parse(&id)?).await?;
     Ok((StatusCode::ACCEPTED, Json(preflight.into())))
+}
+
+/// How the checks stand that were ordered before: by the job that the order named.
+#[utoipa::path(get, path = "/v1/projects/{projectId}/preflight/{commandId}", operation_id = "getPreflight", tag = "projects",
+    params(("projectId" = String, Path), ("commandId" = String, Path)),
+    responses(
+        (status = 200, description = "What is known by now", body = PreflightView),
+        (status = 401, description = "The token is missing or wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such order", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn get(
+    State(api): State<Arc<Api>>,
+    ApiPath((project, command)): ApiPath<(String, String)>,
+) -> Result<Json<PreflightView>, Problem> {
+    let (project, command) = (ProjectId::parse(&project)?, CommandId::parse(&command)?);
+    let app = &api.app;
+    Ok(Json(preflight::get(&app.cloud, &app.mail_from.address, &project, &command).await?.into()))
 }

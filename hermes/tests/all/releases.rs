@@ -4,8 +4,10 @@ use std::ops::ControlFlow;
 
 use axum::http::StatusCode;
 use common::cloud::files::{At, IfMatch};
-use common::domain::ids::ProjectId;
+use common::domain::ids::{CommandId, ProjectId};
+use common::domain::job::Job;
 use common::domain::names::SiteTarget;
+use common::domain::outcome::JobOutcome;
 use common::domain::project::Project;
 use common::domain::timestamp::Timestamp;
 use serde_json::{Value, json};
@@ -159,13 +161,39 @@ async fn a_preflight_says_what_is_known_and_orders_the_rest_of_a_worker() {
         .iter()
         .map(|one| (text(one, "name"), text(one, "state")))
         .collect();
-    let known = [("senders", "ok"), ("mail identity", "ok"), ("worker", "failed")];
-    let unknown = [("source", "waiting"), ("build", "waiting"), ("preview", "waiting")];
-    assert_eq!(answers, [known, unknown].concat());
+    let known = [("senders", "ok"), ("mail identity", "weak"), ("worker", "failed")];
+    let unknown = ["source", "build", "preview", "live site"].map(|part| (part, "waiting"));
+    assert_eq!(answers, [&known[..], &unknown].concat());
     let works = world.works("amelia#scott").await;
     assert_eq!((works.len(), text(&works[0], "action")), (1, "check"));
     assert_eq!(works[0]["commandId"], found["job"]["commandId"]);
     assert_eq!(world.call("POST", "/v1/projects/nobody/preflight", None).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn how_a_preflight_stands_is_told_by_its_command() {
+    let world = World::with_scott().await;
+    let (_, ordered) = world.call("POST", "/v1/projects/amelia/preflight", None).await;
+    let command = text(&ordered["job"], "commandId").to_owned();
+    let place = format!("/v1/projects/amelia/preflight/{command}");
+    let (status, found) = world.call("GET", &place, None).await;
+    assert_eq!((status, &found["checks"]), (StatusCode::OK, &ordered["checks"]));
+    let id = CommandId::parse(&command).unwrap();
+    let mut job = world.cloud().store.load::<Job>(&id).await.unwrap().unwrap();
+    job.value.outcome = Some(JobOutcome::Refused);
+    job.value.error = Some("repository-denied: push: 403".into());
+    world.cloud().store.replace(&job).await.unwrap();
+    let (_, found) = world.call("GET", &place, None).await;
+    let source = &found["checks"][3];
+    assert_eq!((text(source, "name"), text(source, "state")), ("source", "failed"));
+    assert!(text(source, "toDo").contains("GITHUB_TOKEN"), "{source}");
+    assert_eq!(world.works("amelia#scott").await.len(), 1, "looking orders nothing");
+
+    world.project("bakery").await;
+    let elsewhere = format!("/v1/projects/bakery/preflight/{command}");
+    for nowhere in [elsewhere.as_str(), "/v1/projects/amelia/preflight/unheard-of"] {
+        assert_eq!(world.call("GET", nowhere, None).await.0, StatusCode::NOT_FOUND, "{nowhere}");
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hermes::outbox::{OutboxRecord, OutboxState};
 use hermes::sweep::Sweeper;
+use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::smtp_server::{Mood, SmtpServer};
@@ -132,4 +133,30 @@ async fn a_server_that_is_down_gets_the_answer_when_it_is_back_and_the_job_is_no
     assert_eq!(row(&world, &command).await.state, OutboxState::Sent);
     assert_eq!(server.taken().len(), 1);
     assert_eq!(world.works("amelia#scott").await.len(), 1);
+}
+
+/// What a preflight finds about it.
+async fn mail_identity(world: &World) -> Value {
+    let (_, found) = world.call("POST", "/v1/projects/amelia/preflight", None).await;
+    let mut checks = found["checks"].as_array().unwrap().iter();
+    checks.find(|one| one["name"] == "mail identity").unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_preflight_asks_the_server_and_sends_nothing() {
+    let (world, server, _) = answered(&[]).await;
+    let found = mail_identity(&world).await;
+    assert_eq!(text(&found, "state"), "weak", "from localhost: {found}");
+    assert_eq!((server.taken().len(), server.connections()), (1, 2), "only the answer of before");
+}
+
+#[tokio::test]
+async fn a_preflight_fails_where_no_mail_goes_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let world = World::sending_by(&format!("smtp://{address}?tls=none")).await;
+    let found = mail_identity(&world).await;
+    assert_eq!(text(&found, "state"), "failed", "{found}");
+    assert!(text(&found, "toDo").contains("SMTP_URL"), "{found}");
 }

@@ -557,7 +557,7 @@ impl HermesClient {
         Ok(DeleteProjectRequest::parse_response(response).await?)
     }
     /// Checks whether a project is ready for its first mail: who may write, where answers come from, and by a job of a worker
-    /// that the source can be fetched and pushed to, the site built and its preview put up.
+    /// that the source can be fetched and pushed to, the site built, its preview put up and its live site written to.
     ///
     /// * Path: `POST /v1/projects/{projectId}/preflight`
     pub async fn preflight_project(
@@ -576,6 +576,27 @@ impl HermesClient {
         req_builder = self.set_security(req_builder, &[Security::Token]);
         let response = req_builder.send().await?;
         Ok(PreflightProjectRequest::parse_response(response).await?)
+    }
+    /// How the checks stand that were ordered before: by the job that the order named.
+    ///
+    /// * Path: `GET /v1/projects/{projectId}/preflight/{commandId}`
+    pub async fn get_preflight(
+        &self,
+        request: GetPreflightRequest,
+    ) -> anyhow::Result<ApiResponse<Preflight, Problem>> {
+        request.validate().context("parameter validation")?;
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("URL cannot be a base"))?
+            .push("v1")
+            .push("projects")
+            .push(&request.path.project_id.to_string())
+            .push("preflight")
+            .push(&request.path.command_id.to_string());
+        let mut req_builder = self.client.get(url);
+        req_builder = self.set_security(req_builder, &[Security::Token]);
+        let response = req_builder.send().await?;
+        Ok(GetPreflightRequest::parse_response(response).await?)
     }
     /// Makes the preview of a conversation the live site, byte for byte: nothing is edited or built anew.
     ///

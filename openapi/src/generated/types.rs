@@ -38,12 +38,15 @@ pub struct Build {
 /// One thing that has to be right.
 #[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
 pub struct Check {
-    /// `senders`, `mail identity`, `worker`, `source`, `build` or `preview`.
+    /// `senders`, `mail identity`, `worker`, `source`, `build`, `preview` or `live site`.
     pub name: String,
-    /// What was found, and what to do about it.
+    /// What was found.
     pub said: String,
-    /// `ok`, `failed` or `waiting`.
+    /// `ok`, `weak`, `failed` or `waiting`.
     pub state: String,
+    /// What to do about it.
+    #[serde(rename = "toDo")]
+    pub to_do: Option<String>,
 }
 /// Who works for a project+user.
 #[derive(Debug, Clone, PartialEq, Deserialize, oas3_gen_support::Default)]
@@ -2450,7 +2453,7 @@ pub struct PreflightProjectRequestPath {
     pub project_id: String,
 }
 /// Checks whether a project is ready for its first mail: who may write, where answers come from, and by a job of a worker
-/// that the source can be fetched and pushed to, the site built and its preview put up.
+/// that the source can be fetched and pushed to, the site built, its preview put up and its live site written to.
 #[derive(Debug, Clone, validator::Validate, oas3_gen_support::Default)]
 pub struct PreflightProjectRequest {
     #[validate(nested)]
@@ -2477,6 +2480,86 @@ impl PreflightProjectRequest {
                 >::json_with_diagnostics(req)
                     .await?;
                 return Ok(ApiResponse::Accepted(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::BAD_REQUEST {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::BadRequest(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::UNAUTHORIZED {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Unauthorized(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::NOT_FOUND {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::NotFound(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        if status == http::StatusCode::SERVICE_UNAVAILABLE {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Problem,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::ServiceUnavailable(data));
+            }
+            return Ok(ApiResponse::Other(Box::new(req)));
+        }
+        Ok(ApiResponse::Other(Box::new(req)))
+    }
+}
+#[derive(Debug, Clone, PartialEq, validator::Validate, oas3_gen_support::Default)]
+pub struct GetPreflightRequestPath {
+    #[validate(length(min = 1u64))]
+    pub project_id: String,
+    #[validate(length(min = 1u64))]
+    pub command_id: String,
+}
+/// How the checks stand that were ordered before: by the job that the order named.
+#[derive(Debug, Clone, validator::Validate, oas3_gen_support::Default)]
+pub struct GetPreflightRequest {
+    #[validate(nested)]
+    pub path: GetPreflightRequestPath,
+}
+impl GetPreflightRequest {
+    /// Parse the HTTP response into the response enum.
+    pub async fn parse_response(
+        req: reqwest::Response,
+    ) -> anyhow::Result<ApiResponse<Preflight, Problem>> {
+        let status = req.status();
+        let content_type = req
+            .headers()
+            .get(reqwest::header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        if status == http::StatusCode::OK {
+            if content_type.ends_with("/json") || content_type.ends_with("+json") {
+                let data = oas3_gen_support::Diagnostics::<
+                    Preflight,
+                >::json_with_diagnostics(req)
+                    .await?;
+                return Ok(ApiResponse::Ok(data));
             }
             return Ok(ApiResponse::Other(Box::new(req)));
         }
