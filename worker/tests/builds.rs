@@ -486,15 +486,20 @@ async fn what_the_project_or_the_machine_is_to_blame_for_never_goes_to_the_agent
 
 const EMPTY_LOCK: &str = r#"{"name": "x", "lockfileVersion": 3, "packages": {"": {"name": "x"}}}"#;
 
-/// A bakery whose source has this list of packages beside a package in a folder of its own, and shows a page of that.
-async fn with_packages(lists: &[(&str, &str)], mends: &[&str]) -> Stand {
+/// A source with these lists of packages beside a package in a folder of its own, a page of which is shown.
+async fn bakery_with_packages(world: &World, lists: &[(&str, &str)]) -> support::Remote {
     const SHOWING: &str = "const fs = require('fs');
         fs.cpSync('site', 'dist', { recursive: true });
         fs.cpSync('node_modules/rye/rye.html', 'dist/rye.html');";
     let package = [("rye/package.json", r#"{"name": "rye", "version": "1.0.0"}"#), ("rye/rye.html", "rye\n")];
-    let world = World::new();
     let remote = world.remote("bakery", &[support::SITE, &package, lists].concat());
     world.project_built_by("bakery", &remote, &["node", "-e", SHOWING]).await;
+    remote
+}
+
+async fn with_packages(lists: &[(&str, &str)], mends: &[&str]) -> Stand {
+    let world = World::new();
+    let remote = bakery_with_packages(&world, lists).await;
     Stand::over(world, remote, mends)
 }
 
@@ -541,6 +546,32 @@ async fn the_lock_file_follows_what_an_agent_adds_to_the_list_in_the_same_commit
     assert!(messages.len() == 1 && messages[0].contains("Command-Id: c-1"), "{messages:?}");
     assert_eq!(result.commit_id, stand.remote.tip("thread-abcdef1").map(|id| id.to_string()));
     stand.worker.stop().await;
+}
+
+/// Names a package in the list, and nothing else.
+const NAMING: &str = r#"
+require('fs').writeFileSync('package.json', '{"name": "x", "dependencies": {"rye": "file:./rye"}}');
+console.log(JSON.stringify({ type: 'result', subtype: 'success', is_error: false, result: 'Done.' }));
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_lock_file_follows_behind_walls_as_well() {
+    for walls in [&["--sandbox", "namespaces"][..], &["--sandbox", "uid", "--sandbox-uid", "64410"]] {
+        let world = World::new();
+        let lists = [("package.json", r#"{"name": "x"}"#), ("package-lock.json", EMPTY_LOCK)];
+        let remote = bakery_with_packages(&world, &lists).await;
+        // A worker that runs children as other users keeps their folders where these may pass.
+        let workspaces = tempfile::tempdir().unwrap();
+        let workspaces = workspaces.path().display().to_string();
+        let arguments = [walls, &["--workspace-path", &workspaces][..]].concat();
+        let worker = world.worker_with_agent(&format!("node -e {}", shell_words::quote(NAMING)), &arguments);
+        world.order(KEY, work("c-1", "abcdef1", "name it")).await;
+        let result = world.result().await;
+        assert_eq!(result.outcome, JobOutcome::Changed, "{walls:?}: {result:?}");
+        assert_eq!(world.page(&result, "rye.html").unwrap(), "rye\n");
+        assert!(remote.file("thread-abcdef1", "package-lock.json").unwrap().contains("node_modules/rye"));
+        worker.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
