@@ -19,6 +19,7 @@ pub(super) use packages::LOCK_BEHIND;
 use super::handover::{Checkout, Commit, Site};
 use super::workspace::Workspace;
 use super::{Cut, Failure, JobContext, Stopper, Trouble};
+use crate::git::{self, off_thread};
 use crate::process::{End, Exceeded, Finished};
 use crate::sandbox::Who;
 
@@ -46,13 +47,15 @@ async fn install(context: &JobContext, checkout: &Checkout, commit: &Commit) -> 
     let Some(packages) = Packages::of(&repo)? else { return Ok(()) };
     let marker = checkout.workspace.installed_marker();
     let installed = tokio::fs::read_to_string(&marker).await.unwrap_or_default();
-    if installed == packages.fingerprint.as_str() && repo.join("node_modules").is_dir() {
+    let (path, tree) = (repo.clone(), commit.tree);
+    let wanted = off_thread(move || packages::fingerprint(&git::open(&path)?, tree)).await?;
+    if installed == wanted.as_str() && repo.join("node_modules").is_dir() {
         return Ok(());
     }
     tokio::fs::remove_file(&marker).await.ok();
     let failed = |said: &str, output: &str| packages.failed(commit, said, output);
     run(context, checkout, words(packages.install()), Step::Install, failed).await?;
-    if let Err(error) = tokio::fs::write(&marker, packages.fingerprint.as_str()).await {
+    if let Err(error) = tokio::fs::write(&marker, wanted.as_str()).await {
         tracing::warn!(%error, "what was installed could not be remembered; it is installed again next time");
     }
     Ok(())

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use common::domain::names::ContentHash;
 use common::domain::outcome::JobOutcome;
+use git2::{Repository, TreeEntry, TreeWalkMode, TreeWalkResult};
 
 use super::{first_chars, last_chars};
+use crate::git::{self, During as _, Oid};
 use crate::job::Failure;
 use crate::job::handover::Commit;
 
@@ -83,8 +85,6 @@ struct Manager {
 #[derive(Debug)]
 pub(super) struct Packages {
     manager: Option<&'static Manager>,
-    /// Another one where something else may have to be installed.
-    pub(super) fingerprint: ContentHash,
 }
 
 impl Packages {
@@ -99,8 +99,7 @@ impl Packages {
         if let Some(lock) = FOREIGN.into_iter().find(|lock| manager.is_none() && lies_there(lock)) {
             return Err(foreign(lock));
         }
-        let deciding = [LIST].into_iter().chain(SETTINGS).chain(manager.map(|manager| manager.lock));
-        Ok(Some(Self { manager, fingerprint: fingerprint(repo, deciding) }))
+        Ok(Some(Self { manager }))
     }
 
     /// The program that installs them.
@@ -129,6 +128,21 @@ impl Packages {
     }
 }
 
+/// Another one where something else may have to be installed: of all that decides about packages, wherever in the source.
+pub(super) fn fingerprint(repo: &Repository, tree: Oid) -> git::Result<ContentHash> {
+    let what = "look for the lists of packages";
+    let mut all = Vec::new();
+    let note = |folder: &str, entry: &TreeEntry<'_>| {
+        if std::str::from_utf8(entry.name_bytes()).is_ok_and(decides) {
+            all.extend([folder.as_bytes(), entry.name_bytes()].concat());
+            all.extend(format!(" {}\n", entry.id()).into_bytes());
+        }
+        TreeWalkResult::Ok
+    };
+    repo.find_tree(tree).and_then(|tree| tree.walk(TreeWalkMode::PreOrder, note)).during(what)?;
+    Ok(ContentHash::of(&all))
+}
+
 /// Packages that could not be fetched; the cause may pass.
 pub(super) fn unfetched(detail: String) -> Failure {
     let text = "Your change was made, but the packages of your site could not be fetched. \
@@ -155,10 +169,12 @@ fn foreign(lock: &str) -> Failure {
 
 /// Whether it touches what decides which packages are installed, wherever in the source.
 fn is_touched(commit: &Commit) -> bool {
-    let decides = |name: &str| {
-        name == LIST || SETTINGS.contains(&name) || MANAGERS.iter().any(|manager| manager.lock == name)
-    };
     commit.files.iter().any(|path| path.rsplit('/').next().is_some_and(decides))
+}
+
+/// Whether a file of this name decides about packages.
+fn decides(name: &str) -> bool {
+    name == LIST || SETTINGS.contains(&name) || MANAGERS.iter().any(|manager| manager.lock == name)
 }
 
 fn is_unreachable(output: &str) -> bool {
@@ -174,17 +190,6 @@ fn names_packages(list: &[u8]) -> bool {
         || !list["workspaces"].is_null()
 }
 
-fn fingerprint(repo: &Path, names: impl Iterator<Item = &'static str>) -> ContentHash {
-    let mut all = Vec::new();
-    for name in names {
-        if let Some(bytes) = regular_file(&repo.join(name)) {
-            all.extend(format!("{name} {}\n", bytes.len()).into_bytes());
-            all.extend(bytes);
-        }
-    }
-    ContentHash::of(&all)
-}
-
 fn is_regular_file(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|meta| meta.is_file())
 }
@@ -196,7 +201,6 @@ fn regular_file(path: &Path) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::git::Oid;
 
     const SOME: &str = r#"{"dependencies":{"a":"1"}}"#;
     const NOT_IN_SYNC: &str = "npm error code EUSAGE\nnpm error\nnpm error `npm ci` can only install packages when your \
@@ -255,11 +259,24 @@ mod tests {
     #[test]
     fn another_list_or_lock_or_setting_is_another_install() {
         let source = Source::new(&[(LIST, SOME), ("package-lock.json", "{}")]);
-        let mut seen = vec![source.packages().fingerprint];
-        for (name, text) in [(LIST, "{}"), ("package-lock.json", "{ }"), (".npmrc", "x=1"), ("a.txt", "a")] {
-            source.write(name, text);
-            let now = source.packages().fingerprint;
-            assert_eq!(seen.contains(&now), name == "a.txt", "{name}");
+        let repo = Repository::init(source.0.path()).unwrap();
+        std::fs::create_dir(source.0.path().join("web")).unwrap();
+        let fingerprint = || {
+            let mut index = repo.index().unwrap();
+            index.add_all(["*"], git2::IndexAddOption::DEFAULT, None).unwrap();
+            fingerprint(&repo, index.write_tree().unwrap()).unwrap()
+        };
+        let mut seen = vec![fingerprint()];
+        for (name, is_the_same) in [
+            (LIST, false),
+            ("package-lock.json", false),
+            (".npmrc", false),
+            ("web/package.json", false),
+            ("web/a.txt", true),
+        ] {
+            source.write(name, "{ }");
+            let now = fingerprint();
+            assert_eq!(seen.contains(&now), is_the_same, "{name}");
             seen.push(now);
         }
     }
