@@ -8,7 +8,7 @@ use common::cloud::Result;
 use common::cloud::queue::Delivery;
 use common::cloud::store::Stored;
 use common::domain::ids::CommandId;
-use common::domain::job::{Job, JobState};
+use common::domain::job::{Job, JobState, SwitchNote};
 use common::domain::names::{Queue, SiteTarget};
 use common::domain::outcome::JobOutcome;
 use common::domain::text;
@@ -73,8 +73,8 @@ async fn settle(app: &App, result: &JobResult, mut row: Option<Stored<Job>>) -> 
         return Ok(());
     }
     let now = app.cloud.clock.now();
-    let shown = preview(app, result);
-    let close = |job: &mut Job| close(job, result, shown.as_deref(), now);
+    let address = looked_at(app, result).await?;
+    let close = |job: &mut Job| close(job, result, address.as_deref(), now);
     let Some(job) = app.cloud.store.update_known::<Job>(&result.command_id, &mut row, close).await? else {
         tracing::info!(
             command.id = %result.command_id, thread.id = %result.thread_id,
@@ -144,23 +144,34 @@ pub async fn acknowledge(app: &App, command: &CommandId) -> Result<()> {
 }
 
 /// Only the first result under the newest claim closes a job.
-fn close(job: &mut Job, result: &JobResult, shown: Option<&str>, now: Timestamp) -> ControlFlow<()> {
+fn close(job: &mut Job, result: &JobResult, address: Option<&str>, now: Timestamp) -> ControlFlow<()> {
     if !job.is_open() || result.epoch < job.epoch {
         return ControlFlow::Break(());
     }
     job.state = JobState::Done;
     job.pending = None;
     job.outcome = Some(result.outcome);
+    job.note.clone_from(&result.note);
     job.summary = Some(text::lines(&result.summary)).filter(|text| !text.is_empty());
     job.commit_id = result.commit_id.as_deref().map(text::one_line).or(job.commit_id.take());
     job.files_changed = result.files_changed.iter().map(|path| text::one_line(path)).collect();
-    job.preview_url = shown.map(str::to_owned);
+    job.preview_url = address.map(str::to_owned);
     job.error = result.error.as_deref().map(text::lines);
     job.usage = result.usage;
     job.worker_id = Some(result.worker_id.clone());
     job.epoch = result.epoch;
     job.finished_at = Some(now);
     ControlFlow::Continue(())
+}
+
+/// Where its reader is to look: at the preview when nothing was switched because it changed.
+async fn looked_at(app: &App, result: &JobResult) -> Result<Option<String>> {
+    match result.note {
+        Some(SwitchNote::PreviewChanged) => {
+            untold::preview_of(app, &result.project_id, &result.thread_id).await
+        }
+        _ => Ok(preview(app, result)),
+    }
 }
 
 /// Where the result can be looked at: the address the worker knows if browsers open it, else ours for a site of the project.

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use common::cloud::Result;
-use common::domain::ids::CommandId;
-use common::domain::job::{Job, JobState, WorkAction};
+use common::domain::ids::{CommandId, ProjectId, ThreadId};
+use common::domain::job::{Job, JobState, SwitchNote, WorkAction};
 use common::domain::names::SiteTarget;
 use common::domain::outcome::JobOutcome;
 use common::domain::thread::Thread;
@@ -53,6 +53,9 @@ pub async fn settle(app: &App, command: &CommandId) -> Result<()> {
 }
 
 async fn shown_at(app: &App, job: &Job) -> Result<Option<String>> {
+    if job.note == Some(SwitchNote::PreviewChanged) {
+        return preview_of(app, &job.project_id, &job.thread_id).await;
+    }
     if !matches!(job.outcome, Some(JobOutcome::Changed | JobOutcome::PushConflict)) {
         return Ok(None);
     }
@@ -60,10 +63,14 @@ async fn shown_at(app: &App, job: &Job) -> Result<Option<String>> {
         WorkAction::Publish | WorkAction::Undo => Some(SiteTarget::Live(job.project_id.clone())),
         WorkAction::Check => Some(SiteTarget::Preview(job.project_id.clone())),
         WorkAction::TakeDown => None,
-        WorkAction::Edit => {
-            let thread = app.cloud.store.load::<Thread>(&job.thread_id).await?;
-            thread.map(|row| SiteTarget::Thread(job.project_id.clone(), row.value.preview_key))
-        }
+        WorkAction::Edit => return preview_of(app, &job.project_id, &job.thread_id).await,
     };
+    Ok(site.map(|site| app.site_url(&site)))
+}
+
+/// The address of a conversation's own preview.
+pub(crate) async fn preview_of(app: &App, project: &ProjectId, thread: &ThreadId) -> Result<Option<String>> {
+    let row = app.cloud.store.load::<Thread>(thread).await?;
+    let site = row.map(|row| SiteTarget::Thread(project.clone(), row.value.preview_key));
     Ok(site.map(|site| app.site_url(&site)))
 }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use common::cloud::Result;
 use common::cloud::queue::Delivery;
 use common::domain::claim::Fence;
-use common::domain::job::Job;
+use common::domain::job::{Job, SwitchNote};
 use common::domain::names::SiteTarget;
 use common::domain::outcome::JobOutcome;
 use common::messages::WorkDraft;
 
 use crate::intake;
-use crate::job::Ending;
 use crate::job::journal::Journal;
+use crate::job::{Ending, live};
 use crate::me::Me;
 use crate::report;
 use crate::spent;
@@ -52,8 +52,14 @@ async fn end_job(me: &Me, fence: &Fence, delivery: &Delivery, reason: &str) -> R
     spent::catch_up(me, fence, &work, &row).await?;
     let mut journal = Journal::of(Arc::clone(&me.cloud.store), me.cloud.clock.clone(), fence, &row);
     journal.charged = true;
-    let ending =
-        Ending { summary: FOR_THE_OWNER.to_owned(), error: Some(reason.to_owned()), ..Ending::default() };
+    let live = SiteTarget::Live(row.project_id.clone());
+    let goes_on = live::goes_on(Arc::clone(&me.cloud.files), row.action, live, &journal.command).await;
+    let ending = Ending {
+        summary: FOR_THE_OWNER.to_owned(),
+        error: Some(reason.to_owned()),
+        note: goes_on.then_some(SwitchNote::GoesOn),
+        ..Ending::default()
+    };
     let row = journal.finish(JobOutcome::Failed, &ending).await?;
     me.halfway.notify_one();
     let target = SiteTarget::Preview(row.project_id.clone());

@@ -38,6 +38,7 @@ pub fn result(
         user_id: work.user_id.clone(),
         success: outcome.is_success(),
         outcome,
+        note: job.note.clone(),
         summary: job.summary.clone().unwrap_or_default(),
         s3_bucket: shown.then(|| public.map_or_else(|| target.local_host(), PublicHost::to_string)),
         s3_url: public.filter(|_| shown).map(PublicHost::url),

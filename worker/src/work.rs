@@ -9,7 +9,7 @@ use common::checkpoint::{self, Point};
 use common::cloud::queue::Delivery;
 use common::cloud::{CloudError, Result};
 use common::domain::ids::CommandId;
-use common::domain::job::{Job, MAX_ATTEMPTS, WorkAction};
+use common::domain::job::{Job, MAX_ATTEMPTS, SwitchNote, WorkAction};
 use common::domain::names::SiteTarget;
 use common::domain::outcome::{JobOutcome, Retry};
 use common::domain::session::{RunEnd, Session};
@@ -388,7 +388,8 @@ impl Message<'_> {
         ending: &Ending,
     ) -> Result<Again> {
         checkpoint::reach(Point::JobRan).await;
-        let row = journal.finish(outcome, ending).await?;
+        let note = self.note(work, outcome, ending).await;
+        let row = journal.finish(outcome, &Ending { note, ..ending.clone() }).await?;
         checkpoint::reach(Point::OutcomeWritten).await;
         if work.action.switches_a_site() && !matches!(outcome, JobOutcome::Changed | JobOutcome::Answered) {
             self.tenure.me.halfway.notify_one();
@@ -399,6 +400,17 @@ impl Message<'_> {
             error = ending.error, took_ms = ending.usage.duration_ms, "the job ended: {outcome}"
         );
         self.report(work, &row, outcome, target).await
+    }
+
+    /// A switch that was begun, by an earlier run too, goes on however its job ended.
+    async fn note(&self, work: &Work, outcome: JobOutcome, ending: &Ending) -> Option<SwitchNote> {
+        if ending.note.is_some() || outcome.is_success() {
+            return ending.note.clone();
+        }
+        let files = Arc::clone(&self.tenure.me.cloud.files);
+        let live = SiteTarget::Live(work.project_id.clone());
+        let goes_on = job::live::goes_on(files, work.action, live, &work.command_id).await;
+        goes_on.then_some(SwitchNote::GoesOn)
     }
 
     async fn report(

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -12,7 +13,8 @@ use common::cloud::failing::{Calls, Door, Failing, Fate, Operation, Plan, When};
 use common::cloud::files::{At, Etag, FileContent, FilePart, Files, IfMatch, Space};
 use common::cloud::queue::Outgoing;
 use common::cloud::{Cloud, Result};
-use common::domain::ids::ProjectUser;
+use common::domain::ids::{CommandId, ProjectUser};
+use common::domain::job::{Job, SwitchNote};
 use common::domain::names::{PublicHost, Queue, SiteTarget};
 use common::domain::outcome::JobOutcome;
 use common::domain::timestamp::Timestamp;
@@ -321,7 +323,9 @@ async fn a_switch_that_hangs_when_it_is_stopped_is_finished_when_the_site_takes_
     let world = World::new();
     let (moody, worker) = publishing(&world).await;
     tell(&world, json!({"type": "control", "version": 1, "action": "stop-job", "commandId": "c-2"})).await;
-    assert_eq!(world.result().await.outcome, JobOutcome::Stopped, "its time is limited");
+    let stopped = world.result().await;
+    assert_eq!(stopped.outcome, JobOutcome::Stopped, "its time is limited");
+    assert_eq!(stopped.note, Some(SwitchNote::GoesOn));
     moody.let_go.cancel();
     world.until("the switch", async || live_page(&world).await.filter(|page| page.contains("8 to 20"))).await;
     worker.stop().await;
@@ -343,9 +347,46 @@ async fn a_live_site_that_three_tries_left_half_way_is_finished_without_another_
         "projectId": "bakery", "userId": "amelia", "action": "publish"});
     queue(&world, publish).await;
     world.announce(AMELIA).await;
-    assert_eq!(world.result().await.outcome, JobOutcome::PublishFailed);
+    let failed = world.result().await;
+    assert_eq!((failed.outcome, failed.note), (JobOutcome::PublishFailed, Some(SwitchNote::GoesOn)));
+    assert!(failed.error.unwrap().starts_with("switch-goes-on"));
     assert_eq!(live_page(&world).await, None);
     broken.heal();
     world.until("the switch", async || live_page(&world).await.filter(|page| page.contains("8 to 20"))).await;
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_switch_is_only_said_to_go_on_when_it_was_begun() {
+    let world = World::new();
+    world.bakery().await;
+    let worker = world.worker(&[]);
+    queue(&world, work("c-1", "aaaaaa1", HOURS)).await;
+    world.announce(AMELIA).await;
+    assert_eq!(world.result().await.outcome, JobOutcome::Changed);
+    worker.stop().await;
+
+    let broken = Plan::passing().with(Calls::Of(Operation::PutFile), When::Always, Fate::FailBefore);
+    let worker = world.worker_over(Failing::wrap(world.cloud.clone(), broken.clone()), &[]);
+    let mut publish = json!({"type": "work", "version": 1, "commandId": "c-2", "threadId": "aaaaaa1",
+        "projectId": "bakery", "userId": "amelia", "action": "publish"});
+    queue(&world, publish.clone()).await;
+    world.announce(AMELIA).await;
+    let failed = world.result().await;
+    assert_eq!((failed.outcome, failed.note), (JobOutcome::PublishFailed, None));
+    broken.heal();
+
+    // It was begun by a worker that died, and stopped before another one had its turn.
+    publish["commandId"] = "c-3".into();
+    queue(&world, publish.clone()).await;
+    assert_eq!(world.result().await.outcome, JobOutcome::Changed);
+    let again = |job: &mut Job| {
+        (job.outcome, job.stop_requested) = (None, Some(Timestamp::from_millis(1)));
+        ControlFlow::Continue(())
+    };
+    world.cloud.store.update(&CommandId::parse("c-3").unwrap(), again).await.unwrap();
+    world.put(AMELIA, &publish.to_string()).await;
+    let stopped = world.result().await;
+    assert_eq!((stopped.outcome, stopped.note), (JobOutcome::Stopped, Some(SwitchNote::GoesOn)));
     worker.stop().await;
 }

@@ -7,15 +7,18 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use common::cloud::files::{At, Headers, Space};
-use common::domain::ids::ProjectUser;
+use common::domain::ids::{CommandId, ProjectUser};
+use common::domain::job::{Job, SwitchNote};
 use common::domain::names::SiteTarget;
 use common::domain::outcome::JobOutcome;
 use common::domain::project::Project;
 use common::domain::site::Manifest;
 use common::domain::thread::Thread;
+use common::domain::timestamp::Timestamp;
 use common::messages::JobResult;
 use serde_json::json;
 use support::{World, work};
@@ -140,17 +143,63 @@ async fn a_command_that_switched_the_site_before_its_worker_died_does_not_switch
     act(&world, "c-4", "publish", "bbbbbb2").await;
     act(&world, "c-5", "undo", "bbbbbb2").await;
     for (command, thread, action) in [("c-5", "bbbbbb2", "undo"), ("c-4", "bbbbbb2", "publish")] {
-        let id = common::domain::ids::CommandId::parse(command).unwrap();
-        let forget = |job: &mut common::domain::job::Job| {
-            job.outcome = None;
-            std::ops::ControlFlow::Continue(())
-        };
-        world.cloud.store.update(&id, forget).await.unwrap();
+        forget_outcome(&world, command).await;
         assert_eq!(act(&world, command, action, thread).await.outcome, JobOutcome::Changed);
         assert_eq!(pages(&world, &live()).await, first, "{command}");
     }
     assert_eq!(manifest(&world).await.release.number, 3);
     worker.stop().await;
+}
+
+/// Somebody who has seen one preview does not mean the next one, however long their word waits behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_preview_that_nobody_can_have_seen_who_wants_it_live_is_not_put_live() {
+    let world = World::new();
+    let (first, _, worker) = two_previews(&world).await;
+    let seen = world.cloud.clock.now();
+    let publish =
+        |at: Timestamp| json!({"action": "publish", "threadId": "aaaaaa1", "timestamp": at.millis()});
+    assert_eq!(act_as(&world, "amelia", "c-3", &publish(seen)).await.outcome, JobOutcome::Changed);
+    worker.stop().await;
+    world.project("bakery", &support::Remote { path: world.path("bakery.git") }).await;
+    let worker = world.worker(&[]);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    world.order(KEY, work("c-4", "aaaaaa1", "change \"Since 1920\" to \"Since 1921\"")).await;
+    let second = pages(&world, &shown(&world.result().await)).await;
+    assert_ne!(first, second);
+
+    let early = act_as(&world, "amelia", "c-5", &publish(seen)).await;
+    assert_eq!((early.outcome, early.note), (JobOutcome::Answered, Some(SwitchNote::PreviewChanged)));
+    assert_eq!(
+        (early.s3_bucket, pages(&world, &live()).await == first),
+        (None, true),
+        "nothing was put live"
+    );
+    // What was put live before the preview changed is told as it was, whoever brings its message again.
+    forget_outcome(&world, "c-3").await;
+    assert_eq!(act_as(&world, "amelia", "c-3", &publish(seen)).await.outcome, JobOutcome::Changed);
+
+    // It was put up before somebody wrote, and its answer went out after that.
+    let put_up = world.cloud.clock.now();
+    let told = put_up.plus(Duration::from_mins(1));
+    let close = |job: &mut Job| {
+        job.finished_at = Some(told);
+        ControlFlow::Continue(())
+    };
+    world.cloud.store.update(&CommandId::parse("c-4").unwrap(), close).await.unwrap();
+    let unseen = act_as(&world, "amelia", "c-6", &publish(put_up)).await;
+    assert_eq!(unseen.note, Some(SwitchNote::PreviewChanged));
+    assert_eq!(act_as(&world, "amelia", "c-7", &publish(told)).await.outcome, JobOutcome::Changed);
+    assert_eq!(pages(&world, &live()).await, second);
+    worker.stop().await;
+}
+
+async fn forget_outcome(world: &World, command: &str) {
+    let forget = |job: &mut Job| {
+        job.outcome = None;
+        ControlFlow::Continue(())
+    };
+    world.cloud.store.update(&CommandId::parse(command).unwrap(), forget).await.unwrap();
 }
 
 /// Claims are counted per project and user; the live site is shared by all users of a project.

@@ -65,6 +65,16 @@ impl std::fmt::Display for WorkAction {
     }
 }
 
+/// What there is to say about a switch of the live site besides how its job ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "kebab-case")]
+pub enum SwitchNote {
+    /// It has begun, and is brought to its end whatever became of its job.
+    GoesOn,
+    /// There was none: the preview is another one than whoever asked for it can have seen.
+    PreviewChanged,
+}
+
 /// Where a job is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -197,6 +207,9 @@ pub struct Job {
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<JobOutcome>,
+    /// Of one that switches the live site: what there is to say besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<SwitchNote>,
     /// What the agent says it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,

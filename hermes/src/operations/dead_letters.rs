@@ -183,6 +183,7 @@ async fn order_again(store: &dyn Store, old: &CommandId, new: &CommandId, now: T
         worker_id: None,
         steps: Vec::new(),
         outcome: None,
+        note: None,
         summary: None,
         commit_id: None,
         files_changed: Vec::new(),

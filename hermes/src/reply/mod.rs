@@ -10,7 +10,7 @@ mod words;
 use std::sync::LazyLock;
 
 use common::domain::ids::{ProjectId, ThreadId};
-use common::domain::job::{Job, WorkAction};
+use common::domain::job::{Job, SwitchNote, WorkAction};
 use common::domain::language::Language;
 use common::domain::left_out::LeftOut;
 use common::domain::outcome::JobOutcome;
@@ -226,22 +226,12 @@ fn is_switch(job: &Job) -> bool {
 }
 
 fn ended(job: &Job, words: &'static Words) -> View {
-    let words_of_live = match (job.action, job.outcome) {
-        (WorkAction::Publish, Some(JobOutcome::Changed)) => Some(words.published),
-        (WorkAction::Undo, Some(JobOutcome::Changed)) => Some(words.undone),
-        (WorkAction::Publish | WorkAction::Undo, Some(JobOutcome::Answered)) => Some(words.live_unchanged),
-        (WorkAction::Publish | WorkAction::Undo, Some(JobOutcome::PublishFailed)) => Some(words.not_switched),
-        (
-            WorkAction::Publish
-            | WorkAction::Undo
-            | WorkAction::Edit
-            | WorkAction::Check
-            | WorkAction::TakeDown,
-            _,
-        ) => None,
-    };
-    let summary = job.summary.as_deref().map(str::trim).filter(|text| !text.is_empty());
-    let label = if is_switch(job) { words.look_live } else { words.look };
+    let said = of_live(job, words).unwrap_or_else(|| (words.outcome)(job.outcome));
+    // What a note says is said in the reader's language, and no other words are needed.
+    let summary = job.summary.as_deref().filter(|_| job.note.is_none());
+    let summary = summary.map(str::trim).filter(|text| !text.is_empty());
+    let is_live = is_switch(job) && job.note != Some(SwitchNote::PreviewChanged);
+    let label = if is_live { words.look_live } else { words.look };
     let (list, left) = touched::listed(&job.files_changed);
     View {
         said: summary.map(str::to_owned),
@@ -251,7 +241,29 @@ fn ended(job: &Job, words: &'static Words) -> View {
         more: (left > 0).then(|| (words.and_more)(left)),
         left_out_title: words.left_out,
         left_out: job.left_out.iter().map(|file| left_out(file, words)).collect(),
-        ..plain(words_of_live.unwrap_or_else(|| (words.outcome)(job.outcome)))
+        ..plain(said)
+    }
+}
+
+/// What a job that was to switch the live site is answered with, where that is something of its own.
+fn of_live(job: &Job, words: &Words) -> Option<Said> {
+    match (&job.note, job.action, job.outcome?) {
+        (Some(SwitchNote::GoesOn), ..) => Some(words.switching),
+        (Some(SwitchNote::PreviewChanged), ..) => Some(words.preview_changed),
+        (None, WorkAction::Publish, JobOutcome::Changed) => Some(words.published),
+        (None, WorkAction::Undo, JobOutcome::Changed) => Some(words.undone),
+        (None, WorkAction::Publish | WorkAction::Undo, JobOutcome::Answered) => Some(words.live_unchanged),
+        (None, WorkAction::Publish, JobOutcome::PublishFailed) => Some(words.not_switched),
+        (None, WorkAction::Undo, JobOutcome::PublishFailed) => Some(words.not_undone),
+        (
+            None,
+            WorkAction::Publish
+            | WorkAction::Undo
+            | WorkAction::Edit
+            | WorkAction::Check
+            | WorkAction::TakeDown,
+            _,
+        ) => None,
     }
 }
 

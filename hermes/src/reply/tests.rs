@@ -1,6 +1,6 @@
 use super::*;
 use crate::mail::{MailCommand, attachment};
-use common::domain::job::WorkAction;
+use common::domain::job::{SwitchNote, WorkAction};
 use common::domain::left_out::LeftOutReason;
 use common::domain::outcome::JobOutcome;
 
@@ -36,8 +36,19 @@ fn of_live() -> Vec<Job> {
         (WorkAction::Undo, JobOutcome::Changed),
         (WorkAction::Undo, JobOutcome::Answered),
         (WorkAction::Publish, JobOutcome::PublishFailed),
+        (WorkAction::Undo, JobOutcome::PublishFailed),
     ];
-    ends.map(|(action, outcome)| Job { action, ..job(outcome) }).to_vec()
+    let plain = ends.map(|(action, outcome)| Job { action, ..job(outcome) });
+    plain.into_iter().chain([goes_on(JobOutcome::PublishFailed), preview_changed()]).collect()
+}
+
+fn goes_on(outcome: JobOutcome) -> Job {
+    Job { action: WorkAction::Undo, note: Some(SwitchNote::GoesOn), ..job(outcome) }
+}
+
+fn preview_changed() -> Job {
+    let note = Some(SwitchNote::PreviewChanged);
+    Job { action: WorkAction::Publish, note, ..job(JobOutcome::Answered) }
 }
 
 fn written(topic: &Topic<'_>, language: Language) -> Letter {
@@ -150,6 +161,33 @@ fn every_language_has_words_of_its_own_for_everything() {
     }
 }
 
+/// Whoever asks for it again would have the version back that was to go.
+#[test]
+fn nobody_is_told_to_ask_again_for_a_switch_that_goes_on_by_itself() {
+    let undone = Job { action: WorkAction::Undo, ..job(JobOutcome::PublishFailed) };
+    for language in Language::ALL {
+        let (failed, unknown) =
+            (goes_on(JobOutcome::PublishFailed), written(&Topic::Ended(&undone), language));
+        let letters =
+            [failed, goes_on(JobOutcome::Stopped)].map(|job| written(&Topic::Ended(&job), language));
+        assert_eq!(letters[0], letters[1], "however its job ended");
+        let words = words::of(language);
+        assert!(letters[0].text.contains(words.switching.headline), "{}", letters[0].text);
+        assert!(!letters[0].text.contains("open</b>"), "no other words: {}", letters[0].text);
+        assert!(!unknown.text.contains(words.not_switched.next), "{}", unknown.text);
+    }
+}
+
+#[test]
+fn whoever_publishes_what_they_cannot_have_seen_is_shown_it() {
+    let letter = written(&Topic::Ended(&preview_changed()), Language::En);
+    for part in
+        ["has changed since you wrote", "Look at the preview", "http://k.amelia.localhost:8025/", "“publish”"]
+    {
+        assert!(letter.text.contains(part), "{part} in {}", letter.text);
+    }
+}
+
 #[test]
 fn a_question_lists_the_choices() {
     let letter = written(&topics()[1], Language::En);
@@ -210,11 +248,13 @@ fn nobody_is_told_to_do_what_they_may_not() {
 fn the_button_says_where_it_leads() {
     for language in Language::ALL {
         let Words { look, look_live, .. } = *words::of(language);
-        for job in of_live() {
+        for job in of_live().into_iter().filter(|job| job.note != preview_changed().note) {
             let text = written(&Topic::Ended(&job), language).text;
             assert!(text.contains(&format!("{look_live}: http")) && !text.contains(look), "{text}");
         }
-        let text = written(&Topic::Ended(&job(JobOutcome::Changed)), language).text;
-        assert!(text.contains(&format!("{look}: http")), "{text}");
+        for job in [job(JobOutcome::Changed), preview_changed()] {
+            let text = written(&Topic::Ended(&job), language).text;
+            assert!(text.contains(&format!("{look}: http")), "{text}");
+        }
     }
 }

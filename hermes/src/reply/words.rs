@@ -69,7 +69,14 @@ pub(super) struct Words {
     pub(super) undone: Said,
     /// There was nothing to publish, or nothing to go back to.
     pub(super) live_unchanged: Said,
+    /// A preview could not be put live.
     pub(super) not_switched: Said,
+    /// An earlier version could not be. Asked for once more, an undo that was done after all would undo itself.
+    pub(super) not_undone: Said,
+    /// The switch of the live site has begun and goes on by itself.
+    pub(super) switching: Said,
+    /// Nothing was put live: the preview is another one than its author knew.
+    pub(super) preview_changed: Said,
     pub(super) confirm: Confirmation,
 }
 

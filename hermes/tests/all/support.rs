@@ -275,6 +275,7 @@ impl World {
             user_id: job.user_id,
             success: true,
             outcome: JobOutcome::Changed,
+            note: None,
             summary: "The site says 8 now.".into(),
             s3_bucket: Some("0123456789abcdef01234567.amelia.localhost".into()),
             s3_url: None,

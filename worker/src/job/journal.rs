@@ -136,6 +136,7 @@ impl Journal {
             used.tell(job);
             job.state = JobState::Pending;
             job.error.clone_from(&ending.error);
+            job.note = ending.note.clone().or_else(|| job.note.take());
             end_step(job, now, "failed, will be tried again");
         })
         .await
@@ -149,6 +150,9 @@ impl Journal {
             used.tell(job);
             end_step(job, now, outcome.as_str());
             job.outcome = Some(outcome);
+            // What an earlier attempt began goes on, unless this one has brought it to its end.
+            let before = job.note.take().filter(|_| !outcome.is_success());
+            job.note = ending.note.clone().or(before);
             job.summary = Some(ending.summary.clone());
             job.error.clone_from(&ending.error);
             job.commit_id.clone_from(&ending.commit_id);

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::cloud::files::{At, Files, IfMatch};
+use common::cloud::store::Store;
 use common::cloud::{CloudError, Result as CloudResult};
-use common::domain::job::{StepName, WorkAction};
+use common::domain::ids::CommandId;
+use common::domain::job::{Job, StepName, SwitchNote, WorkAction};
 use common::domain::names::SiteTarget;
 use common::domain::outcome::JobOutcome;
 use common::domain::site::{Manifest, Release};
@@ -24,6 +26,8 @@ use super::{Cut, Ending, Failure, JobContext, Trouble};
 const SWITCH_LIMIT: Duration = Duration::from_secs(10);
 /// What lies at the live site for a moment.
 const PROBE: &[u8] = b"whether this site can be written to\n";
+/// Nobody waits longer than this to hear whether a switch goes on.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Puts the thread's preview up as the live site.
 pub(super) async fn publish(
@@ -34,14 +38,27 @@ pub(super) async fn publish(
     begin(context, journal).await?;
     let preview = Publication::of(context, context.target.clone());
     let live = Publication::of(context, target(context.work.action, &context.target));
+    let store = &*journal.store;
     let put = async {
         let Some((shown, _)) = preview.settled().await? else { return Ok(Came::Nothing) };
         if shown.is_taken_down() {
             return Ok(Came::Expired);
         }
-        live.put_up(&Contents::default(), |now| choose_preview(context, &shown, now)).await
+        let is_known = is_known(context, store, &shown.release).await?;
+        live.put_up(&Contents::default(), |now| choose_preview(context, &shown, is_known, now)).await
     };
-    end(context, to_its_end(context, &live, put).await?, ending)
+    end(context, to_its_end(context, &live, put, ending).await?, ending)
+}
+
+/// Whether whoever ordered this can have seen the release. The answer that shows it goes out when its job is closed, by the
+/// clock that times orders, too; where nobody was to be answered, what counts is when it was put up.
+async fn is_known(context: &JobContext, store: &dyn Store, shown: &Release) -> CloudResult<bool> {
+    let job = store.load::<Job>(&shown.command_id).await?.map(|row| row.value);
+    let since = match job {
+        Some(job) if job.finished_at.is_some() || job.mail_id.is_some() => job.finished_at,
+        Some(_) | None => Some(shown.published_at),
+    };
+    Ok(since.is_some_and(|since| since <= context.work.timestamp))
 }
 
 /// Finishes what somebody began to put up here and left; nothing where all is in place. Whoever is still at it is not
@@ -64,6 +81,21 @@ pub(super) async fn probe(context: &JobContext) -> Result<(), Trouble> {
     })
 }
 
+/// Whether a switch that this command began goes on, or is done, however its job ended. Whoever cannot say says no.
+pub async fn goes_on(
+    files: Arc<dyn Files>,
+    action: WorkAction,
+    live: SiteTarget,
+    command: &CommandId,
+) -> bool {
+    if !matches!(action, WorkAction::Publish | WorkAction::Undo) {
+        return false;
+    }
+    let publication = Publication::of_others(files, live);
+    let looked = timeout(LOOK_LIMIT, publication.has_put_up(command)).await;
+    matches!(looked, Ok(Ok(true)))
+}
+
 /// Puts the release before the present one up again, or the one that is named.
 pub(super) async fn undo(
     context: &JobContext,
@@ -74,7 +106,7 @@ pub(super) async fn undo(
     let live = Publication::of(context, target(context.work.action, &context.target));
     let stored = Contents::default();
     let put = live.put_up(&stored, |now| choose_earlier(context, now));
-    end(context, to_its_end(context, &live, put).await?, ending)
+    end(context, to_its_end(context, &live, put, ending).await?, ending)
 }
 
 /// Takes the thread's preview down: its pages go, its manifest stays with the fences. The releases of the live site stay.
@@ -87,11 +119,26 @@ pub(super) async fn take_down(
     let preview = Publication::of(context, target(context.work.action, &context.target));
     let stored = Contents::default();
     let put = preview.put_up(&stored, |now| choose_none(context, now));
-    end(context, to_its_end(context, &preview, put).await?, ending)
+    end(context, to_its_end(context, &preview, put, ending).await?, ending)
 }
 
-/// Runs until the job is cut off; from its first page on it comes to its end, within a limit, unless the claim is lost.
+/// Runs until the job is cut off; from its manifest on it comes to its end, within a limit, unless the claim is lost. Where it
+/// does not, the ending says that the switch goes on.
 async fn to_its_end<T>(
+    context: &JobContext,
+    switched: &Publication,
+    work: impl Future<Output = CloudResult<T>>,
+    ending: &mut Ending,
+) -> Result<CloudResult<T>, Trouble> {
+    let done = until_cut_off(context, switched, work).await;
+    let is_done = matches!(done, Ok(Ok(_)));
+    if !is_done && switched.goes_on() && context.work.action != WorkAction::TakeDown {
+        ending.note = Some(SwitchNote::GoesOn);
+    }
+    done
+}
+
+async fn until_cut_off<T>(
     context: &JobContext,
     switched: &Publication,
     work: impl Future<Output = T>,
@@ -102,7 +149,8 @@ async fn to_its_end<T>(
         () = context.stopper.token().cancelled() => {}
     }
     let cut = context.stopper.stopped().unwrap_or(Cut::Stopped);
-    if cut == Cut::FenceLost || !switched.has_begun() {
+    let has_begun = switched.has_begun() || switched.goes_on();
+    if cut == Cut::FenceLost || !has_begun {
         return Err(Trouble::Cut(cut));
     }
     timeout(SWITCH_LIMIT, work).await.map_err(|_| Trouble::Cut(cut))
@@ -127,6 +175,8 @@ enum Came {
     Nothing,
     /// The preview was taken down.
     Expired,
+    /// The preview is another one than whoever wants it live can have seen.
+    Changed,
     /// The release that was named is not kept.
     Unknown(u64),
 }
@@ -143,7 +193,12 @@ fn done_before(context: &JobContext, now: &Manifest) -> Option<Release> {
     all.find(|release| release.command_id == context.work.command_id).cloned()
 }
 
-fn choose_preview(context: &JobContext, shown: &Manifest, now: Option<&Manifest>) -> Choice<Came> {
+fn choose_preview(
+    context: &JobContext,
+    shown: &Manifest,
+    is_known: bool,
+    now: Option<&Manifest>,
+) -> Choice<Came> {
     if let Some(now) = now {
         if let Some(done) = done_before(context, now) {
             return Choice::Leave(Came::Up(done));
@@ -151,6 +206,9 @@ fn choose_preview(context: &JobContext, shown: &Manifest, now: Option<&Manifest>
         if now.files == shown.files {
             return Choice::Leave(Came::Same);
         }
+    }
+    if !is_known {
+        return Choice::Leave(Came::Changed);
     }
     let release = release(context, &shown.release.commit_id);
     Choice::PutUp(Wanted { release, files: shown.files.clone() })
@@ -186,7 +244,9 @@ fn choose_none(context: &JobContext, now: Option<&Manifest>) -> Choice<Came> {
 }
 
 fn end(context: &JobContext, came: CloudResult<Came>, ending: &mut Ending) -> Result<JobOutcome, Trouble> {
-    let came = came.map_err(|error| failure(context.work.action, error))?;
+    let goes_on = ending.note.is_some();
+    let came = came.map_err(|error| failure(context.work.action, goes_on, error))?;
+    ending.note = matches!(came, Came::Changed).then_some(SwitchNote::PreviewChanged);
     ending.summary = said(context.work.action, &came);
     Ok(match came {
         Came::Up(_) if context.work.action == WorkAction::TakeDown => JobOutcome::Answered,
@@ -195,7 +255,7 @@ fn end(context: &JobContext, came: CloudResult<Came>, ending: &mut Ending) -> Re
             ending.published_at = Some(release.published_at);
             JobOutcome::Changed
         }
-        Came::Same | Came::Nothing | Came::Expired | Came::Unknown(_) => JobOutcome::Answered,
+        Came::Same | Came::Nothing | Came::Expired | Came::Changed | Came::Unknown(_) => JobOutcome::Answered,
     })
 }
 
@@ -220,24 +280,30 @@ fn said(action: WorkAction, came: &Came) -> String {
             Answer \"show the preview again\": it is put up again, and can then be published."
                 .to_owned()
         }
+        (Came::Changed, _) => {
+            "The preview has changed since this was asked for, so nothing was put live. Look at it, and ask again."
+                .to_owned()
+        }
         (Came::Unknown(number), _) => format!("Version {number} is not kept (any more)."),
     }
 }
 
-fn failure(action: WorkAction, error: CloudError) -> Trouble {
-    match error {
-        CloudError::FenceLost(_) => Trouble::Cut(Cut::FenceLost),
-        error => {
-            let text = match action {
-                WorkAction::TakeDown => "The preview could not be taken down.",
-                _ => {
-                    "The live site could not be switched. Nothing is lost: the preview is as it was, \
-                    and a switch that had begun is finished as soon as that is possible."
-                }
-            };
-            Failure::new(JobOutcome::PublishFailed, "publish-failed", text, error).into()
-        }
+fn failure(action: WorkAction, goes_on: bool, error: CloudError) -> Trouble {
+    if matches!(error, CloudError::FenceLost(_)) {
+        return Trouble::Cut(Cut::FenceLost);
     }
+    let (code, text) = match action {
+        WorkAction::TakeDown => ("publish-failed", "The preview could not be taken down."),
+        _ if goes_on => (
+            "switch-goes-on",
+            "The live site is being switched. That has begun and goes on by itself; it is complete in a few minutes.",
+        ),
+        _ => (
+            "publish-failed",
+            "The live site could not be switched. Nothing is lost: the preview is as it was.",
+        ),
+    };
+    Failure::new(JobOutcome::PublishFailed, code, text, error).into()
 }
 
 /// Where the work of a thread is shown at its end: its own preview, or the live site.

@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use common::checkpoint::{self, Point};
 use common::domain::budget::Usage;
-use common::domain::job::{StepName, WorkAction};
+use common::domain::job::{StepName, SwitchNote, WorkAction};
 use common::domain::outcome::JobOutcome;
 use common::domain::session::Left;
 use common::domain::timestamp::Timestamp;
@@ -57,6 +57,8 @@ pub struct Ending {
     pub summary: String,
     /// Whether it ends with a question; the job's outcome when nothing was changed.
     pub asks: bool,
+    /// Of a switch of the live site: what there is to say besides its outcome.
+    pub note: Option<SwitchNote>,
     /// What went wrong, for the operator.
     pub error: Option<String>,
     /// The commit on the branch.

@@ -13,7 +13,7 @@ use common::checkpoint::{self, Point};
 use common::cloud::files::{At, Etag, Files, IfMatch};
 use common::cloud::{CloudError, Result as CloudResult};
 use common::domain::claim::Epoch;
-use common::domain::ids::UserId;
+use common::domain::ids::{CommandId, UserId};
 use common::domain::names::SiteTarget;
 use common::domain::outcome::JobOutcome;
 use common::domain::site::{KEPT_RELEASES, Manifest, ManifestState, Release, SiteFile};
@@ -151,8 +151,12 @@ pub(super) struct Publication {
     /// Whose claim it is; nobody's for whoever only finishes what others began.
     user: Option<UserId>,
     epoch: Epoch,
+    /// The command that publishes; none for whoever only finishes what others began.
+    command: Option<CommandId>,
     /// Set before the first page is written or deleted.
     begun: Arc<AtomicBool>,
+    /// Whether the manifest in place may be this command's: then its switch goes on, whoever does it.
+    ours: Arc<AtomicBool>,
 }
 
 type Stored = (Manifest, Etag);
@@ -164,18 +168,32 @@ impl Publication {
             target,
             user: Some(context.work.user_id.clone()),
             epoch: context.epoch,
+            command: Some(context.work.command_id.clone()),
             begun: Arc::default(),
+            ours: Arc::default(),
         }
     }
 
     /// One that puts up nothing of its own.
     pub(super) fn of_others(files: Arc<dyn Files>, target: SiteTarget) -> Self {
-        Self { files, target, user: None, epoch: Epoch(0), begun: Arc::default() }
+        let (begun, ours) = (Arc::default(), Arc::default());
+        Self { files, target, user: None, epoch: Epoch(0), command: None, begun, ours }
     }
 
     /// Whether pages may be on their way.
     pub(super) fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Whether the switch of this command has begun, as far as was seen, so that it goes on without it.
+    pub(super) fn goes_on(&self) -> bool {
+        self.ours.load(Ordering::Relaxed)
+    }
+
+    /// Whether what this command puts up is in place, or on its way there.
+    pub(super) async fn has_put_up(&self, command: &CommandId) -> CloudResult<bool> {
+        let stored = self.read(&self.manifest_at()).await?;
+        Ok(stored.is_some_and(|(manifest, _)| manifest.release.command_id == *command))
     }
 
     fn manifest_at(&self) -> At {
@@ -227,6 +245,9 @@ impl Publication {
         if manifest.state == ManifestState::Published {
             return Ok(Some((manifest, etag)));
         }
+        if self.command.as_ref() == Some(&manifest.release.command_id) {
+            self.ours.store(true, Ordering::Relaxed);
+        }
         tracing::info!(site = self.target.local_host(), "a publication that was cut off is finished first");
         self.switch(manifest, etag, &Before::Unknown).await.map(Some)
     }
@@ -270,7 +291,7 @@ impl Publication {
         }
         let manifest = self.manifest(before.as_ref(), wanted, difference);
         checkpoint::reach(Point::ContentsStored).await;
-        let etag = self.write(&self.manifest_at(), &manifest, condition).await?;
+        let etag = self.offer(&manifest, condition).await?;
         checkpoint::reach(Point::ManifestWritten).await;
         let changed = manifest.files.keys().filter(|path| !manifest.etags.contains_key(*path));
         begun.extend(changed.chain(&manifest.removed).cloned());
@@ -327,6 +348,19 @@ impl Publication {
         if let Err(error) = self.files.delete(&at, IfMatch::Any).await {
             tracing::warn!(%error, "the manifest of an old release could not be removed");
         }
+    }
+
+    /// Writes a manifest of ours in its place. After a failure it is looked whether it is there.
+    async fn offer(&self, manifest: &Manifest, condition: IfMatch) -> CloudResult<Etag> {
+        self.ours.store(true, Ordering::Relaxed);
+        let written = self.write(&self.manifest_at(), manifest, condition).await;
+        let is_there = match &written {
+            Ok(_) => true,
+            Err(CloudError::Conflict(_)) => false,
+            Err(_) => self.has_put_up(&manifest.release.command_id).await.unwrap_or(true),
+        };
+        self.ours.store(is_there, Ordering::Relaxed);
+        written
     }
 
     async fn write(&self, at: &At, manifest: &Manifest, condition: IfMatch) -> CloudResult<Etag> {

@@ -103,6 +103,18 @@ pub(super) static WORDS: Words = Words {
         "Die veröffentlichte Website konnte nicht umgestellt werden.",
         "Es ist nichts verloren: Die Vorschau ist, wie sie war. Antworten Sie mit demselben Wort, um es noch einmal zu versuchen.",
     ),
+    not_undone: say(
+        "Die veröffentlichte Website konnte nicht zurückgestellt werden.",
+        "Sehen Sie sie sich in einigen Minuten an. Nur wenn sie noch die Fassung zeigt, die weg soll, antworten Sie noch einmal mit dem einen Wort „rückgängig“.",
+    ),
+    switching: say(
+        "Die veröffentlichte Website wird umgestellt.",
+        "Das hat begonnen und läuft von selbst weiter; in einigen Minuten ist es fertig. Bitte verlangen Sie es nicht noch einmal.",
+    ),
+    preview_changed: say(
+        "Die Vorschau ist eine andere, seit Sie geschrieben haben.",
+        "Es wurde nichts online gestellt. Sehen Sie sich die Vorschau an; wenn sie so ist, wie Sie es möchten, antworten Sie auf diese Mail mit dem einen Wort „veröffentlichen“.",
+    ),
     confirm: Confirmation {
         mail: say(
             "Haben Sie diese Mail geschrieben?",

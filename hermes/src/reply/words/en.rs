@@ -97,6 +97,18 @@ pub(super) static WORDS: Words = Words {
         "Your live site could not be switched.",
         "Nothing is lost: the preview is as it was. Reply with the same word to try again.",
     ),
+    not_undone: say(
+        "Your live site could not be switched back.",
+        "Look at it in a few minutes. Only if it still shows the version that should go, reply with the one word “undo” once more.",
+    ),
+    switching: say(
+        "Your live site is being switched.",
+        "That has begun and goes on by itself; it is complete in a few minutes. Please do not ask for it again.",
+    ),
+    preview_changed: say(
+        "The preview has changed since you wrote.",
+        "Nothing was put live. Look at the preview; if it is what you want, reply to this mail with the one word “publish”.",
+    ),
     confirm: Confirmation {
         mail: say(
             "Did you write this mail?",

@@ -97,6 +97,18 @@ pub(super) static WORDS: Words = Words {
         "No se pudo cambiar el sitio publicado.",
         "No se ha perdido nada: la vista previa sigue como estaba. Responda con la misma palabra para intentarlo de nuevo.",
     ),
+    not_undone: say(
+        "No se pudo volver a la versión anterior del sitio publicado.",
+        "Mírelo dentro de unos minutos. Solo si todavía muestra la versión que debe desaparecer, responda otra vez con la única palabra «deshacer».",
+    ),
+    switching: say(
+        "El sitio publicado se está cambiando.",
+        "El cambio ha empezado y sigue por sí solo; estará completo en unos minutos. Por favor, no lo pida otra vez.",
+    ),
+    preview_changed: say(
+        "La vista previa ha cambiado desde que usted escribió.",
+        "No se ha publicado nada. Mire la vista previa; si es lo que quiere, responda a este correo con la única palabra «publicar».",
+    ),
     confirm: Confirmation {
         mail: say(
             "¿Ha escrito usted este correo?",

@@ -103,6 +103,18 @@ pub(super) static WORDS: Words = Words {
         "Le site en ligne n’a pas pu être changé.",
         "Rien n’est perdu : l’aperçu est resté le même. Répondez par le même mot pour réessayer.",
     ),
+    not_undone: say(
+        "Le site en ligne n’a pas pu être remis à la version d’avant.",
+        "Regardez-le dans quelques minutes. Seulement s’il montre encore la version qui doit disparaître, répondez encore une fois par le seul mot « annuler ».",
+    ),
+    switching: say(
+        "Le site en ligne est en train d’être changé.",
+        "Cela a commencé et continue tout seul ; ce sera terminé dans quelques minutes. Merci de ne pas le redemander.",
+    ),
+    preview_changed: say(
+        "L’aperçu a changé depuis que vous avez écrit.",
+        "Rien n’a été mis en ligne. Regardez l’aperçu ; s’il vous convient, répondez à ce mail par le seul mot « publier ».",
+    ),
     confirm: Confirmation {
         mail: say(
             "Avez-vous écrit ce message ?",

@@ -154,7 +154,9 @@ impl Stand {
             target: self.target.clone(),
             user: Some("amelia".parse().unwrap()),
             epoch: Epoch(epoch),
+            command: None,
             begun: Arc::default(),
+            ours: Arc::default(),
         }
     }
 
