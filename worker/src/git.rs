@@ -3,6 +3,7 @@
 
 mod address;
 mod excluded;
+mod line;
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use git2::{
 };
 
 pub use self::excluded::{exclude, folder_rule};
+pub use self::line::Line;
 use crate::folders;
 use crate::secrets::Secret;
 
@@ -290,19 +292,19 @@ fn is_sound(repo: &Repository) -> bool {
     references.all(|found| found.is_ok_and(|reference| reference.peel_to_tree().is_ok()))
 }
 
-/// Asks the remote for its branches and fetches the one that `choose` names, unless it is here already.
-pub fn fetch(
+/// Asks the remote for its branches and fetches those that `choose` names, as far as they are not here already.
+pub fn fetch<B: IntoIterator<Item = String>>(
     repo: &Repository,
     access: &Access,
-    choose: impl FnOnce(&Advertised) -> Option<String>,
+    choose: impl FnOnce(&Advertised) -> B,
 ) -> Result<Advertised> {
-    fetch_branch(repo, access, choose).map_err(|error| blame(error, repo))
+    fetch_branches(repo, access, choose).map_err(|error| blame(error, repo))
 }
 
-fn fetch_branch(
+fn fetch_branches<B: IntoIterator<Item = String>>(
     repo: &Repository,
     access: &Access,
-    choose: impl FnOnce(&Advertised) -> Option<String>,
+    choose: impl FnOnce(&Advertised) -> B,
 ) -> Result<Advertised> {
     let what = format!("fetch from {}", access.url);
     if access.url.local_path().is_some_and(|path| !path.exists()) {
@@ -313,20 +315,26 @@ fn fetch_branch(
     let mut connection =
         remote.connect_auth(Direction::Fetch, Some(access.callbacks()), None).during(&what)?;
     let advertised = Advertised::read(connection.list().during(&what)?);
-    let wanted = choose(&advertised).and_then(|branch| Some((advertised.branch(&branch)?, branch)));
-    if let Some((tip, branch)) = wanted {
-        if repo.find_commit(tip).is_ok() {
-            saw(repo, &branch, tip)?;
-            return Ok(advertised);
+    let mut specs = Vec::new();
+    for branch in choose(&advertised) {
+        match advertised.branch(&branch) {
+            Some(tip) if repo.find_commit(tip).is_ok() => saw(repo, &branch, tip)?,
+            Some(_) => specs.push(spec(&branch)),
+            None => {}
         }
+    }
+    if !specs.is_empty() {
         let mut options = access.fetch_options();
         if !access.is_local() && has_nothing(repo) {
             options.depth(1);
         }
-        let spec = format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
-        connection.remote().fetch(&[spec], Some(&mut options), None).during(&what)?;
+        connection.remote().fetch(&specs, Some(&mut options), None).during(&what)?;
     }
     Ok(advertised)
+}
+
+fn spec(branch: &str) -> String {
+    format!("+refs/heads/{branch}:refs/remotes/origin/{branch}")
 }
 
 /// Remembers where the remote has a branch: what is reachable from there need not be kept here.
@@ -335,7 +343,7 @@ fn saw(repo: &Repository, branch: &str, tip: Oid) -> Result<()> {
     repo.reference(&name, tip, true, "seen on the remote").during(format!("remember {name}")).map(drop)
 }
 
-/// Fetches a branch with all of its history.
+/// Fetches a branch, or all that are called so, with all of its history.
 pub fn fetch_whole(repo: &Repository, access: &Access, branch: &str) -> Result<()> {
     const UNSHALLOW: i32 = i32::MAX;
     let what = format!("fetch the history of {branch} from {}", access.url);
@@ -344,9 +352,8 @@ pub fn fetch_whole(repo: &Repository, access: &Access, branch: &str) -> Result<(
     if !access.is_local() {
         options.depth(UNSHALLOW);
     }
-    let spec = format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
     let mut remote = repo.remote_anonymous(access.url.as_str()).during(&what)?;
-    remote.fetch(&[spec], Some(&mut options), None).during(&what)
+    remote.fetch(&[spec(branch)], Some(&mut options), None).during(&what)
 }
 
 /// Whether nothing was fetched into it yet. (What libgit2 calls empty depends on the name of the first branch.)
@@ -397,7 +404,12 @@ pub fn local_branch(repo: &Repository, branch: &str) -> Option<Oid> {
     repo.refname_to_id(&format!("refs/heads/{branch}")).ok()
 }
 
-/// Whether `commit` is `other` or has it among its ancestors.
+/// Whether `commit` is `other` or has it among its ancestors, as far as they are here.
 pub fn contains(repo: &Repository, commit: Oid, other: Oid) -> bool {
-    commit == other || repo.graph_descendant_of(commit, other).unwrap_or(false)
+    // Where a shallow copy ends, libgit2 fails.
+    let by_walking = |_| {
+        let since = repo.find_commit(other).map_or(i64::MAX, |other| other.time().seconds());
+        Line::of(repo, commit, since).has(other)
+    };
+    commit == other || repo.graph_descendant_of(commit, other).unwrap_or_else(by_walking)
 }
