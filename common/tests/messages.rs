@@ -178,7 +178,7 @@ fn a_result_is_written_and_read_in_its_golden_form() {
     let whole = JobResult {
         success: true,
         outcome: JobOutcome::Changed,
-        note: Some(SwitchNote::GoesOn),
+        note: Some(SwitchNote::Replaced { subject: Some("Hours".into()) }),
         summary: "The title is now \"Zürich\".".into(),
         s3_bucket: Some("edit.amelia.webordinary.com".into()),
         s3_url: Some("https://edit.amelia.webordinary.com/".into()),

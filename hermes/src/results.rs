@@ -151,7 +151,7 @@ fn close(job: &mut Job, result: &JobResult, address: Option<&str>, now: Timestam
     job.state = JobState::Done;
     job.pending = None;
     job.outcome = Some(result.outcome);
-    job.note.clone_from(&result.note);
+    job.note = result.note.clone().map(plain);
     job.summary = Some(text::lines(&result.summary)).filter(|text| !text.is_empty());
     job.commit_id = result.commit_id.as_deref().map(text::one_line).or(job.commit_id.take());
     job.files_changed = result.files_changed.iter().map(|path| text::one_line(path)).collect();
@@ -162,6 +162,15 @@ fn close(job: &mut Job, result: &JobResult, address: Option<&str>, now: Timestam
     job.epoch = result.epoch;
     job.finished_at = Some(now);
     ControlFlow::Continue(())
+}
+
+fn plain(note: SwitchNote) -> SwitchNote {
+    match note {
+        SwitchNote::Replaced { subject } => {
+            SwitchNote::Replaced { subject: subject.as_deref().map(text::one_line) }
+        }
+        SwitchNote::GoesOn | SwitchNote::PreviewChanged => note,
+    }
 }
 
 /// Where its reader is to look: at the preview when nothing was switched because it changed.

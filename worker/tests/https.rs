@@ -137,6 +137,52 @@ async fn a_repository_is_cloned_shallow_edited_and_pushed_over_https_with_a_toke
     assert_eq!(tip.parent_id(0).unwrap(), theirs);
 }
 
+/// A folder that knows nothing yet has one commit of each branch, and fetches the rest only where it has to know it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_conversation_starts_from_what_is_live_in_a_shallow_clone_too() {
+    let stand = Stand::new().await;
+    for number in 0..5 {
+        stand.remote.commit("main", &[("site/old.txt", &number.to_string())], "history");
+    }
+    let _worker = stand.worker("the-right-token");
+    let order = async |user: &str, mut message: serde_json::Value| {
+        message["userId"] = user.into();
+        message["repoUrl"] = stand.url("/git/bakery.git").into();
+        stand.world.order(&format!("bakery#{user}"), message).await;
+        let result = stand.world.result().await;
+        assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}\n{}", stand.requests());
+        result
+    };
+    let publish = |command: &str| {
+        serde_json::json!({"type": "work", "version": 1, "commandId": command, "projectId": "bakery",
+            "threadId": "aaaaaa1", "action": "publish"})
+    };
+    let shallow = |user: &str| {
+        let file = stand.world.path(&format!("data/workspaces/bakery-{user}/repo/.git/shallow"));
+        std::fs::read_to_string(file).unwrap_or_default().lines().count()
+    };
+    let parent = |branch: &str| {
+        let repo = stand.remote.repo();
+        let tip = repo.find_commit(stand.remote.tip(branch).unwrap()).unwrap();
+        tip.parent_id(0).unwrap()
+    };
+    order("amelia", work("c-1", "aaaaaa1", HOURS)).await;
+    order("amelia", publish("c-2")).await;
+    let first = stand.remote.tip("thread-aaaaaa1").unwrap();
+    order("bob", work("c-3", "bbbbbb2", "add a page about rye")).await;
+    assert_eq!(parent("thread-bbbbbb2"), first);
+    assert_eq!(shallow("bob"), 2, "two commits were fetched, and no history");
+
+    order("amelia", work("c-4", "aaaaaa1", "change \"Since 1920\" to \"Since 1921\"")).await;
+    order("amelia", publish("c-5")).await;
+    let second = stand.remote.tip("thread-aaaaaa1").unwrap();
+    order("amelia", work("c-6", "aaaaaa1", "change \"Since 1921\" to \"Since 1922\"")).await;
+    order("carol", work("c-7", "cccccc3", "add a page about rye")).await;
+    assert_eq!(parent("thread-cccccc3"), second, "what is live, not where its conversation has got to");
+    order("bob", work("c-8", "dddddd4", "add a page about oats")).await;
+    assert_eq!(parent("thread-dddddd4"), second);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s57_bad_credentials_and_no_right_to_push_fail_clearly_before_the_agent_runs() {
     for token in ["a-wrong-token", "a-reading-token", ""] {

@@ -151,6 +151,80 @@ async fn a_command_that_switched_the_site_before_its_worker_died_does_not_switch
     worker.stop().await;
 }
 
+async fn edit(world: &World, user: &str, command: &str, (thread, subject): (&str, &str), instruction: &str) {
+    let more = json!({"threadId": thread, "instruction": instruction, "context": {"subject": subject}});
+    let edited = act_as(world, user, command, &more).await;
+    assert_eq!(edited.outcome, JobOutcome::Changed, "{edited:?}");
+}
+
+fn parent(remote: &support::Remote, thread: &str) -> Option<String> {
+    let repo = remote.repo();
+    let tip = repo.find_commit(remote.tip(&format!("thread-{thread}"))?).unwrap();
+    Some(tip.parent_id(0).unwrap().to_string())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_conversation_starts_from_what_is_live_and_takes_nothing_of_it_away() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let worker = world.worker(&[]);
+    let tip = |branch: &str| remote.tip(branch).map(|id| id.to_string());
+    edit(&world, "amelia", "c-1", ("aaaaaa1", "Hours"), "change \"7 to 18\" to \"8 to 20\"").await;
+    edit(&world, "amelia", "c-2", ("bbbbbb2", ""), "add a page about spelt").await;
+    assert_eq!(parent(&remote, "bbbbbb2"), tip("main"), "nothing is live yet");
+    act(&world, "c-3", "publish", "aaaaaa1").await;
+    let hours = tip("thread-aaaaaa1");
+    edit(&world, "amelia", "c-4", ("aaaaaa1", "Hours"), "change \"Bakery\" to \"Bakers\"").await;
+
+    // One whose folder knows the live commit, and one of somebody whose folder knows nothing yet.
+    edit(&world, "amelia", "c-5", ("cccccc3", "Age"), "change \"Since 1920\" to \"Since 1921\"").await;
+    edit(&world, "bob", "d-1", ("dddddd4", "Title"), "change \"About\" to \"About us\"").await;
+    assert_eq!((parent(&remote, "cccccc3"), parent(&remote, "dddddd4")), (hours.clone(), hours.clone()));
+    let published = act(&world, "c-6", "publish", "cccccc3").await;
+    assert_eq!((published.outcome, published.note), (JobOutcome::Changed, None));
+    let both = pages(&world, &live()).await;
+    let page = |path: &str| String::from_utf8(both[path].0.to_vec()).unwrap();
+    assert!(page("index.html").contains("8 to 20") && page("about.html").contains("1921"), "{both:?}");
+
+    // It was begun before that, so it is without it: nobody takes it away unsaid.
+    let title = json!({"action": "publish", "threadId": "dddddd4"});
+    let published = act_as(&world, "bob", "d-2", &title).await;
+    let age = SwitchNote::Replaced { subject: Some("Age".into()) };
+    assert_eq!((published.outcome, published.note), (JobOutcome::Changed, Some(age.clone())));
+    assert!(published.summary.contains("an undo brings that back"), "{}", published.summary);
+    forget_outcome(&world, "d-2").await;
+    assert_eq!(act_as(&world, "bob", "d-2", &title).await.note, Some(age), "told again, it is the same");
+    let undone = act_as(&world, "bob", "d-3", &json!({"action": "undo", "threadId": "dddddd4"})).await;
+    assert_eq!((undone.note, pages(&world, &live()).await), (None, both));
+    edit(&world, "bob", "d-4", ("eeeeee5", ""), "add a page about barley").await;
+    assert_eq!(parent(&remote, "eeeeee5"), tip("thread-cccccc3"), "what is live after the undo");
+
+    // The owner's own people have gone on with the default branch.
+    remote.commit("main", &[("site/legal.html", "<p>Legal</p>")], "legal");
+    edit(&world, "bob", "d-5", ("ffffff6", ""), "add a page about millet").await;
+    assert_eq!(parent(&remote, "ffffff6"), tip("main"));
+    let published = act_as(&world, "bob", "d-6", &json!({"action": "publish", "threadId": "ffffff6"})).await;
+    assert!(matches!(published.note, Some(SwitchNote::Replaced { .. })), "{published:?}");
+    worker.stop().await;
+}
+
+/// The first answer was a question, so there is a branch here and no commit of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_without_a_commit_of_its_own_goes_on_from_what_went_live_meanwhile() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let worker = world.worker(&[]);
+    let nothing = json!({"threadId": "bbbbbb2", "instruction": "change \"no such words\" to \"others\""});
+    assert_ne!(act_as(&world, "amelia", "c-1", &nothing).await.outcome, JobOutcome::Changed);
+    edit(&world, "amelia", "c-2", ("aaaaaa1", "Hours"), "change \"7 to 18\" to \"8 to 20\"").await;
+    act(&world, "c-3", "publish", "aaaaaa1").await;
+    edit(&world, "amelia", "c-4", ("bbbbbb2", ""), "change \"Since 1920\" to \"Since 1921\"").await;
+    assert_eq!(parent(&remote, "bbbbbb2"), remote.tip("thread-aaaaaa1").map(|id| id.to_string()));
+    let published = act(&world, "c-5", "publish", "bbbbbb2").await;
+    assert_eq!((published.outcome, published.note), (JobOutcome::Changed, None));
+    worker.stop().await;
+}
+
 /// Somebody who has seen one preview does not mean the next one, however long their word waits behind it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_preview_that_nobody_can_have_seen_who_wants_it_live_is_not_put_live() {
@@ -213,7 +287,7 @@ async fn users_of_one_project_publish_in_turn_whatever_the_epochs_of_their_claim
     assert!(world.cloud.claims.get(&key).await.unwrap().is_none());
     let worker = world.worker(&[]);
     world.project("bakery", &support::Remote { path: world.path("bakery.git") }).await;
-    let edit = json!({"threadId": "dddddd4", "instruction": "add a page about spelt"});
+    let edit = json!({"threadId": "dddddd4", "instruction": "change \"Since 1920\" to \"Since 1921\""});
     let edited = act_as(&world, "bob", "d-1", &edit).await;
     let published = act_as(&world, "bob", "d-2", &json!({"action": "publish", "threadId": "dddddd4"})).await;
     assert_eq!(published.outcome, JobOutcome::Changed, "{published:?}");
@@ -269,7 +343,7 @@ async fn an_operator_undoes_what_two_users_published_back_and_forth() {
     worker.stop().await;
     world.project("bakery", &support::Remote { path: world.path("bakery.git") }).await;
     let worker = world.worker(&[]);
-    let edit = json!({"threadId": "dddddd4", "instruction": "add a page about spelt"});
+    let edit = json!({"threadId": "dddddd4", "instruction": "change \"Since 1920\" to \"Since 1921\""});
     let bobs = act_as(&world, "bob", "d-1", &edit).await;
     let bobs = pages(&world, &shown(&bobs)).await;
     act_as(&world, "bob", "d-2", &json!({"action": "publish", "threadId": "dddddd4"})).await;

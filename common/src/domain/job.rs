@@ -73,6 +73,12 @@ pub enum SwitchNote {
     GoesOn,
     /// There was none: the preview is another one than whoever asked for it can have seen.
     PreviewChanged,
+    /// It took the place of what another conversation had put live, which is not part of it.
+    Replaced {
+        /// The subject of that conversation, when it is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
+    },
 }
 
 /// Where a job is in its life.

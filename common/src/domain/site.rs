@@ -56,6 +56,9 @@ pub struct Release {
     /// The earlier release whose files these are, after an undo.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restores: Option<u64>,
+    /// The other conversation whose change was live before, and is not part of this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<ThreadId>,
     /// When it was published.
     pub published_at: Timestamp,
 }
@@ -77,6 +80,9 @@ pub struct Manifest {
     /// The releases before this one, newest first, at most [`KEPT_RELEASES`]; empty at a thread's preview.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Release>,
+    /// Of a preview: the commits of live releases that it goes on from, as far as they were live when it was begun.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub includes: Vec<String>,
     /// Path (with '/', no leading '/') to content; none when a preview was taken down.
     pub files: BTreeMap<String, SiteFile>,
     /// The etag of each page that is known to be in place.

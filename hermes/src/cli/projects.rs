@@ -95,7 +95,7 @@ pub struct AddArguments {
     /// Where its source lives: https://host/owner/name.git
     #[arg(long, value_name = "URL")]
     repo_url: String,
-    /// The branch new conversations start from [default: what the remote's HEAD names]
+    /// The branch new conversations start from, or from what is live beyond it [default: what the remote's HEAD names]
     #[arg(long, value_name = "BRANCH")]
     default_branch: Option<String>,
     /// How it is built; words, not a shell line.

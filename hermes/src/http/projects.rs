@@ -68,7 +68,7 @@ pub(super) struct ProjectBody {
     /// Where its source lives: `https://host/owner/name.git` on an allowed host.
     #[schema(example = "https://github.com/you/bakery.git")]
     repo_url: String,
-    /// The branch new conversations start from; default: what the remote's HEAD names.
+    /// The branch new conversations start from, or from what is live beyond it; default: what the remote's HEAD names.
     default_branch: Option<String>,
     /// How it is built.
     build: Option<BuildBody>,
@@ -98,7 +98,7 @@ pub(super) struct ProjectView {
     project_id: String,
     /// Where its source lives.
     repo_url: String,
-    /// The branch new conversations start from.
+    /// The branch new conversations start from, or from what is live beyond it.
     #[serde(skip_serializing_if = "Option::is_none")]
     default_branch: Option<String>,
     /// How it is built.

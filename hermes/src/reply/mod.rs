@@ -227,14 +227,11 @@ fn is_switch(job: &Job) -> bool {
 
 fn ended(job: &Job, words: &'static Words) -> View {
     let said = of_live(job, words).unwrap_or_else(|| (words.outcome)(job.outcome));
-    // What a note says is said in the reader's language, and no other words are needed.
-    let summary = job.summary.as_deref().filter(|_| job.note.is_none());
-    let summary = summary.map(str::trim).filter(|text| !text.is_empty());
     let is_live = is_switch(job) && job.note != Some(SwitchNote::PreviewChanged);
     let label = if is_live { words.look_live } else { words.look };
     let (list, left) = touched::listed(&job.files_changed);
     View {
-        said: summary.map(str::to_owned),
+        said: besides(job, words),
         button: job.preview_url.clone().map(|address| Button { label, address }),
         list_title: words.touched,
         list,
@@ -245,11 +242,24 @@ fn ended(job: &Job, words: &'static Words) -> View {
     }
 }
 
+/// What was done. A note is said in the reader's language, and needs no other words.
+fn besides(job: &Job, words: &Words) -> Option<String> {
+    match &job.note {
+        Some(SwitchNote::Replaced { subject }) => Some((words.replaced_what)(subject.as_deref())),
+        Some(SwitchNote::GoesOn | SwitchNote::PreviewChanged) => None,
+        None => {
+            let summary = job.summary.as_deref().map(str::trim).filter(|text| !text.is_empty());
+            summary.map(str::to_owned)
+        }
+    }
+}
+
 /// What a job that was to switch the live site is answered with, where that is something of its own.
 fn of_live(job: &Job, words: &Words) -> Option<Said> {
     match (&job.note, job.action, job.outcome?) {
         (Some(SwitchNote::GoesOn), ..) => Some(words.switching),
         (Some(SwitchNote::PreviewChanged), ..) => Some(words.preview_changed),
+        (Some(SwitchNote::Replaced { .. }), ..) => Some(words.replaced),
         (None, WorkAction::Publish, JobOutcome::Changed) => Some(words.published),
         (None, WorkAction::Undo, JobOutcome::Changed) => Some(words.undone),
         (None, WorkAction::Publish | WorkAction::Undo, JobOutcome::Answered) => Some(words.live_unchanged),

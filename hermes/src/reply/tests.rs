@@ -39,11 +39,16 @@ fn of_live() -> Vec<Job> {
         (WorkAction::Undo, JobOutcome::PublishFailed),
     ];
     let plain = ends.map(|(action, outcome)| Job { action, ..job(outcome) });
-    plain.into_iter().chain([goes_on(JobOutcome::PublishFailed), preview_changed()]).collect()
+    plain.into_iter().chain([goes_on(JobOutcome::PublishFailed), preview_changed(), replaced(None)]).collect()
 }
 
 fn goes_on(outcome: JobOutcome) -> Job {
     Job { action: WorkAction::Undo, note: Some(SwitchNote::GoesOn), ..job(outcome) }
+}
+
+fn replaced(subject: Option<&str>) -> Job {
+    let note = Some(SwitchNote::Replaced { subject: subject.map(str::to_owned) });
+    Job { action: WorkAction::Publish, note, ..job(JobOutcome::Changed) }
 }
 
 fn preview_changed() -> Job {
@@ -185,6 +190,18 @@ fn whoever_publishes_what_they_cannot_have_seen_is_shown_it() {
         ["has changed since you wrote", "Look at the preview", "http://k.amelia.localhost:8025/", "“publish”"]
     {
         assert!(letter.text.contains(part), "{part} in {}", letter.text);
+    }
+}
+
+#[test]
+fn whoever_replaces_what_another_conversation_put_live_is_told_which_and_how_it_comes_back() {
+    let undo = [("“undo”", Language::En), ("„rückgängig“", Language::De), ("«deshacer»", Language::Es)];
+    for (word, language) in undo.into_iter().chain([("« annuler »", Language::Fr)]) {
+        let named = written(&Topic::Ended(&replaced(Some("Rye & spelt"))), language);
+        assert!(named.text.contains("Rye & spelt") && named.text.contains(word), "{}", named.text);
+        assert!(named.html.contains("Rye &amp; spelt"), "{}", named.html);
+        let unnamed = written(&Topic::Ended(&replaced(None)), language);
+        assert!(unnamed.text.contains(&(words::of(language).replaced_what)(None)), "{}", unnamed.text);
     }
 }
 

@@ -65,6 +65,10 @@ pub(super) struct Words {
     pub(super) which_preview: Said,
     /// A preview is the live site now.
     pub(super) published: Said,
+    /// The same, and what another conversation had put live is not part of it.
+    pub(super) replaced: Said,
+    /// Which conversation that was, by its subject.
+    pub(super) replaced_what: fn(Option<&str>) -> String,
     /// An earlier version is the live site again.
     pub(super) undone: Said,
     /// There was nothing to publish, or nothing to go back to.

@@ -302,7 +302,7 @@ pub struct Project {
     /// RFC 3339.
     #[serde(rename = "createdAt")]
     pub created_at: String,
-    /// The branch new conversations start from.
+    /// The branch new conversations start from, or from what is live beyond it.
     #[serde(rename = "defaultBranch")]
     pub default_branch: Option<String>,
     /// Bounds of the agent, for one request unless the name says otherwise.
@@ -334,7 +334,7 @@ pub struct Project {
 )]
 pub struct ProjectSettings {
     pub build: Option<Build>,
-    /// The branch new conversations start from; default: what the remote's HEAD names.
+    /// The branch new conversations start from, or from what is live beyond it; default: what the remote's HEAD names.
     #[serde(rename = "defaultBranch")]
     pub default_branch: Option<String>,
     /// Bounds of the agent, for one request unless the name says otherwise.

@@ -11,6 +11,7 @@ use common::domain::outcome::JobOutcome;
 use common::domain::repo_url::RepoUrl;
 use git2::Repository;
 
+use super::base::Live;
 use super::begun::Begun;
 use super::commit::finished_base;
 use super::handover::Checkout;
@@ -33,6 +34,8 @@ pub(super) const CACHES: [&str; 3] = ["node_modules", ".astro", ".cache"];
 pub(super) const ENDED: &str = "refs/hermes/kept/";
 /// Where HEAD is before there is a checkout.
 const NO_BRANCH: &str = "refs/heads/hermes-unborn";
+/// The branches of all conversations.
+const CONVERSATIONS: &str = "thread-*";
 
 /// Prepares the branch of this work.
 pub async fn prepare(context: &JobContext, store: &dyn Store) -> Result<Checkout, Trouble> {
@@ -61,13 +64,14 @@ pub async fn prepare(context: &JobContext, store: &dyn Store) -> Result<Checkout
         Some(begun) => begun.is_over(store, left_marker(&repo).exists()).await?,
         None => false,
     };
-    let Waiting { bundles, gone } = save::waiting(context).await?;
+    let (Waiting { bundles, gone }, live) = tokio::try_join!(save::waiting(context), Live::of(context))?;
     let wanted = Wanted {
         kept: bundles,
         origin: Origin::new(&url, context.settings.sandbox.mode()),
         left_by: LeftBy { command: begun.map(|begun| begun.command), over },
         access: Access { url, token: context.settings.git_token.clone() },
         branch: work.branch_name(),
+        live,
         default_branch: context.project.as_ref().and_then(|project| project.default_branch.clone()),
         output: made_by_build(context),
         command: work.command_id.clone(),
@@ -79,12 +83,12 @@ pub async fn prepare(context: &JobContext, store: &dyn Store) -> Result<Checkout
         let (workspace, wanted) = (workspace.clone(), wanted.clone());
         off_thread(move || wanted.prepare_or_renew(&workspace.repo()))
     };
-    let Prepared { before, newest, finished, taken_over } = tokio::select! {
+    let Prepared { before, newest, finished, includes, taken_over } = tokio::select! {
         prepared = prepared => prepared?,
         () = context.stopper.token().cancelled() => return Err(Trouble::Cut(Cut::Shutdown)),
     };
     let Wanted { access, branch, .. } = wanted;
-    Ok(Checkout { workspace, access, branch, before, newest, finished, taken_over, gone })
+    Ok(Checkout { workspace, access, branch, before, newest, finished, includes, taken_over, gone })
 }
 
 /// What somebody who was asked beside us says.
@@ -107,6 +111,7 @@ struct Wanted {
     left_by: LeftBy,
     access: Access,
     branch: String,
+    live: Option<Live>,
     default_branch: Option<String>,
     /// The folder that the build makes.
     output: Option<String>,
@@ -137,6 +142,7 @@ struct Prepared {
     before: Oid,
     newest: Oid,
     finished: Option<Oid>,
+    includes: Vec<String>,
     taken_over: Vec<CommandId>,
 }
 
@@ -214,7 +220,8 @@ impl Wanted {
         self.leave_built_out(repo, tip)?;
         self.check_out(repo, path, tip, caches)?;
         let newest = finished_base(repo, Some(tip))?.unwrap_or(tip);
-        Ok(Prepared { before: tip, newest, finished, taken_over })
+        let includes = self.live.as_ref().map(|live| live.included(repo, tip)).unwrap_or_default();
+        Ok(Prepared { before: tip, newest, finished, includes, taken_over })
     }
 
     /// Asks the remote for its branches and whether we may push, neither waiting for the other; only then anything is
@@ -226,7 +233,7 @@ impl Wanted {
             let (mut asked, mut may_push) = (Some(asked), Ok(()));
             let advertised = git::fetch(repo, &self.access, |advertised| {
                 may_push = answer(asked.take());
-                may_push.as_ref().ok().and_then(|()| Some(self.source(advertised)?.0))
+                may_push.as_ref().map(|()| self.sources(repo, advertised)).unwrap_or_default()
             });
             may_push.and_then(|()| answer(asked)).and(advertised)
         })
@@ -240,18 +247,34 @@ impl Wanted {
             .or_else(|| advertised.default_branch().and_then(named))
     }
 
-    /// Where the work starts: the remote branch, unless ours has commits that never got there.
+    /// The branches that are needed for that: for a new conversation, also the one whose change is live.
+    fn sources(&self, repo: &Repository, advertised: &Advertised) -> Vec<String> {
+        let live = self.live.as_ref().filter(|_| self.is_new(advertised));
+        let live = live.and_then(|live| live.missing_branch(repo));
+        self.source(advertised).map(|(name, _)| name).into_iter().chain(live).collect()
+    }
+
+    /// Whether the remote has nothing of the conversation.
+    fn is_new(&self, advertised: &Advertised) -> bool {
+        advertised.branch(&self.branch).is_none()
+    }
+
+    /// Where the work starts: the remote branch, or what is live, unless ours has commits that never got there.
     fn tip(&self, repo: &Repository, advertised: &Advertised) -> git::Result<Joined> {
         let ours = git::local_branch(repo, &self.branch);
         let (_, theirs) = self.source(advertised).ok_or_else(|| {
             let what = format!("choose a branch of {}", self.access.url);
             GitError::new(GitKind::NotFound, what, "it has neither the thread's branch nor a default branch")
         })?;
+        let theirs = match &self.live {
+            Some(live) if self.is_new(advertised) => live.start(repo, &self.access, advertised, theirs)?,
+            _ => theirs,
+        };
         match ours {
             None => Ok(Joined::Together(theirs)),
             Some(ours) if git::contains(repo, theirs, ours) => Ok(Joined::Together(theirs)),
             Some(ours) if git::contains(repo, ours, theirs) => Ok(Joined::Together(ours)),
-            Some(ours) if advertised.branch(&self.branch).is_none() => Ok(Joined::Together(ours)),
+            Some(ours) if self.is_new(advertised) => Ok(Joined::Together(ours)),
             Some(ours) => self.join(repo, ours, theirs),
         }
     }
@@ -289,11 +312,14 @@ impl Wanted {
     fn deepen_for(&self, repo: &Repository, advertised: &Advertised, bundle: &[u8]) -> git::Result<()> {
         let Ok(header) = bundle::header(bundle) else { return Ok(()) };
         let is_here = |id: &Oid| repo.find_commit(*id).is_ok();
-        if header.prerequisites.iter().all(is_here) || is_here(&header.tip) {
+        let is_whole = || header.prerequisites.iter().all(is_here) || is_here(&header.tip);
+        if is_whole() {
             return Ok(());
         }
         let Some((branch, _)) = self.source(advertised) else { return Ok(()) };
-        git::fetch_whole(repo, &self.access, &branch)
+        git::fetch_whole(repo, &self.access, &branch)?;
+        // It may go on from another conversation, whose change was live when this one began.
+        if is_whole() { Ok(()) } else { git::fetch_whole(repo, &self.access, CONVERSATIONS) }
     }
 
     fn put_on_branch(&self, repo: &Repository, tip: Oid) -> git::Result<()> {

@@ -25,6 +25,8 @@ pub struct Checkout {
     pub newest: Oid,
     /// The commit that finished this command in an earlier run.
     pub finished: Option<Oid>,
+    /// Commits of live releases that the branch goes on from.
+    pub includes: Vec<String>,
     /// Commands whose kept work is on the branch now; it is on the remote with the next push.
     pub taken_over: Vec<CommandId>,
     /// Commands whose work was kept, as their session says, and is nowhere any more.

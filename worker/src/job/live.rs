@@ -9,17 +9,18 @@ use bytes::Bytes;
 use common::cloud::files::{At, Files, IfMatch};
 use common::cloud::store::Store;
 use common::cloud::{CloudError, Result as CloudResult};
-use common::domain::ids::CommandId;
+use common::domain::ids::{CommandId, ThreadId};
 use common::domain::job::{Job, StepName, SwitchNote, WorkAction};
 use common::domain::names::SiteTarget;
 use common::domain::outcome::JobOutcome;
 use common::domain::site::{Manifest, Release};
+use common::domain::thread::Thread;
 
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::journal::Journal;
-use super::publish::{Choice, Contents, Publication, Wanted, release, unless_stopped};
+use super::publish::{Choice, Contents, Publication, Wanted, made, release, unless_stopped};
 use super::{Cut, Ending, Failure, JobContext, Trouble};
 
 /// So long a job that was cut off may go on with a switch that it has begun.
@@ -47,7 +48,7 @@ pub(super) async fn publish(
         let is_known = is_known(context, store, &shown.release).await?;
         live.put_up(&Contents::default(), |now| choose_preview(context, &shown, is_known, now)).await
     };
-    end(context, to_its_end(context, &live, put, ending).await?, ending)
+    end(context, to_its_end(context, &live, put, ending).await?, &*journal.store, ending).await
 }
 
 /// Whether whoever ordered this can have seen the release. The answer that shows it goes out when its job is closed, by the
@@ -106,7 +107,7 @@ pub(super) async fn undo(
     let live = Publication::of(context, target(context.work.action, &context.target));
     let stored = Contents::default();
     let put = live.put_up(&stored, |now| choose_earlier(context, now));
-    end(context, to_its_end(context, &live, put, ending).await?, ending)
+    end(context, to_its_end(context, &live, put, ending).await?, &*journal.store, ending).await
 }
 
 /// Takes the thread's preview down: its pages go, its manifest stays with the fences. The releases of the live site stay.
@@ -119,7 +120,7 @@ pub(super) async fn take_down(
     let preview = Publication::of(context, target(context.work.action, &context.target));
     let stored = Contents::default();
     let put = preview.put_up(&stored, |now| choose_none(context, now));
-    end(context, to_its_end(context, &preview, put, ending).await?, ending)
+    end(context, to_its_end(context, &preview, put, ending).await?, &*journal.store, ending).await
 }
 
 /// Runs until the job is cut off; from its manifest on it comes to its end, within a limit, unless the claim is lost. Where it
@@ -210,8 +211,16 @@ fn choose_preview(
     if !is_known {
         return Choice::Leave(Came::Changed);
     }
-    let release = release(context, &shown.release.commit_id);
-    Choice::PutUp(Wanted { release, files: shown.files.clone() })
+    let replaces = now.and_then(|now| replaced(context, shown, now));
+    let release = Release { replaces, ..release(context, &shown.release.commit_id) };
+    Choice::PutUp(Wanted { release, includes: Vec::new(), files: shown.files.clone() })
+}
+
+/// The other conversation whose change is live and is not part of what is shown.
+fn replaced(context: &JobContext, shown: &Manifest, now: &Manifest) -> Option<ThreadId> {
+    let live = now.releases_since(made(context)).next()?;
+    let is_part = live.commit_id == shown.release.commit_id || shown.includes.contains(&live.commit_id);
+    live.thread_id.clone().filter(|thread| *thread != context.work.thread_id && !is_part)
 }
 
 fn choose_earlier(context: &JobContext, now: Option<&Manifest>) -> Choice<Came> {
@@ -219,8 +228,7 @@ fn choose_earlier(context: &JobContext, now: Option<&Manifest>) -> Choice<Came> 
     if let Some(done) = done_before(context, now) {
         return Choice::Leave(Came::Up(done));
     }
-    let made = context.project.as_ref().map(|project| project.created_at).unwrap_or_default();
-    let earlier: Vec<_> = now.releases_since(made).skip(1).collect();
+    let earlier: Vec<_> = now.releases_since(made(context)).skip(1).collect();
     match (context.work.release, earlier.first()) {
         (Some(number), _) if number == now.release.number => Choice::Leave(Came::Same),
         (Some(number), _) if earlier.iter().any(|earlier| earlier.number == number) => {
@@ -240,13 +248,18 @@ fn choose_none(context: &JobContext, now: Option<&Manifest>) -> Choice<Came> {
     if !is_idle || now.is_none_or(|now| !is_meant(now) || now.is_taken_down()) {
         return Choice::Leave(Came::Same);
     }
-    Choice::PutUp(Wanted { release: release(context, ""), files: BTreeMap::new() })
+    Choice::PutUp(Wanted { release: release(context, ""), includes: Vec::new(), files: BTreeMap::new() })
 }
 
-fn end(context: &JobContext, came: CloudResult<Came>, ending: &mut Ending) -> Result<JobOutcome, Trouble> {
+async fn end(
+    context: &JobContext,
+    came: CloudResult<Came>,
+    store: &dyn Store,
+    ending: &mut Ending,
+) -> Result<JobOutcome, Trouble> {
     let goes_on = ending.note.is_some();
     let came = came.map_err(|error| failure(context.work.action, goes_on, error))?;
-    ending.note = matches!(came, Came::Changed).then_some(SwitchNote::PreviewChanged);
+    ending.note = note(store, &came).await;
     ending.summary = said(context.work.action, &came);
     Ok(match came {
         Came::Up(_) if context.work.action == WorkAction::TakeDown => JobOutcome::Answered,
@@ -257,6 +270,20 @@ fn end(context: &JobContext, came: CloudResult<Came>, ending: &mut Ending) -> Re
         }
         Came::Same | Came::Nothing | Came::Expired | Came::Changed | Came::Unknown(_) => JobOutcome::Answered,
     })
+}
+
+/// What there is to say besides.
+async fn note(store: &dyn Store, came: &Came) -> Option<SwitchNote> {
+    match came {
+        Came::Changed => Some(SwitchNote::PreviewChanged),
+        Came::Up(Release { replaces: Some(thread), .. }) => {
+            // The site is switched; whoever cannot say which conversation it was says that it was one.
+            let row = timeout(LOOK_LIMIT, store.load::<Thread>(thread)).await;
+            let subject = row.ok().and_then(Result::ok).flatten().map(|row| row.value.subject);
+            Some(SwitchNote::Replaced { subject: subject.filter(|text| !text.trim().is_empty()) })
+        }
+        Came::Up(_) | Came::Same | Came::Nothing | Came::Expired | Came::Unknown(_) => None,
+    }
 }
 
 fn said(action: WorkAction, came: &Came) -> String {
@@ -270,6 +297,11 @@ fn said(action: WorkAction, came: &Came) -> String {
         }
         (Came::Up(release), _) if release.restores.is_some() => {
             format!("Your visitors see version {} again.", release.restores.unwrap_or_default())
+        }
+        (Came::Up(Release { replaces: Some(_), .. }), _) => {
+            "Your visitors see what the preview showed. What another conversation had put live is not part of it; \
+            an undo brings that back."
+                .to_owned()
         }
         (Came::Up(_), _) => "Your visitors see what the preview showed.".to_owned(),
         (Came::Same, _) => "Your visitors see this version already.".to_owned(),

@@ -3,6 +3,7 @@
 
 pub mod agent;
 mod amount;
+mod base;
 mod begun;
 pub mod build;
 mod built;
@@ -321,7 +322,7 @@ async fn build_and_publish(
     checkpoint::reach(Point::Built).await;
     journal.step(StepName::Publish).await?;
     checkpoint::reach(Point::PublishBegun).await;
-    let at = publish::publish(context, &site, &commit.id.to_string()).await;
+    let at = publish::publish(context, checkout, &site, &commit.id.to_string()).await;
     checkpoint::reach(Point::Published).await;
     at
 }

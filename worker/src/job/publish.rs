@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 pub(super) use self::contents::Contents;
 use self::switch::Before;
-use super::handover::Site;
+use super::handover::{Checkout, Site};
 use super::live::target;
 use super::{Cut, Failure, JobContext, Trouble};
 
@@ -32,10 +32,19 @@ const PARALLEL: usize = 32;
 const MAX_CONFLICTS: usize = 5;
 
 /// Publishes the site as a preview: the thread's, or the project's own; the time at which it was all in place.
-pub async fn publish(context: &JobContext, site: &Site, commit_id: &str) -> Result<Timestamp, Trouble> {
+pub async fn publish(
+    context: &JobContext,
+    checkout: &Checkout,
+    site: &Site,
+    commit_id: &str,
+) -> Result<Timestamp, Trouble> {
     let publication = Publication::of(context, target(context.work.action, &context.target));
     let contents = Contents::of(site);
-    let wanted = Wanted { release: release(context, commit_id), files: contents.files.clone() };
+    let wanted = Wanted {
+        release: release(context, commit_id),
+        includes: checkout.includes.clone(),
+        files: contents.files.clone(),
+    };
     let put = publication.put_up(&contents, |shown| choose(&wanted, shown));
     unless_stopped(context, put).await?.map(|release| release.published_at).map_err(failure)
 }
@@ -65,6 +74,19 @@ pub(super) async fn is_taken_down(context: &JobContext) -> bool {
     }
 }
 
+/// The releases of the project's live site, the present one first.
+pub(super) async fn live_releases(context: &JobContext) -> CloudResult<Vec<Release>> {
+    let live = Publication::of(context, SiteTarget::Live(context.target.project().clone()));
+    let stored = live.read(&live.manifest_at()).await?;
+    let releases = stored.iter().flat_map(|(manifest, _)| manifest.releases_since(made(context)));
+    Ok(releases.cloned().collect())
+}
+
+/// When the project was made: what was live before is the site of another one that had its name.
+pub(super) fn made(context: &JobContext) -> Timestamp {
+    context.project.as_ref().map(|project| project.created_at).unwrap_or_default()
+}
+
 /// A release that this job's command makes.
 pub(super) fn release(context: &JobContext, commit_id: &str) -> Release {
     Release {
@@ -75,6 +97,7 @@ pub(super) fn release(context: &JobContext, commit_id: &str) -> Release {
         thread_id: Some(context.work.thread_id.clone()),
         user_id: Some(context.work.user_id.clone()),
         restores: None,
+        replaces: None,
         published_at: context.clock.now(),
     }
 }
@@ -109,6 +132,8 @@ fn failed(error: impl ToString) -> Failure {
 pub(super) struct Wanted {
     /// By whom and from what; it gets its number when it takes its place.
     pub(super) release: Release,
+    /// Commits of live releases that it goes on from.
+    pub(super) includes: Vec<String>,
     /// Path to content.
     pub(super) files: BTreeMap<String, SiteFile>,
 }
@@ -263,7 +288,7 @@ impl Publication {
             restores: Some(number),
             ..release
         };
-        Ok(Wanted { release, files: old.files })
+        Ok(Wanted { release, includes: Vec::new(), files: old.files })
     }
 
     async fn read(&self, at: &At) -> CloudResult<Option<Stored>> {
@@ -315,6 +340,7 @@ impl Publication {
             state: ManifestState::Publishing,
             fences: BTreeMap::new(),
             earlier: Vec::new(),
+            includes: wanted.includes,
             files: wanted.files,
             etags: BTreeMap::new(),
             removed: difference.removed,

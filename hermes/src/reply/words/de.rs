@@ -91,6 +91,15 @@ pub(super) static WORDS: Words = Words {
         "Ihre Änderung ist online.",
         "Sie möchten die Fassung von vorher zurück? Antworten Sie mit dem einen Wort „rückgängig“.",
     ),
+    replaced: say(
+        "Ihre Änderung ist online, an der Stelle einer anderen.",
+        "Sie möchten die Fassung von vorher zurück? Antworten Sie auf diese Mail mit dem einen Wort „rückgängig“. Sie möchten beides? Antworten Sie und sagen Sie, was fehlt.",
+    ),
+    replaced_what: |subject| {
+        let whose =
+            subject.map_or("einer anderen Unterhaltung".to_owned(), |it| format!("der Unterhaltung „{it}“"));
+        format!("Was aus {whose} online war, ist nicht darin enthalten: Ihre Besucher sehen es nicht mehr.")
+    },
     undone: say(
         "Ihre Besucher sehen wieder die Fassung von vorher.",
         "Das war nicht gemeint? Antworten Sie noch einmal mit dem einen Wort „rückgängig“, dann wird es zurückgenommen.",

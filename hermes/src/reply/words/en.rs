@@ -85,6 +85,15 @@ pub(super) static WORDS: Words = Words {
         "Your change is live.",
         "You want the version from before back? Reply to this mail with the one word “undo”.",
     ),
+    replaced: say(
+        "Your change is live, in the place of another one.",
+        "You want the version from before back? Reply to this mail with the one word “undo”. You want both? Reply and say what is missing.",
+    ),
+    replaced_what: |subject| {
+        let whose =
+            subject.map_or("another conversation".to_owned(), |it| format!("the conversation “{it}”"));
+        format!("What {whose} had put live is not part of it: your visitors do not see that any more.")
+    },
     undone: say(
         "Your visitors see the version from before again.",
         "You did not mean that? Reply with the one word “undo” once more, and it is taken back.",

@@ -85,6 +85,14 @@ pub(super) static WORDS: Words = Words {
         "Su cambio está publicado.",
         "¿Quiere recuperar la versión anterior? Responda a este correo con la única palabra «deshacer».",
     ),
+    replaced: say(
+        "Su cambio está publicado, en lugar de otro.",
+        "¿Quiere recuperar la versión anterior? Responda a este correo con la única palabra «deshacer». ¿Quiere los dos? Responda y diga qué falta.",
+    ),
+    replaced_what: |subject| {
+        let whose = subject.map_or("otra conversación".to_owned(), |it| format!("la conversación «{it}»"));
+        format!("Lo que {whose} había publicado no forma parte de él: sus visitantes ya no lo ven.")
+    },
     undone: say(
         "Sus visitantes vuelven a ver la versión anterior.",
         "¿No era lo que quería? Responda otra vez con la única palabra «deshacer» y se revertirá.",

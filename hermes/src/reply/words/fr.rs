@@ -91,6 +91,15 @@ pub(super) static WORDS: Words = Words {
         "Votre modification est en ligne.",
         "Vous voulez retrouver la version d’avant ? Répondez à ce mail par le seul mot « annuler ».",
     ),
+    replaced: say(
+        "Votre modification est en ligne, à la place d’une autre.",
+        "Vous voulez retrouver la version d’avant ? Répondez à ce mail par le seul mot « annuler ». Vous voulez les deux ? Répondez et dites ce qui manque.",
+    ),
+    replaced_what: |subject| {
+        let whose =
+            subject.map_or("une autre conversation".to_owned(), |it| format!("la conversation « {it} »"));
+        format!("Ce que {whose} avait mis en ligne n’en fait pas partie : vos visiteurs ne le voient plus.")
+    },
     undone: say(
         "Vos visiteurs voient de nouveau la version d’avant.",
         "Ce n’était pas voulu ? Répondez encore une fois par le seul mot « annuler » et ce sera repris.",

@@ -179,9 +179,10 @@ impl Stand {
             thread_id: None,
             user_id: None,
             restores: None,
+            replaces: None,
             published_at: Timestamp::default(),
         };
-        (Wanted { release, files: contents.files.clone() }, contents)
+        (Wanted { release, includes: Vec::new(), files: contents.files.clone() }, contents)
     }
 
     async fn put_up(&self, epoch: u64, pages: &[(&str, &str)]) {
