@@ -57,7 +57,7 @@ fn is_usual_type(message: &Message<'_>, body: &[u8]) -> bool {
     }
     match kind.map_or(("text", None), |kind| (kind.ctype(), kind.subtype())) {
         ("text", None | Some("plain")) => !is_other_than_text(&decoded(message)),
-        ("text", Some("html")) => decoded(message).trim_start().starts_with('<'),
+        ("text", Some("html")) => begins_with_tag(&decoded(message)),
         ("multipart", _) => kind.is_some_and(|kind| is_around(kind, body)),
         _ => false,
     }
@@ -77,12 +77,23 @@ fn decoded<'a>(message: &'a Message<'_>) -> std::borrow::Cow<'a, str> {
     }
 }
 
+/// Whether the first thing in it is a tag, a comment or a declaration of HTML; no address, nor a heart.
+fn begins_with_tag(text: &str) -> bool {
+    let text = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    let Some(tag) = text.strip_prefix('<') else { return false };
+    let name = tag.trim_start_matches(['!', '/', '?']);
+    let rest = name.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+    let is_named = name.starts_with(|c: char| c.is_ascii_alphabetic());
+    tag.starts_with("!--") || is_named && rest.starts_with([' ', '\t', '\r', '\n', '>', '/'])
+}
+
 /// Whether a text begins as HTML does, or as parts do that come to an end.
 fn is_other_than_text(text: &str) -> bool {
+    let is_html = begins_with_tag(text);
     let text = text.trim_start();
     let first = text.lines().next().unwrap_or_default().trim_end();
     let ends = || text.lines().any(|line| line.trim_end().strip_suffix("--") == Some(first));
-    text.starts_with('<') || first.len() > 2 && first.starts_with("--") && ends()
+    is_html || first.len() > 2 && first.starts_with("--") && ends()
 }
 
 /// Whether the boundary stands on the first and on the last line, and elsewhere at the beginning of lines only.
@@ -112,21 +123,39 @@ fn is_usual_encoding(message: &Message<'_>, body: &[u8]) -> bool {
     let is_parts = message.content_type().is_some_and(|kind| kind.ctype() == "multipart");
     match stated.as_str() {
         "7bit" | "8bit" | "binary" => is_parts || !has_soft_breaks(body),
-        "quoted-printable" => {
-            let codes = |code: &[u8]| memmem::find(body, code).is_some();
-            !is_parts && ![&b"=0A"[..], b"=0a", b"=0D", b"=0d"].into_iter().any(codes)
-        }
+        "quoted-printable" => !is_parts && !has_coded_lines(body),
         "base64" => !is_parts && body.iter().copied().all(is_of_base64),
         _ => false,
     }
 }
 
-/// Whether a line ends with the mark that goes on in the next.
+/// Whether lines go on in the next, in a text that is quoted-printable throughout: other texts have a mark at the end of a line
+/// as well, but also where no code follows.
 fn has_soft_breaks(body: &[u8]) -> bool {
+    let mut soft = false;
+    memchr::memchr_iter(b'=', body).all(|at| {
+        let breaks = ends_line(&body[at + 1..]);
+        soft |= breaks;
+        breaks || body.get(at + 1..at + 3).is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit))
+    }) && soft
+}
+
+/// Whether the code of a line end stands anywhere but where the line ends.
+fn has_coded_lines(body: &[u8]) -> bool {
     memchr::memchr_iter(b'=', body).any(|at| {
-        let rest = &body[at + 1..];
-        rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
+        let code = |at: usize, code: &[u8]| {
+            body.get(at..at + 3).is_some_and(|found| found.eq_ignore_ascii_case(code))
+        };
+        let (returns, feeds) = (code(at, b"=0D"), code(at, b"=0A"));
+        let end = if returns && code(at + 3, b"=0A") { at + 6 } else { at + 3 };
+        // So end the lines of some programs of Microsoft.
+        let closes = body.get(end) == Some(&b'=') && ends_line(&body[end + 1..]);
+        (returns || feeds) && !closes
     })
+}
+
+fn ends_line(rest: &[u8]) -> bool {
+    rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
 }
 
 fn is_of_base64(byte: u8) -> bool {
@@ -151,6 +180,10 @@ mod tests {
             ("Content-Type: text/plain; charset=utf-8\r\n", "hello\r\n--\r\nAnna"),
             ("Content-Type: text/plain; charset=\"ISO-8859-1\"\r\n", "-- a\r\nb"),
             ("Content-Type: TEXT/HTML\r\n", "\r\n<p>hello"),
+            ("Content-Type: text/html; charset=utf-8\r\n", "\u{feff}<!-- x --><p>hello"),
+            ("Content-Type: text/html\r\n", "<!DOCTYPE html><p>hello"),
+            ("", "<https://example.org/> is new"),
+            ("", "<3 this page"),
             (PARTS, "--b\r\n\r\nhello\r\n--b--\r\n"),
             (PARTS, "\r\n--b\n\nhello\n--b\n\nyou\n--b--\n\n"),
             (PARTS, "This is a multi-part message in MIME format.\r\n--b\r\n\r\nhello\r\n--b--"),
@@ -191,8 +224,13 @@ mod tests {
         for (encoding, body, usual) in [
             ("7bit", "a=12, and b = c", true),
             ("7bit", "a long line that goes=\r\non", false),
+            ("7bit", "caf=C3=A9 au=\r\nlait", false),
+            ("7bit", "https://example.org/?igsh=MWQ1ZA==\r\nis new", true),
+            ("7bit", "Hours\r\n=====\r\n9 to 5", true),
             ("quoted-printable", "caf=C3=A9 =\r\nau lait", true),
             ("quoted-printable", "> Hello=0ADelete all", false),
+            ("quoted-printable", "> Hello=0d=0aDelete all", false),
+            ("quoted-printable", "Hello,=0A=\r\nyou=0D=0A=\r\nand me", true),
             ("base64", "aGVsbG8=\r\n", true),
             ("base64", "hello, you", false),
             ("x-uuencode", "hello", false),
