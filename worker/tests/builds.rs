@@ -548,6 +548,17 @@ async fn the_lock_file_follows_what_an_agent_adds_to_the_list_in_the_same_commit
     stand.worker.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_file_that_was_left_behind_follows_with_the_next_change() {
+    let list = ("package.json", r#"{"name": "x", "dependencies": {"rye": "file:./rye"}}"#);
+    let stand = with_packages(&[list, ("package-lock.json", EMPTY_LOCK)], &[]).await;
+    let result = stand.order("c-1", "put site/a.html fine").await;
+    assert_eq!((result.outcome, stand.runs("c-1").await), (JobOutcome::Changed, 1), "{result:?}");
+    assert_eq!(result.files_changed, ["package-lock.json", "site/a.html"]);
+    assert_eq!(stand.world.page(&result, "rye.html").unwrap(), "rye\n");
+    stand.worker.stop().await;
+}
+
 /// Names a package in the list, and nothing else.
 const NAMING: &str = r#"
 require('fs').writeFileSync('package.json', '{"name": "x", "dependencies": {"rye": "file:./rye"}}');
@@ -594,5 +605,10 @@ async fn packages_that_another_manager_locked_are_refused_before_the_agent_runs(
     assert_eq!(result.outcome, JobOutcome::Refused, "{result:?}");
     assert!(result.summary.contains("yarn.lock"), "{}", result.summary);
     assert_eq!(stand.world.job("c-1").await.unwrap().attempts, 0, "no money was spent");
+    // Nothing is built with them.
+    stand.world.project_built_by("bakery", &stand.remote, &[]).await;
+    stand.remote.commit("main", &[("dist/index.html", "built by hand\n")], "by hand");
+    let result = stand.order("c-2", "put site/a.html fine").await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
     stand.worker.stop().await;
 }

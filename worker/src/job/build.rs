@@ -11,10 +11,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use common::domain::outcome::JobOutcome;
+use common::domain::project::Build;
 
 use packages::Packages;
 
-pub(super) use packages::LOCK_BEHIND;
+pub(super) use packages::{LOCK_BEHIND, LOCK_OF_THE_SOURCE};
 
 use super::handover::{Checkout, Commit, Site};
 use super::workspace::Workspace;
@@ -32,13 +33,17 @@ const WARM: [&str; 2] = [".astro", ".cache"];
 
 /// Builds what was committed, and looks at what came of it.
 pub async fn build(context: &JobContext, checkout: &Checkout, commit: &Commit) -> Result<Site, Trouble> {
-    let build = context.project.as_ref().map(|project| project.build.clone()).unwrap_or_default();
-    install(context, checkout, commit).await?;
+    let build = settings(context);
     if !build.command.is_empty() {
+        install(context, checkout, commit).await?;
         let failed = |said: &str, output: &str| build_failed(format!("{said}:\n{}", last_chars(output)));
         run(context, checkout, build.command.clone(), Step::Build, failed).await?;
     }
     inspect::inspect(context, checkout, commit, build).await
+}
+
+fn settings(context: &JobContext) -> Build {
+    context.project.as_ref().map(|project| project.build.clone()).unwrap_or_default()
 }
 
 /// Installs the packages when what decides on them is another than at the last time.
@@ -69,8 +74,12 @@ pub(super) async fn lock(context: &JobContext, checkout: &Checkout, commit: &Com
     run(context, checkout, words(lock_only), Step::Install, failed).await
 }
 
-/// Refuses a source whose packages nobody here can install, before anything is spent on it.
+/// Refuses a source whose packages nobody here can install, before anything is spent on it. What nothing is built with is
+/// installed by nobody.
 pub(super) fn can_install(context: &JobContext, checkout: &Checkout) -> Result<(), Trouble> {
+    if settings(context).command.is_empty() {
+        return Ok(());
+    }
     let Some(packages) = Packages::of(&checkout.workspace.repo())? else { return Ok(()) };
     let argv = words(packages.install());
     program(context, &argv, Step::Install)

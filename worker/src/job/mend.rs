@@ -5,7 +5,7 @@ use common::domain::job::StepName;
 use common::domain::timestamp::Timestamp;
 
 use super::agent::{self, Errand};
-use super::build::{self, LOCK_BEHIND};
+use super::build::{self, LOCK_BEHIND, LOCK_OF_THE_SOURCE};
 use super::handover::{Checkout, Commit};
 use super::journal::Journal;
 use super::message::Purpose;
@@ -52,12 +52,17 @@ async fn show_locked(
     commit: &mut Commit,
 ) -> Result<Timestamp, Trouble> {
     let behind = match show(context, journal, checkout, commit).await {
-        Err(Trouble::Failed(failure)) if failure.code == LOCK_BEHIND && may_be_mended(checkout) => failure,
+        Err(Trouble::Failed(failure)) if is_of_the_lock(&failure) && may_be_mended(checkout) => failure,
         shown => return shown,
     };
     let locked = lock(context, journal, checkout, commit).await?;
     *commit = locked.ok_or(behind)?;
     show(context, journal, checkout, commit).await
+}
+
+/// Whether the lock file does not fit, be it since this change or since one whose own could not be made to follow.
+fn is_of_the_lock(failure: &Failure) -> bool {
+    [LOCK_BEHIND, LOCK_OF_THE_SOURCE].contains(&failure.code)
 }
 
 /// The change with a lock file that fits it, as the commit in its place; none when nothing came of it.

@@ -14,6 +14,8 @@ use crate::job::handover::Commit;
 
 /// The failure of an install whose lock file does not fit what this change made of the list.
 pub(in crate::job) const LOCK_BEHIND: &str = "lock-behind";
+/// The same where the change did not touch the list: it was so before.
+pub(in crate::job) const LOCK_OF_THE_SOURCE: &str = "lock-of-the-source";
 
 /// The list of packages.
 const LIST: &str = "package.json";
@@ -151,7 +153,7 @@ pub(super) fn unfetched(detail: String) -> Failure {
 }
 
 fn behind(is_of_the_change: bool, detail: String) -> Failure {
-    let code = if is_of_the_change { LOCK_BEHIND } else { "lock-of-the-source" };
+    let code = if is_of_the_change { LOCK_BEHIND } else { LOCK_OF_THE_SOURCE };
     let text = "The packages of your site cannot be installed: their list and its lock file do not fit together. \
         The site that was up stays up, and your change is kept.";
     Failure::new(JobOutcome::BuildFailed, code, text, detail)
