@@ -1,7 +1,6 @@
 //! The agent's edits as one commit of ours on the thread's branch, whatever the agent did to refs, index or HEAD. Known
 //! secrets never get into it.
 
-use common::domain::ids::CommandId;
 use common::domain::outcome::JobOutcome;
 use git2::{Diff, Repository};
 
@@ -19,7 +18,7 @@ use crate::text::plain_line;
 const MAX_PATHS_CHARS: usize = 100_000;
 
 /// Commits what differs from the commit before; none when nothing does. Unfinished work below counts as finished without
-/// another edit only when it is this command's own, and the agent has no question.
+/// another edit, unless the agent has a question.
 pub async fn make(
     context: &JobContext,
     checkout: &Checkout,
@@ -32,7 +31,6 @@ pub async fn make(
         message: message::message(&context.work, purpose),
         identity: context.settings.identity.clone(),
         secrets: context.settings.secrets.clone(),
-        command: context.work.command_id.clone(),
         purpose,
     };
     let made = off_thread(move || order.commit()).await;
@@ -120,7 +118,6 @@ struct Order {
     message: String,
     identity: Identity,
     secrets: Secrets,
-    command: CommandId,
     purpose: Purpose,
 }
 
@@ -137,7 +134,7 @@ impl Order {
         let too_much = if self.purpose.is_finished() { TooMuch::Refused } else { TooMuch::LeftOut };
         let (tree, unfinished) = match stage(&repo, self.before, too_much)? {
             Some(tree) => (tree, false),
-            None if base != Some(self.before) && self.may_finish(&repo)? => {
+            None if base != Some(self.before) && self.may_finish() => {
                 (repo.find_commit(self.before).during(&what)?.tree_id(), true)
             }
             None => return Ok(Made::Nothing),
@@ -155,29 +152,11 @@ impl Order {
         Ok(Made::Commit(Commit { id, tree: tree.id(), files: files_of(&changes) }))
     }
 
-    /// Whether the unfinished work below may become what this command has done, although nothing was added to it.
-    fn may_finish(&self, repo: &Repository) -> git::Result<bool> {
-        match self.purpose {
-            Purpose::Done => has_unfinished(repo, self.before, &self.command),
-            Purpose::Asked => Ok(false),
-            // It stays unfinished; it is only looked through for secrets.
-            Purpose::Shutdown | Purpose::Stopped | Purpose::Interrupted | Purpose::Budget => Ok(true),
-        }
+    /// Whether the unfinished work below may become what this command has done, although nothing was added to it: who says
+    /// "go on" when there is nothing left to do wants to see it. A question leaves it as it is.
+    fn may_finish(&self) -> bool {
+        self.purpose != Purpose::Asked
     }
-}
-
-/// Whether unfinished work of this command is among the commits above the last finished one.
-fn has_unfinished(repo: &Repository, from: Oid, command: &CommandId) -> git::Result<bool> {
-    let mut at = Some(from);
-    while let Some(id) = at {
-        let commit = repo.find_commit(id).during("look whose the unfinished work is")?;
-        let Some(text) = commit.message().ok().filter(|text| message::is_wip(text)) else { break };
-        if message::is_unfinished(text, command) {
-            return Ok(true);
-        }
-        at = commit.parent_id(0).ok();
-    }
-    Ok(false)
 }
 
 /// The nearest commit that is not unfinished work of ours.

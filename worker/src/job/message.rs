@@ -86,11 +86,6 @@ pub fn finished_command(message: &str) -> Option<&str> {
     trailer(message, "Command-Id: ")
 }
 
-/// Whether a commit with this message holds unfinished work of this command.
-pub fn is_unfinished(message: &str, command: &CommandId) -> bool {
-    is_wip(message) && trailer(message, "Unfinished-Command-Id: ") == Some(command.as_str())
-}
-
 /// The command whose work, finished or not, a commit with this message is.
 pub fn command(message: &str) -> Option<&str> {
     finished_command(message).or_else(|| trailer(message, "Unfinished-Command-Id: "))
@@ -180,9 +175,7 @@ pub(super) mod tests {
             &"c-2".parse().unwrap()
         ));
         assert!(is_wip(&message(&work("hi"), Purpose::Stopped)));
-        assert!(is_unfinished(&message(&work("hi"), Purpose::Budget), &id));
-        assert!(is_unfinished(&left_behind(Some(&id)), &id) && !is_unfinished(&left_behind(None), &id));
-        assert!(!is_unfinished(&message(&work("hi"), Purpose::Asked), &id));
+        assert!(is_wip(&message(&work("hi"), Purpose::Budget)));
         assert!(!is_finished(&left_behind(Some(&id)), &id) && is_wip(&left_behind(None)));
         assert_eq!((command(&left_behind(Some(&id))), command(&left_behind(None))), (Some("c-1"), None));
         assert!(!is_wip(&message(&work("WIP: hi"), Purpose::Done)));
