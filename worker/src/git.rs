@@ -346,11 +346,16 @@ fn saw(repo: &Repository, branch: &str, tip: Oid) -> Result<()> {
 /// Fetches a branch, or all that are called so, with all of its history.
 pub fn fetch_whole(repo: &Repository, access: &Access, branch: &str) -> Result<()> {
     const UNSHALLOW: i32 = i32::MAX;
+    fetch_history(repo, access, branch, UNSHALLOW)
+}
+
+/// The same with so many commits of it at most.
+pub fn fetch_history(repo: &Repository, access: &Access, branch: &str, depth: i32) -> Result<()> {
     let what = format!("fetch the history of {branch} from {}", access.url);
     address::check(&access.url)?;
     let mut options = access.fetch_options();
     if !access.is_local() {
-        options.depth(UNSHALLOW);
+        options.depth(depth);
     }
     let mut remote = repo.remote_anonymous(access.url.as_str()).during(&what)?;
     remote.fetch(&[spec(branch)], Some(&mut options), None).during(&what)

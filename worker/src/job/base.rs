@@ -10,6 +10,9 @@ use super::publish::live_releases;
 use super::{JobContext, Trouble};
 use crate::git::{self, Access, Advertised, Line, Oid};
 
+/// So many commits of what is live are looked through for the tip of the default branch.
+const MAX_HISTORY: i32 = 500;
+
 /// The source of the live site, and of what it was before.
 #[derive(Debug, Clone)]
 pub(super) struct Live {
@@ -50,24 +53,20 @@ impl Live {
 
     /// The commit to start from instead of the tip of the default branch: this one when it goes on from there, as far as can
     /// be found out.
-    pub(super) fn start(
-        &self,
-        repo: &Repository,
-        access: &Access,
-        advertised: &Advertised,
-        tip: Oid,
-    ) -> git::Result<Oid> {
+    pub(super) fn start(&self, repo: &Repository, access: &Access, advertised: &Advertised, tip: Oid) -> Oid {
         let since = repo.find_commit(tip).map_or(0, |commit| commit.time().seconds());
         let mut line = Line::of(repo, self.commit, since);
         if !line.has(tip) && line.is_cut && repo.is_shallow() && advertised.branch(&self.branch).is_some() {
-            git::fetch_whole(repo, access, &self.branch)?;
-            line = Line::of(repo, self.commit, since);
+            match git::fetch_history(repo, access, &self.branch, MAX_HISTORY) {
+                Ok(()) => line = Line::of(repo, self.commit, since),
+                Err(error) => tracing::warn!(%error, "the history of what is live could not be had"),
+            }
         }
         let goes_on = line.has(tip) && repo.find_commit(self.commit).is_ok();
         if !goes_on {
             tracing::info!(live = %self.commit, %tip, "what is live does not go on from the default branch, which is where this starts");
         }
-        Ok(if goes_on { self.commit } else { tip })
+        if goes_on { self.commit } else { tip }
     }
 
     /// The commits of releases that this one goes on from.

@@ -267,7 +267,7 @@ impl Wanted {
             GitError::new(GitKind::NotFound, what, "it has neither the thread's branch nor a default branch")
         })?;
         let theirs = match &self.live {
-            Some(live) if self.is_new(advertised) => live.start(repo, &self.access, advertised, theirs)?,
+            Some(live) if self.is_new(advertised) => live.start(repo, &self.access, advertised, theirs),
             _ => theirs,
         };
         match ours {

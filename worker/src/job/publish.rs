@@ -49,6 +49,14 @@ pub async fn publish(
     unless_stopped(context, put).await?.map(|release| release.published_at).map_err(failure)
 }
 
+/// The live commits that a preview goes on from, with those that it was known to go on from before: the branch of a
+/// conversation only goes forward, and a shallow copy does not tell them any more.
+fn included(next: &Manifest, before: &Manifest) -> Vec<String> {
+    let earlier = before.includes.iter().filter(|_| before.release.thread_id == next.release.thread_id);
+    let all: BTreeSet<&String> = next.includes.iter().chain(earlier).collect();
+    all.into_iter().cloned().collect()
+}
+
 /// What this very command put up in an earlier run stays as it is.
 fn choose(wanted: &Wanted, shown: Option<&Manifest>) -> Choice<Release> {
     let is_it = |shown: &&Manifest| {
@@ -347,6 +355,7 @@ impl Publication {
         };
         if let Some(before) = before {
             next.release.number = before.release.number + 1;
+            next.includes = included(&next, before);
             next.fences.clone_from(&before.fences);
             next.etags.clone_from(&before.etags);
             next.etags.retain(|path, _| next.files.contains_key(path) && !difference.changed.contains(path));
@@ -440,6 +449,19 @@ mod tests {
         let json = serde_json::json!({"commandId": "c", "commitId": "", "epoch": 1, "state": "published",
             "publishedAt": 0, "files": files(list)});
         serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn what_a_conversation_goes_on_from_stays_known() {
+        let of = |thread: &str, includes: &[&str]| {
+            let mut one = manifest(&[]);
+            one.release.thread_id = Some(thread.parse().unwrap());
+            one.includes = includes.iter().map(|id| (*id).to_owned()).collect();
+            one
+        };
+        // A shallow copy tells the first one no more.
+        assert_eq!(included(&of("aaaaaa1", &["2"]), &of("aaaaaa1", &["1"])), ["1", "2"]);
+        assert_eq!(included(&of("aaaaaa1", &["2"]), &of("bbbbbb2", &["1"])), ["2"]);
     }
 
     #[test]
