@@ -335,7 +335,7 @@ async fn s61_a_photo_in_a_mail_reaches_the_site_upright_and_silent_about_its_pla
         told.lines().collect::<Vec<_>>(),
         [
             "amelia@example.org",
-            "sent along by the sender named above",
+            "sent along by the sender of the request",
             "Our-shop.webp: image/webp, 300 x 400 pixels; Our-shop.jpg: image/jpeg, 300 x 400 pixels"
         ]
     );

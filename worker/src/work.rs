@@ -16,6 +16,7 @@ use common::domain::session::{RunEnd, Session};
 use common::domain::timestamp::Timestamp;
 use common::messages::{Work, WorkDraft};
 use futures_util::FutureExt as _;
+use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use crate::budgets;
@@ -199,6 +200,7 @@ impl Message<'_> {
         let Known { session, allowance } = self.begins(&intake, row, &stopper).await?;
         checkpoint::reach(Point::MessageCarried).await;
         let context = JobContext {
+            live: OnceCell::new(),
             epoch: self.tenure.fence.epoch,
             project: intake.project,
             interrupted,

@@ -15,8 +15,10 @@ use common::domain::outcome::JobOutcome;
 use common::domain::project::Project;
 use common::domain::repo_url::RepoRules;
 use common::domain::session::Session;
+use common::domain::site::Manifest;
 use common::domain::timestamp::Timestamp;
 use common::messages::Work;
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::agent::{AgentCommand, Patience};
@@ -133,6 +135,8 @@ pub struct JobContext {
     pub meter: Meter,
     /// Where the preview goes.
     pub target: SiteTarget,
+    /// The live site, as it was when this job first looked.
+    pub live: OnceCell<Option<Manifest>>,
     /// When somebody last wrote on the thread.
     pub written_at: Timestamp,
     /// The worker's settings.

@@ -84,10 +84,17 @@ pub(super) async fn is_taken_down(context: &JobContext) -> bool {
 
 /// The releases of the project's live site, the present one first.
 pub(super) async fn live_releases(context: &JobContext) -> CloudResult<Vec<Release>> {
-    let live = Publication::of(context, SiteTarget::Live(context.target.project().clone()));
-    let stored = live.read(&live.manifest_at()).await?;
-    let releases = stored.iter().flat_map(|(manifest, _)| manifest.releases_since(made(context)));
-    Ok(releases.cloned().collect())
+    let live = live(context).await?;
+    Ok(live.into_iter().flat_map(|manifest| manifest.releases_since(made(context))).cloned().collect())
+}
+
+/// The live site as it was when this job first looked: what it was begun on.
+pub(super) async fn live(context: &JobContext) -> CloudResult<Option<&Manifest>> {
+    let read = async || {
+        let live = Publication::of(context, SiteTarget::Live(context.target.project().clone()));
+        Ok(live.read(&live.manifest_at()).await?.map(|(manifest, _)| manifest))
+    };
+    context.live.get_or_try_init(read).await.map(Option::as_ref)
 }
 
 /// When the project was made: what was live before is the site of another one that had its name.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::cloud::CloudError;
 use common::cloud::files::At;
 use common::domain::names::{self, ContentHash, SiteTarget};
 use common::domain::outcome::JobOutcome;
@@ -19,7 +20,7 @@ use super::{not_run, over_limit};
 use crate::git::{self, off_thread};
 use crate::job::handover::{Checkout, Commit, Site};
 use crate::job::output::Output;
-use crate::job::{Cut, Failure, JobContext, Stopper, Trouble, tree};
+use crate::job::{Cut, Failure, JobContext, Stopper, Trouble, publish, tree};
 use crate::secrets::Secrets;
 
 /// Reading what was built and looking at it end after this; a site that takes longer is not published.
@@ -138,15 +139,20 @@ async fn before(context: &JobContext, checkout: &Checkout) -> Result<Option<Mani
     if let Some(own) = manifest(context, &context.target).await? {
         return Ok(Some(own));
     }
-    let live = SiteTarget::Live(context.target.project().clone());
-    let Some(live) = manifest(context, &live).await? else { return Ok(None) };
+    let live = match publish::live(context).await {
+        Ok(live) => live.filter(|live| !live.is_taken_down()),
+        // One that cannot be read is told when it is to be replaced.
+        Err(CloudError::Invalid(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let Some(live) = live else { return Ok(None) };
     let (path, tip, built_from) =
         (checkout.workspace.repo(), checkout.before, live.release.commit_id.clone());
     let is_ancestor = off_thread(move || {
         let repo = git::open(&path)?;
         Ok(git::Oid::from_str(&built_from).is_ok_and(|old| git::contains(&repo, tip, old)))
     });
-    Ok(is_ancestor.await?.then_some(live))
+    Ok(is_ancestor.await?.then(|| live.clone()))
 }
 
 /// The source files that are others than in the commit that the site of before was built from, whoever changed them.
