@@ -201,6 +201,7 @@ impl Message<'_> {
         checkpoint::reach(Point::MessageCarried).await;
         let context = JobContext {
             live: OnceCell::new(),
+            shown: OnceCell::new(),
             epoch: self.tenure.fence.epoch,
             project: intake.project,
             interrupted,

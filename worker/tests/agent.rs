@@ -103,6 +103,7 @@ async fn stand(agent: &str, patience: Patience, max_minutes: Option<u32>) -> Sta
     let context = JobContext {
         interrupted: Vec::new(),
         live: tokio::sync::OnceCell::default(),
+        shown: tokio::sync::OnceCell::default(),
         session: None,
         meter: Meter::new(Allowance::of(&project.limits, Usage::default(), 0.0, 0.0)),
         work,

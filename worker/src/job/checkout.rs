@@ -24,7 +24,7 @@ use super::room::holds_unpushed;
 use super::save::Waiting;
 use super::tree::TooMuch;
 use super::workspace::{Workspace, agent_marker, built_marker, left_marker};
-use super::{Cut, Failure, JobContext, Trouble, amount, bundle, save, sweep, tree};
+use super::{Cut, Failure, JobContext, Trouble, amount, bundle, publish, save, sweep, tree};
 use crate::git::{self, Access, Advertised, During as _, GitError, GitKind, Oid, off_thread};
 use crate::secrets::Secrets;
 
@@ -64,7 +64,7 @@ pub async fn prepare(context: &JobContext, store: &dyn Store) -> Result<Checkout
         Some(begun) => begun.is_over(store, left_marker(&repo).exists()).await?,
         None => false,
     };
-    let (Waiting { bundles, gone }, live) = tokio::try_join!(save::waiting(context), Live::of(context))?;
+    let (Waiting { bundles, gone }, live) = tokio::try_join!(save::waiting(context), live(context, &repo))?;
     let wanted = Wanted {
         kept: bundles,
         origin: Origin::new(&url, context.settings.sandbox.mode()),
@@ -102,6 +102,13 @@ fn answer(asked: Option<std::thread::ScopedJoinHandle<'_, git::Result<()>>>) -> 
 fn made_by_build(context: &JobContext) -> Option<String> {
     let build = context.project.as_ref().map(|project| project.build.clone()).unwrap_or_default();
     (!build.command.is_empty()).then_some(build.output)
+}
+
+/// What is live, unless the conversation went on from something here before and its preview tells from what.
+async fn live(context: &JobContext, repo: &Path) -> Result<Option<Live>, Trouble> {
+    let branch = repo.join(".git/refs/heads").join(context.work.branch_name());
+    let is_known = branch.is_file() && matches!(publish::shown(context).await, Ok(Some(_)));
+    if is_known { Ok(None) } else { Live::of(context).await }
 }
 
 #[derive(Clone)]

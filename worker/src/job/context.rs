@@ -137,6 +137,8 @@ pub struct JobContext {
     pub target: SiteTarget,
     /// The live site, as it was when this job first looked.
     pub live: OnceCell<Option<Manifest>>,
+    /// The same of the preview.
+    pub shown: OnceCell<Option<Manifest>>,
     /// When somebody last wrote on the thread.
     pub written_at: Timestamp,
     /// The worker's settings.

@@ -90,11 +90,20 @@ pub(super) async fn live_releases(context: &JobContext) -> CloudResult<Vec<Relea
 
 /// The live site as it was when this job first looked: what it was begun on.
 pub(super) async fn live(context: &JobContext) -> CloudResult<Option<&Manifest>> {
-    let read = async || {
-        let live = Publication::of(context, SiteTarget::Live(context.target.project().clone()));
-        Ok(live.read(&live.manifest_at()).await?.map(|(manifest, _)| manifest))
-    };
+    let live = SiteTarget::Live(context.target.project().clone());
+    let read = async || present(context, live).await;
     context.live.get_or_try_init(read).await.map(Option::as_ref)
+}
+
+/// The same of the preview.
+pub(super) async fn shown(context: &JobContext) -> CloudResult<Option<&Manifest>> {
+    let read = async || present(context, context.target.clone()).await;
+    context.shown.get_or_try_init(read).await.map(Option::as_ref)
+}
+
+async fn present(context: &JobContext, target: SiteTarget) -> CloudResult<Option<Manifest>> {
+    let publication = Publication::of(context, target);
+    Ok(publication.read(&publication.manifest_at()).await?.map(|(manifest, _)| manifest))
 }
 
 /// When the project was made: what was live before is the site of another one that had its name.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::cloud::CloudError;
 use common::cloud::files::At;
-use common::domain::names::{self, ContentHash, SiteTarget};
+use common::domain::names::{self, ContentHash};
 use common::domain::outcome::JobOutcome;
 use common::domain::project::Build;
 use common::domain::site::{Manifest, SiteFile};
@@ -136,15 +136,10 @@ async fn check(
 /// The site that this change was made on, as it was last put up: the thread's own preview, else the live site if it was
 /// built from an ancestor.
 async fn before(context: &JobContext, checkout: &Checkout) -> Result<Option<Manifest>, Trouble> {
-    if let Some(own) = manifest(context, &context.target).await? {
-        return Ok(Some(own));
+    if let Some(own) = readable(publish::shown(context).await)? {
+        return Ok(Some(own.clone()));
     }
-    let live = match publish::live(context).await {
-        Ok(live) => live.filter(|live| !live.is_taken_down()),
-        // One that cannot be read is told when it is to be replaced.
-        Err(CloudError::Invalid(_)) => None,
-        Err(error) => return Err(error.into()),
-    };
+    let live = readable(publish::live(context).await)?;
     let Some(live) = live else { return Ok(None) };
     let (path, tip, built_from) =
         (checkout.workspace.repo(), checkout.before, live.release.commit_id.clone());
@@ -175,11 +170,13 @@ async fn touched_since(
     Ok(off_thread(touched).await?)
 }
 
-async fn manifest(context: &JobContext, target: &SiteTarget) -> Result<Option<Manifest>, Trouble> {
-    let stored = context.files.get(&At::object(target.manifest_key())).await?;
-    // One that cannot be read is told when it is to be replaced.
-    let read = stored.and_then(|stored| serde_json::from_slice::<Manifest>(&stored.bytes).ok());
-    Ok(read.filter(|manifest| !manifest.is_taken_down()))
+/// One that is up. One that cannot be read is told when it is to be replaced.
+fn readable(read: Result<Option<&Manifest>, CloudError>) -> Result<Option<&Manifest>, Trouble> {
+    match read {
+        Ok(manifest) => Ok(manifest.filter(|manifest| !manifest.is_taken_down())),
+        Err(CloudError::Invalid(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn links_newly_broken(
