@@ -309,36 +309,56 @@ fn stands_in(plain: &str, html: &str) -> bool {
 /// These parts, one below the other: the HTML ones as lines, unless they say what stands above once more.
 fn shown(message: &Message<'_>, ids: impl Iterator<Item = u32>) -> (Rendered, Body) {
     let (mut all, mut body, mut left) = (Rendered::default(), Body::Plain, MAX_TEXT_BYTES);
-    let mut known = HashSet::new();
+    let mut known = Known::default();
     for part in ids.filter_map(|id| message.parts.get(id as usize)) {
         match &part.body {
-            PartType::Text(text) => add(&mut all.text, text, &mut known),
+            PartType::Text(text) => add(&mut all.text, text),
             PartType::Html(html) => {
                 let html = &html[..html.floor_char_boundary(left)];
                 left -= html.len();
                 let rendered = html::lines(html);
                 all.hidden += rendered.hidden;
-                let repeats =
-                    || !known.is_empty() && words(&rendered.text).iter().all(|word| known.contains(word));
-                if says(&rendered.text) && !repeats() {
-                    add(&mut all.text, &rendered.text, &mut known);
+                if says(&rendered.text) && !known.repeats(&all.text, &rendered.text) {
+                    add(&mut all.text, &rendered.text);
                     body = Body::Html;
                 }
             }
             _ => {}
         }
+        known.note(&all.text);
     }
     (all, body)
 }
 
-/// Puts a text below the others, and its words among those that are known while the whole is short.
-fn add(all: &mut String, text: &str, known: &mut HashSet<String>) {
+/// Puts a text below the others.
+fn add(all: &mut String, text: &str) {
     if !all.is_empty() {
         all.push('\n');
     }
     all.push_str(text);
-    if all.len() <= MAX_COMPARED_BYTES {
-        known.extend(words(text));
+}
+
+/// The words of what stands above, while the whole is short; looked for when somebody asks.
+#[derive(Default)]
+struct Known {
+    words: HashSet<String>,
+    /// So much of it was looked through, and so much may be.
+    read: usize,
+    short: usize,
+}
+
+impl Known {
+    fn note(&mut self, all: &str) {
+        if all.len() <= MAX_COMPARED_BYTES {
+            self.short = all.len();
+        }
+    }
+
+    /// Whether all of these words stand above.
+    fn repeats(&mut self, all: &str, text: &str) -> bool {
+        self.words.extend(words(&all[self.read..self.short]));
+        self.read = self.short;
+        !self.words.is_empty() && words(text).iter().all(|word| self.words.contains(word))
     }
 }
 
