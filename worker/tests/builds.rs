@@ -194,6 +194,21 @@ async fn links_to_pages_that_are_gone_and_pages_that_vanish_go_back_to_the_agent
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_page_with_the_layouts_dead_links_is_shown() {
+    let stand = Stand::new(&[]).await;
+    let layout = "<link rel=icon href=/favicon.ico><a href=/privacy>privacy</a>";
+    let first = stand.order("c-1", &format!("put site/index.html {layout}")).await;
+    assert_eq!(first.outcome, JobOutcome::Changed, "{first:?}");
+    let second = stand.order("c-2", &format!("put site/courses.html {layout} courses")).await;
+    assert_eq!((second.outcome, stand.runs("c-2").await), (JobOutcome::Changed, 1), "{second:?}");
+    let third = stand.order("c-3", &format!("put site/jobs.html {layout} <a href=/typo>apply</a>")).await;
+    assert_eq!(third.outcome, JobOutcome::BuildFailed, "{third:?}");
+    let error = third.error.unwrap();
+    assert!(error.contains("/typo") && !error.contains("/privacy"), "{error}");
+    stand.worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_credential_is_never_committed() {
     let stand = Stand::new(&[]).await;
     let key = format!("AKIA{}", "ABCDEFGH234567AB");

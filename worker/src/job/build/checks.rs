@@ -163,21 +163,51 @@ pub(super) enum OldPage {
     Other(Bytes),
 }
 
-/// Those of a page's links to nowhere that were none before on the same page.
-pub(super) fn newly_broken(
-    before: &Manifest,
-    page: &str,
-    mut broken: BTreeSet<String>,
-    old: &OldPage,
-) -> BTreeSet<String> {
-    let stood: BTreeSet<String> = match old {
-        OldPage::None => return broken,
-        OldPage::Same => broken.clone(),
-        OldPage::Other(html) => internal(page, html).filter(|link| broken.contains(link)).collect(),
-    };
-    let was_there = |link: &str| candidates(link).iter().any(|file| before.files.contains_key(file));
-    broken.retain(|link| was_there(link) || !stood.contains(link));
-    broken
+/// Links to nowhere, held against the site of before.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Compared {
+    /// Of each page those that it did not have before, or whose target is gone since.
+    newly: BTreeMap<String, BTreeSet<String>>,
+    /// How many of them have a target that is gone.
+    gone: usize,
+    /// Those that led nowhere before already. They are the owner's own wherever they come to stand: a new page takes what the
+    /// layout has.
+    own: BTreeSet<String>,
+}
+
+impl Compared {
+    /// Those of one page.
+    pub(super) fn of(before: &Manifest, page: String, broken: BTreeSet<String>, old: &OldPage) -> Self {
+        let stood: BTreeSet<String> = match old {
+            OldPage::None => BTreeSet::new(),
+            OldPage::Same => broken.clone(),
+            OldPage::Other(html) => internal(&page, html).filter(|link| broken.contains(link)).collect(),
+        };
+        let was_there = |link: &str| candidates(link).iter().any(|file| before.files.contains_key(file));
+        let (gone, never): (BTreeSet<_>, _) = broken.into_iter().partition(|link| was_there(link));
+        let (own, new): (BTreeSet<_>, _) = never.into_iter().partition(|link| stood.contains(link));
+        let count = gone.len();
+        Self { newly: BTreeMap::from([(page, gone.into_iter().chain(new).collect())]), gone: count, own }
+    }
+
+    /// Takes in those of another page.
+    pub(super) fn add(&mut self, other: Self) {
+        self.newly.extend(other.newly);
+        self.gone += other.gone;
+        self.own.extend(other.own);
+    }
+
+    /// Whether what further pages have makes no difference any more.
+    pub(super) fn is_enough(&self) -> bool {
+        self.gone >= MAX_FINDINGS
+    }
+
+    /// What nobody had before.
+    pub(super) fn findings(self) -> BTreeSet<Finding> {
+        let links = self.newly.iter().flat_map(|(page, links)| links.iter().map(move |link| (page, link)));
+        let others = links.filter(|(_, link)| !self.own.contains(*link)).take(MAX_FINDINGS);
+        others.map(|(page, link)| Finding::Broken(page.clone(), link.clone())).collect()
+    }
 }
 
 fn is_page(path: &str) -> bool {
@@ -281,17 +311,38 @@ mod tests {
         );
     }
 
+    /// The findings of pages with these links to nowhere, where only `index.html` and `team.html` were there before.
+    fn newly(pages: &[(&str, &[&str], OldPage)]) -> Vec<String> {
+        let before = manifest(&["index.html", "team.html"]);
+        let mut compared = Compared::default();
+        for (page, links, old) in pages {
+            let broken = links.iter().map(|link| (*link).to_owned()).collect();
+            compared.add(Compared::of(&before, (*page).to_owned(), broken, old));
+        }
+        let path = |finding| match finding {
+            Finding::Broken(page, link) => format!("{page} {link}"),
+            other => panic!("{other}"),
+        };
+        compared.findings().into_iter().map(path).collect()
+    }
+
     #[test]
     fn a_link_that_was_broken_before_is_left_alone_and_one_whose_target_went_is_not() {
-        let before = manifest(&["index.html", "team.html"]);
-        let newly = |old: &OldPage| {
-            let broken = ["no", "team", "new"].map(str::to_owned).into();
-            newly_broken(&before, "index.html", broken, old).into_iter().collect::<Vec<_>>()
-        };
+        let of = |old| newly(&[("index.html", &["no", "team", "new"], old)]);
         let old = Bytes::from_static(b"<a href=/no><a href=/team>");
-        assert_eq!(newly(&OldPage::Other(old)), ["new", "team"]);
-        assert_eq!(newly(&OldPage::Same), ["team"]);
-        assert_eq!(newly(&OldPage::None), ["new", "no", "team"]);
+        assert_eq!(of(OldPage::Other(old)), ["index.html new", "index.html team"]);
+        assert_eq!(of(OldPage::Same), ["index.html team"]);
+        assert_eq!(of(OldPage::None), ["index.html new", "index.html no", "index.html team"]);
+    }
+
+    #[test]
+    fn a_new_page_may_have_what_led_nowhere_on_others_before_and_no_more() {
+        let layout: &[&str] = &["favicon.ico", "privacy", "team"];
+        let old =
+            || OldPage::Other(Bytes::from_static(b"<link href=/favicon.ico><a href=/privacy><a href=/team>"));
+        let new: &[&str] = &["favicon.ico", "privacy", "team", "typo"];
+        let expected = ["a/index.html team", "a/index.html typo", "index.html team"];
+        assert_eq!(newly(&[("a/index.html", new, OldPage::None), ("index.html", layout, old())]), expected);
     }
 
     #[test]

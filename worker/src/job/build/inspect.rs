@@ -13,9 +13,7 @@ use common::domain::site::{Manifest, SiteFile};
 use futures_util::stream::{self, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
-use super::checks::{
-    Finding, MAX_FINDINGS, MAX_TEXT_BYTES, OldPage, Reading, newly_broken, storage_words, told,
-};
+use super::checks::{Compared, Finding, MAX_TEXT_BYTES, OldPage, Reading, storage_words, told};
 use super::{not_run, over_limit};
 use crate::git::{self, off_thread};
 use crate::job::handover::{Checkout, Commit, Site};
@@ -190,20 +188,19 @@ async fn links_newly_broken(
         let before = Arc::clone(&before);
         async move {
             let old = old_page(context, &before, site, &page).await?;
-            let compared = beside(move |_| Ok((newly_broken(&before, &page, broken, &old), page)));
+            let compared = beside(move |_| Ok(Compared::of(&before, page, broken, &old)));
             compared.await.map_err(|detail| Trouble::from(not_run(detail)))
         }
     });
     let mut pages = pages.buffered(OLD_PAGES_AT_ONCE);
-    let mut findings = BTreeSet::new();
+    let mut all = Compared::default();
     while let Some(compared) = pages.next().await {
-        let (links, page) = compared?;
-        findings.extend(links.into_iter().map(|link| Finding::Broken(page.clone(), link)));
-        if findings.len() >= MAX_FINDINGS {
+        all.add(compared?);
+        if all.is_enough() {
             break;
         }
     }
-    Ok(findings)
+    Ok(all.findings())
 }
 
 async fn old_page(
