@@ -182,6 +182,19 @@ fn bombs() -> Vec<(&'static str, String)> {
             "encoded words without an end",
             format!("{head}Subject: {}\n\nhello", "=?utf-8?q?x ".repeat(85_000)),
         ),
+        ("encoded words that run on", format!("{head}Subject: {}\n\nhello", "=?aa?q?x".repeat(125_000))),
+        ("encoded words in names", format!("{head}To: {}\n\nhello", "=?aa?q?x ".repeat(110_000))),
+        (
+            "encoded words that fail at their end",
+            format!("{head}Subject: {}=zz?=\n\nhello", "=?aa?q?x\n ".repeat(12_000)),
+        ),
+        (
+            "encoded words in a part",
+            format!(
+                "{mixed}--b\nContent-Type: text/plain; name=\"{}\"\n\nhello\n--b--\n",
+                "=?aa?q?x".repeat(125_000)
+            ),
+        ),
         ("encoded words that are none", format!("{head}To: {}\n\nhello", "=?".repeat(500_000))),
         ("comments in comments", format!("{head}To: {} a@b.c\n\nhello", "(".repeat(500_000))),
         ("open tags", html(&"<div>".repeat(MEGABYTE / 5))),

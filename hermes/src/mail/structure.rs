@@ -28,11 +28,15 @@ const MAX_SEARCHES: usize = 4;
 const CHEAP_BYTES: usize = 1024 * 1024;
 const CHEAP_STEPS: usize = 16 * 1024 * 1024;
 
+/// What an encoded word begins with (RFC 2047, section 2).
+const ENCODED_WORD: &[u8] = b"=?";
+
 type Refused = &'static str;
 
 const TOO_MANY: Refused = "it has more than 1,000 parts";
 const TOO_DEEP: Refused = "its parts are nested too deeply";
 const TOO_WIDE: Refused = "the headers of its parts are larger than 1.25 MB, or longer than 50,000 lines";
+const TOO_MANY_WORDS: Refused = "its header has encoded words that never end";
 const TOO_MANY_MARKS: Refused = "one of its header fields has parameters in more than 1,000 pieces";
 
 /// Why a mail with this structure is not built, if so.
@@ -49,9 +53,11 @@ fn is_cheap(raw: &[u8]) -> bool {
     let parts = memmem::find_iter(raw, b"--").take(MAX_PARTS).count() + 1;
     let lines = memchr::memchr_iter(b'\n', raw).take(MAX_HEADER_LINES).count();
     let marks = memchr::memchr2_iter(b'*', b'\'', raw).take(MAX_MARKS).count();
+    let words = memmem::find_iter(raw, ENCODED_WORD).take(CHEAP_STEPS / raw.len().max(1) + 1).count();
     raw.len() <= CHEAP_BYTES
         && parts < MAX_PARTS
         && parts * raw.len() <= CHEAP_STEPS
+        && words * raw.len() <= CHEAP_STEPS
         && lines < MAX_HEADER_LINES
         && marks < MAX_MARKS
         && !says_mails(raw)
@@ -75,6 +81,7 @@ struct Walk {
     header_bytes: usize,
     header_lines: usize,
     searched: usize,
+    decoded: usize,
 }
 
 /// What the parts of a level are, as far as it matters for what they contain.
@@ -183,7 +190,7 @@ impl Walk {
     /// Before a parser builds its fields: the header ends with the first line that says nothing, and is no continuation of the
     /// one above.
     fn header(&mut self, rest: &[u8]) -> Result<(), Refused> {
-        let mut marks = 0;
+        let (mut marks, mut at) = (0, 0);
         for line in rest.split_inclusive(|byte| *byte == b'\n') {
             self.header_bytes += line.len();
             self.header_lines += 1;
@@ -194,9 +201,24 @@ impl Walk {
             if line.trim_ascii().is_empty() && !goes_on {
                 break;
             }
+            self.words(rest, at, line)?;
+            at += line.len();
             marks = if goes_on { marks } else { 0 } + memchr::memchr2_iter(b'*', b'\'', line).count();
             if marks > MAX_MARKS {
                 return Err(TOO_MANY_MARKS);
+            }
+        }
+        Ok(())
+    }
+
+    /// A parser decodes from each mark of an encoded word to the end of the word, or of the field when it has none.
+    fn words(&mut self, rest: &[u8], line_at: usize, line: &[u8]) -> Result<(), Refused> {
+        for at in memmem::find_iter(line, ENCODED_WORD) {
+            let mut word = MessageStream::new(&rest[line_at + at + 1..]);
+            word.decode_rfc2047();
+            self.decoded += word.offset();
+            if self.decoded > CHEAP_STEPS {
+                return Err(TOO_MANY_WORDS);
             }
         }
         Ok(())
@@ -304,6 +326,8 @@ mod tests {
         ] {
             assert_eq!(refusal(raw.as_bytes()), None, "{raw}");
         }
+        let many = "=?utf-8?Q?Am=C3=A9lie?= <a@b.c>,\r\n ".repeat(10_000);
+        assert_eq!(refusal(format!("To: {many}=?utf-8?b?eA==?= <d@e.f>\r\n\r\nhello").as_bytes()), None);
     }
 
     #[test]
@@ -354,6 +378,10 @@ mod tests {
             format!("{MIXED}--b\nX: y\n\t\nTo: {}\n\n", "a@b,".repeat(1_100_000)),
             format!("Content-Type: text/plain;{}\n\nx", " n*1=x;".repeat(2500)),
             format!("Content-Type: multipart/mixed; boundary=\"{0}x\"\n\n{0}", "-".repeat(40_000)),
+            format!("Subject: {}\n\nx", "=?aa?q?x".repeat(8_000)),
+            format!("To: {}\n\nx", "=?aa?q?x ".repeat(8_000)),
+            format!("To: {}=zz?=\n\nx", "=?aa?Q?x\n ".repeat(8_000)),
+            format!("{MIXED}--b\nContent-Type: text/plain; name=\"{}\"\n\n", "=?aa?q?x".repeat(8_000)),
             format!(
                 "{MIXED}{}{}",
                 "--b\nContent-Type: multipart/mixed; boundary=never\n\n".repeat(900),
