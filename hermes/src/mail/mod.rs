@@ -2,6 +2,7 @@
 //! reads a clock, a table or a socket; facts about the outside come in as values.
 
 pub mod attachment;
+pub mod body;
 pub mod command;
 pub mod dkim;
 mod guard;

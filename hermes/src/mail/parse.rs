@@ -4,8 +4,6 @@
 
 use std::sync::LazyLock;
 
-use std::collections::HashSet;
-
 use common::domain::ids::EmailAddress;
 use common::domain::names::ContentHash;
 use common::domain::text;
@@ -13,26 +11,17 @@ use mail_parser::{
     ContentType, HeaderName, HeaderValue, Message, MessageParser, MessagePart, MimeHeaders, PartType,
 };
 
+use super::body::{self, Body};
 use super::guard;
 use super::header;
-use super::html::{self, Rendered};
 use super::shape::{self, Shape};
 use super::structure::{self, MAX_PARTS};
-use super::words::words;
 
 /// The largest mail we take.
 pub const MAX_RAW_BYTES: usize = 40 * 1024 * 1024;
 const MAX_HEADER_BYTES: usize = 1024 * 1024;
 const MAX_SUBJECT_CHARS: usize = 500;
 const MAX_NAME_CHARS: usize = 200;
-/// Longer texts are cut.
-const MAX_TEXT_BYTES: usize = 2 * 1024 * 1024;
-/// So are texts of more lines: no person writes, nor quotes, as many.
-const MAX_TEXT_LINES: usize = 20_000;
-/// Of so much text it is known whether another part says it once more.
-const MAX_COMPARED_BYTES: usize = 64 * 1024;
-/// A plain text that only stands where HTML is meant is no longer.
-const MAX_STAND_IN_BYTES: usize = 600;
 
 /// Why some bytes are not a mail that we read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,15 +43,6 @@ pub enum Author {
     Absent,
     /// Several fields or addresses, or one that is no address.
     Unclear(String),
-}
-
-/// What kind of text a mail has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Body {
-    /// Plain text (RFC 2046, section 4.1.3), or none.
-    Plain,
-    /// HTML.
-    Html,
 }
 
 /// A file that came along.
@@ -165,10 +145,10 @@ pub fn read(raw: &[u8]) -> Result<ParsedMail, Unreadable> {
 fn extract(
     message: &Message<'_>,
     headers: Vec<(String, String)>,
-    (header, body): (&[u8], &[u8]),
+    (header, below): (&[u8], &[u8]),
 ) -> ParsedMail {
     let author = author(message, &headers);
-    let (rendered, kind) = text(message);
+    let (rendered, kind) = body::text(message);
 
     let stated = unique(stated_recipients(message, &[HeaderName::To, HeaderName::Cc]));
     let delivered: Vec<String> = delivered_to(&headers).collect();
@@ -197,10 +177,10 @@ fn extract(
         reports: message.parts.iter().any(is_report),
         attachments: attached(message),
         headers,
-        body_hash: header::body_hash(body),
+        body_hash: header::body_hash(below),
         all_fields: header::is_all_fields(header),
-        stray_returns: header::has_stray_returns(body),
-        shape: shape::of(message, body),
+        stray_returns: header::has_stray_returns(below),
+        shape: shape::of(message, below),
     }
 }
 
@@ -266,111 +246,6 @@ fn unique(texts: impl Iterator<Item = String>) -> Vec<EmailAddress> {
         }
     }
     all
-}
-
-/// What a program without HTML shows, in order; what one with HTML shows when the first says nothing of its own.
-fn text(message: &Message<'_>) -> (Rendered, Body) {
-    let ids = if is_for_html(message) { &message.html_body } else { &message.text_body };
-    let (rendered, body) = shown(message, ids.iter().copied());
-    (Rendered { text: beginning(&text::lines(&rendered.text)), ..rendered }, body)
-}
-
-/// Whether only a program that shows HTML shows what its author wrote.
-fn is_for_html(message: &Message<'_>) -> bool {
-    let alone = |ids: &[u32], others: &[u32]| {
-        let ids: Vec<u32> = ids.iter().copied().filter(|id| !others.contains(id)).collect();
-        shown(message, ids.into_iter()).0.text
-    };
-    let plain = alone(&message.text_body, &message.html_body);
-    if plain.len() > MAX_STAND_IN_BYTES {
-        return false;
-    }
-    let html = alone(&message.html_body, &message.text_body);
-    says(&html) && (!says(&plain) || stands_in(&plain, &html))
-}
-
-fn says(text: &str) -> bool {
-    !text.trim().is_empty()
-}
-
-/// Whether a plain text is not that of the HTML beside it: at most half of its longer words are there, and it speaks of HTML
-/// or is far shorter.
-fn stands_in(plain: &str, html: &str) -> bool {
-    let of = |text: &str| -> HashSet<String> {
-        words(text).into_iter().filter(|word| word.chars().count() >= 4 || !word.is_ascii()).collect()
-    };
-    let (plain, html) = (of(plain), of(html));
-    let shared = plain.intersection(&html).count();
-    !plain.is_empty()
-        && shared * 2 <= plain.len()
-        && (plain.contains("html") || html.len() >= 4 * plain.len())
-}
-
-/// These parts, one below the other: the HTML ones as lines, unless they say what stands above once more.
-fn shown(message: &Message<'_>, ids: impl Iterator<Item = u32>) -> (Rendered, Body) {
-    let (mut all, mut body, mut left) = (Rendered::default(), Body::Plain, MAX_TEXT_BYTES);
-    let mut known = Known::default();
-    for part in ids.filter_map(|id| message.parts.get(id as usize)) {
-        match &part.body {
-            PartType::Text(text) => add(&mut all.text, text),
-            PartType::Html(html) => {
-                let html = &html[..html.floor_char_boundary(left)];
-                left -= html.len();
-                let rendered = html::lines(html);
-                all.hidden += rendered.hidden;
-                if says(&rendered.text) && !known.repeats(&all.text, &rendered.text) {
-                    add(&mut all.text, &rendered.text);
-                    body = Body::Html;
-                }
-            }
-            _ => {}
-        }
-        known.note(&all.text);
-    }
-    (all, body)
-}
-
-/// Puts a text below the others.
-fn add(all: &mut String, text: &str) {
-    if !all.is_empty() {
-        all.push('\n');
-    }
-    all.push_str(text);
-}
-
-/// The words of what stands above, while the whole is short; looked for when somebody asks.
-#[derive(Default)]
-struct Known {
-    words: HashSet<String>,
-    /// So much of it was looked through, and so much may be.
-    read: usize,
-    short: usize,
-}
-
-impl Known {
-    fn note(&mut self, all: &str) {
-        if all.len() <= MAX_COMPARED_BYTES {
-            self.short = all.len();
-        }
-    }
-
-    /// Whether all of these words stand above.
-    fn repeats(&mut self, all: &str, text: &str) -> bool {
-        self.words.extend(words(&all[self.read..self.short]));
-        self.read = self.short;
-        !self.words.is_empty() && words(text).iter().all(|word| self.words.contains(word))
-    }
-}
-
-fn prefix(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MAX_TEXT_BYTES)]
-}
-
-/// As much of it as is read.
-fn beginning(text: &str) -> String {
-    let text = prefix(text);
-    let end = text.match_indices('\n').nth(MAX_TEXT_LINES - 1).map_or(text.len(), |(at, _)| at);
-    text[..end].to_owned()
 }
 
 /// Reports of delivery (RFC 3464), of reading (RFC 8098), of abuse (RFC 5965).
@@ -502,57 +377,5 @@ mod tests {
             let raw = format!("{field}\r\nFrom: a@b.c\r\n\r\nhello");
             assert!(read(raw.as_bytes()).is_ok(), "{field}");
         }
-    }
-
-    /// The text of a mail of these parts: their kind, and what they say.
-    fn text_of(multipart: &str, parts: &[(&str, &str)]) -> String {
-        let part = |(kind, said): &(&str, &str)| format!("--x\r\nContent-Type: {kind}\r\n\r\n{said}\r\n");
-        let parts: String = parts.iter().map(part).collect();
-        let head = format!("From: a@b.c\r\nContent-Type: multipart/{multipart}; boundary=x");
-        read(format!("{head}\r\n\r\n{parts}--x--\r\n").as_bytes()).unwrap().text.trim().to_owned()
-    }
-
-    #[test]
-    fn html_is_read_where_it_stands_among_plain_parts() {
-        let order = ("text/html", "<p>Make the door blue.</p>");
-        let scanner = ("text/plain", "This mail was checked by Example Scanner.");
-        assert_eq!(text_of("mixed", &[order, scanner]), format!("Make the door blue.\n\n{}", scanner.1));
-        assert_eq!(text_of("mixed", &[scanner, order]), format!("{}\nMake the door blue.", scanner.1));
-        let same = ("text/plain", "Make the door blue.");
-        assert_eq!(text_of("mixed", &[same, order]), same.1, "once is enough");
-        let both = "multipart/alternative; boundary=y\r\n\r\n--y\r\n\r\n \r\n--y\r\nContent-Type: text/html";
-        let both = (both, "<p>Make the door blue.</p>\r\n--y--");
-        assert!(text_of("mixed", &[both, scanner]).starts_with("Make the door blue."));
-    }
-
-    #[test]
-    fn a_plain_text_that_only_asks_for_a_program_with_html_is_no_text() {
-        let long = "<p>Please change the opening hours on the page to 9 to 17, except on Sunday, when this shop and the cafe beside it stay closed until Easter. Below that please write a few words about bread from old grain, show the picture of our oven, and thank everybody who came to the feast last week.</p>";
-        for (plain, html) in [
-            ("This message needs a program that shows HTML.", "<p>Make the door blue.</p>"),
-            ("To view this message, please use an HTML compatible email viewer!", long),
-            ("Ihr Programm zeigt diese Nachricht nicht an.", long),
-        ] {
-            let text = text_of("alternative", &[("text/plain; charset=utf-8", plain), ("text/html", html)]);
-            assert_eq!(text, html.trim_start_matches("<p>").trim_end_matches("</p>"), "{plain}");
-        }
-        for (plain, html) in [
-            (
-                "Make the door blue.",
-                "<p>Make the door blue.</p><p>Example Ltd, 1 Example Street, Exampletown. This mail is confidential and for its recipient only.</p>",
-            ),
-            ("Please fix the HTML of the page.", "<p>Please fix the HTML of the page.</p>"),
-            ("Make the door blue.", "<p>Sent with Example</p>"),
-            ("Blue.", ""),
-        ] {
-            let text = text_of("alternative", &[("text/plain", plain), ("text/html", html)]);
-            assert_eq!(text, plain, "{html}");
-        }
-    }
-
-    #[test]
-    fn html_alone_is_read_as_text() {
-        let raw = b"From: a@b.c\r\nContent-Type: text/html\r\n\r\n<html><head><style>p{}</style></head><body><p>New <b>hours</b></p></body></html>";
-        assert_eq!(read(raw).unwrap().text.trim(), "New hours");
     }
 }

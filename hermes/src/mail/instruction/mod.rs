@@ -8,8 +8,9 @@ mod pieces;
 mod postscript;
 mod signature;
 
+use super::body::Body;
 use super::hidden;
-use super::parse::{Body, ParsedMail};
+use super::parse::ParsedMail;
 use super::subject::{self, Carried};
 use super::trace::{Stage, Trace};
 use super::words::words;
