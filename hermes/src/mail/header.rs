@@ -28,7 +28,8 @@ pub(super) fn unfold(header: &[u8]) -> Vec<(String, String)> {
                 value.push_str(text::one_line(line).trim());
             }
         } else if let Some((name, value)) = line.split_once(':') {
-            let name = text::one_line(name).trim().to_ascii_lowercase();
+            // With a blank behind it the name is another one to those who check signatures.
+            let name = text::one_line(name).trim_start().to_ascii_lowercase();
             fields.push((name, text::one_line(value).trim().to_owned()));
         }
     }
@@ -87,8 +88,8 @@ pub(super) fn looks_like_mail(headers: &[(String, String)]) -> bool {
     headers.iter().any(|(name, _)| KNOWN.contains(&name.as_str()))
 }
 
-/// Whether the parser found the fields that are here, each as often. It knows fields by names with blanks in them, or behind a
-/// colon (`F rom: x`, `:From: x`), which others take for fields of another name, or for none: what one of them has shown to be
+/// Whether the parser found the fields that are here, each as often. It knows fields by names with blanks in or behind them,
+/// or behind a colon (`F rom: x`, `From : x`, `:From: x`), which others take for fields of another name, or for none: what one of them has shown to be
 /// genuine the other would not have read.
 pub(super) fn is_seen_alike(headers: &[(String, String)], message: &Message<'_>) -> bool {
     let known = message.headers().iter().map(|header| &header.name).filter(|name| !is_other(name));
@@ -136,8 +137,8 @@ mod tests {
 
     #[test]
     fn continuation_lines_are_joined_and_names_are_in_lower_case() {
-        let fields = unfold(b"Subject: Opening\r\n  hours \r\nno field\r\nTO : a@b.c\r\n\r\n");
-        let wanted = [("subject", "Opening hours"), ("to", "a@b.c")];
+        let fields = unfold(b"Subject: Opening\r\n  hours \r\nno field\r\nTO: a@b.c\r\nCc : d@e.f\r\n\r\n");
+        let wanted = [("subject", "Opening hours"), ("to", "a@b.c"), ("cc ", "d@e.f")];
         assert_eq!(fields, wanted.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 

@@ -176,6 +176,10 @@ async fn a_signed_mail_that_somebody_sends_again_is_the_same_whatever_they_chang
         }
         for addition in [
             "Cc: also@hermes.localhost",
+            "Cc : also@hermes.localhost",
+            "Cc\t: also@hermes.localhost",
+            "Message-ID : <9@example.org>",
+            "Content-Type : text/html",
             "DKIM-Signature: v=1; a=ed25519-sha256; d=example.org; s=s; h=from:to:subject:date; bh=x; b=y",
             "DKIM-Signature: v=1; a=ed25519-sha256; d=example.org; s=s; h=from:subject:date:message-id; bh=x; b=y",
             "DKIM-Signature: v=1; a=ed25519-sha256; d=example.org; s=s; h=from; bh=x; b=y\r\nCc: w@hermes.localhost",
