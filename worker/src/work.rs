@@ -107,11 +107,7 @@ struct Known {
 /// What a run means for its session.
 fn run_end(run: &Run) -> RunEnd {
     let (Run::Ended(_, ending) | Run::Cut(_, ending)) = run;
-    RunEnd {
-        usage: ending.usage,
-        agent_session_id: ending.agent_session_id.clone(),
-        left: ending.left.clone(),
-    }
+    ending.for_the_session()
 }
 
 impl Message<'_> {
@@ -431,6 +427,10 @@ impl Message<'_> {
         let result = report::result(work, row, outcome, target, public.as_ref(), &me.owner.worker);
         report::send(&me.cloud, &result, work.task_token.as_deref()).await?;
         checkpoint::reach(Point::ResultSent).await;
+        if row.outcome.is_some() {
+            // No run of it comes after this one that could do so.
+            spent::catch_up(me, &self.tenure.fence, work, row).await?;
+        }
         self.lease.put_down();
         me.delete(self.delivery).await?;
         checkpoint::reach(Point::MessageDeleted).await;

@@ -8,10 +8,10 @@ use common::cloud::store::{Query, Table};
 use common::domain::budget::{Limits, Month, Spent, Usage};
 use common::domain::claim::{ClaimVersion, Epoch};
 use common::domain::ids::{ProjectId, ProjectUser, SessionId, ThreadId};
-use common::domain::job::Job;
+use common::domain::job::{Job, StepName};
 use common::domain::outcome::JobOutcome;
 use common::domain::project::Project;
-use common::domain::session::{RunId, Session, Writer};
+use common::domain::session::{RunEnd, RunId, Session, Writer};
 use common::domain::timestamp::Timestamp;
 use common::messages::WorkDraft;
 use serde_json::json;
@@ -194,7 +194,7 @@ async fn died(world: &World) -> RunId {
     let row = Job {
         attempts: 1,
         usage,
-        uncounted: Some(Spent { run: run.clone(), usage }),
+        uncounted: Some(Spent { run: run.clone(), end: RunEnd { usage, ..RunEnd::default() } }),
         ..work.to_job(world.cloud.clock.now())
     };
     world.cloud.store.insert(&row).await.unwrap();
@@ -218,5 +218,67 @@ async fn what_a_worker_used_that_died_is_counted_once_by_the_next() {
     let month = month(&world).await;
     assert_eq!((month.cost_usd, month.turns), (6.5, 3), "what it knew is not counted again");
     assert_eq!(world.job("c-1").await.unwrap().uncounted, None);
+    worker.stop().await;
+}
+
+/// An agent that changes a page once it may, and says what that cost.
+fn agent_that_waits(world: &World) -> String {
+    let may = json!(world.path("may"));
+    let init = json!({"type": "system", "subtype": "init", "session_id": "agent-1"});
+    let result = json!({"type": "result", "subtype": "success", "is_error": false, "result": "ok",
+        "num_turns": 3, "total_cost_usd": 0.5});
+    let script = world.path("agent.mjs");
+    let text = format!(
+        "import fs from 'fs';
+        console.log(JSON.stringify({init}));
+        const wait = setInterval(() => {{
+            if (!fs.existsSync({may})) return;
+            clearInterval(wait);
+            fs.writeFileSync('site/kept.html', 'kept\\n');
+            console.log(JSON.stringify({result}));
+        }}, 10);"
+    );
+    std::fs::write(&script, text).unwrap();
+    format!("node '{}'", script.display())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_silent_table_was_not_told_at_the_end_of_a_run_is_told_before_its_message_is_deleted() {
+    let world = used(Limits::default()).await;
+    let remote = support::Remote { path: world.path("bakery.git") };
+    let (silent, cloud) = Silent::over(&world.cloud, Table::EditSessions);
+    silent.let_go();
+    let agent = agent_that_waits(&world);
+    let worker = world.worker_with_agent_over(cloud, &agent, &[]);
+    world.order(AMELIA, work("c-1", "aaaaaa1", HOURS)).await;
+    let at_the_agent = async || {
+        let row = world.job("c-1").await?;
+        row.steps.iter().any(|step| step.name == StepName::Agent).then_some(())
+    };
+    world.until("the agent's step", at_the_agent).await;
+    silent.fall_silent();
+    // The remote does not take it either.
+    let lock = remote.path.join("refs/heads/thread-aaaaaa1.lock");
+    std::fs::write(&lock, "").unwrap();
+    std::fs::write(world.path("may"), "").unwrap();
+    assert_eq!(world.result().await.outcome, JobOutcome::Refused, "whoever waits is answered");
+    assert!(world.job("c-1").await.unwrap().uncounted.is_some());
+    silent.let_go();
+    let is_told = async || world.job("c-1").await.filter(|row| row.uncounted.is_none());
+    world.until("the telling", is_told).await;
+    let row = session(&world, "session-aaaaaa1").await.unwrap();
+    assert_eq!((row.turns, row.cost_usd, row.agent_session_id.as_deref()), (3, 6.5, Some("agent-1")));
+    assert_eq!(row.kept, ["c-1".parse().unwrap()]);
+    let month = month(&world).await;
+    assert_eq!((month.cost_usd, month.turns), (6.5, 3));
+    worker.stop().await;
+
+    // Another machine.
+    std::fs::remove_dir_all(world.path("data/workspaces")).unwrap();
+    std::fs::remove_file(&lock).unwrap();
+    let worker = world.worker(&[]);
+    world.order(AMELIA, work("c-2", "aaaaaa1", HOURS)).await;
+    world.until("the other job", async || world.job("c-2").await?.outcome).await;
+    assert_eq!(remote.file("thread-aaaaaa1", "site/kept.html").as_deref(), Some("kept\n"));
     worker.stop().await;
 }

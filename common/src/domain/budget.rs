@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ids::ProjectId;
-use super::session::RunId;
+use super::session::{RunEnd, RunId};
 use super::timestamp::Timestamp;
 
 /// So many runs are remembered, so that each is added once.
@@ -72,14 +72,15 @@ impl Usage {
     }
 }
 
-/// What one run of a job has used.
+/// What one run of a job has used, and what else its session has to know of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Spent {
     /// Which run.
     pub run: RunId,
-    /// So much.
-    pub usage: Usage,
+    /// What came of it.
+    #[serde(flatten)]
+    pub end: RunEnd,
 }
 
 /// What a project has used in a month: a row of the limits table.
@@ -140,6 +141,7 @@ impl Month {
 mod tests {
     use super::*;
     use crate::domain::claim::Epoch;
+    use crate::domain::session::Left;
 
     #[test]
     fn a_run_is_added_to_its_month_once() {
@@ -155,5 +157,13 @@ mod tests {
         assert_eq!(Month::id(&project, now.plus(Duration::from_secs(1))), "bakery/2026-12");
         (3..90).for_each(|delivery| month.add(run(delivery), Usage::default()));
         assert_eq!(month.counted.len(), COUNTED);
+    }
+
+    #[test]
+    fn what_a_run_of_an_older_worker_used_is_read() {
+        let run = serde_json::json!({"commandId": "c-1", "delivery": 1, "epoch": 1});
+        let usage = serde_json::json!({"costUsd": 0.5, "turns": 2, "durationMs": 1});
+        let spent: Spent = serde_json::from_value(serde_json::json!({"run": run, "usage": usage})).unwrap();
+        assert_eq!((spent.end.usage.turns, spent.end.left), (2, Left::Unchanged));
     }
 }

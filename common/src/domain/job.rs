@@ -237,7 +237,7 @@ pub struct Job {
     /// What it used, in all its runs.
     #[serde(default)]
     pub usage: Usage,
-    /// What its last run has used of that, until its session and its month know it.
+    /// What its last run has used of that, and what else came of it, until its session and its month know it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncounted: Option<Spent>,
     /// Where the agent's transcript lies among the objects.

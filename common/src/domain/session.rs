@@ -96,18 +96,28 @@ pub struct RunId {
 }
 
 /// What came of a run, as far as its session is concerned.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct RunEnd {
     /// What it used.
     pub usage: Usage,
     /// The agent's session, when the agent told it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_session_id: Option<String>,
     /// Whether work was left that could not be pushed.
     pub left: Left,
 }
 
+impl RunEnd {
+    /// Whether there is nothing that its session would have to know.
+    pub fn is_nothing(&self) -> bool {
+        self.usage.is_none() && self.agent_session_id.is_none() && self.left == Left::Unchanged
+    }
+}
+
 /// What a run left behind that the remote has not.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Left {
     /// Nothing: what was kept of these commands is on the thread's branch now, or nowhere any more.
     Nothing(Vec<CommandId>),
@@ -307,6 +317,22 @@ mod tests {
         {
             session.ended(by("w-1", 1), run("c-2", 1), left(Left::Nothing(settled)), at(2)).unwrap();
             assert_eq!(session.kept.len(), kept, "nothing else is forgotten");
+        }
+    }
+
+    #[test]
+    fn whatever_came_of_a_run_is_more_than_nothing() {
+        assert!(RunEnd::default().is_nothing());
+        let usage = Usage { turns: 1, ..Usage::default() };
+        for end in [
+            RunEnd { usage, ..RunEnd::default() },
+            RunEnd { agent_session_id: Some("s-1".to_owned()), ..RunEnd::default() },
+            RunEnd { left: Left::Kept, ..RunEnd::default() },
+            RunEnd { left: Left::Nothing(vec![command("c-1")]), ..RunEnd::default() },
+        ] {
+            assert!(!end.is_nothing(), "{end:?}");
+            let read: RunEnd = serde_json::from_value(serde_json::to_value(&end).unwrap()).unwrap();
+            assert_eq!(read, end);
         }
     }
 

@@ -12,7 +12,7 @@ use common::domain::claim::{Epoch, Fence};
 use common::domain::ids::{CommandId, WorkerId};
 use common::domain::job::{Job, JobState, Step, StepName};
 use common::domain::outcome::JobOutcome;
-use common::domain::session::RunId;
+use common::domain::session::{RunEnd, RunId};
 
 use super::{Cut, Ending, Trouble};
 
@@ -36,7 +36,7 @@ pub struct Journal {
     pub run: RunId,
     /// What the runs before it used.
     pub before: Usage,
-    /// Whether its session and its month know what this run used.
+    /// Whether its session and its month know what came of this run.
     pub is_told: bool,
     /// The row as it was last written here.
     pub known: Option<Stored<Job>>,
@@ -93,14 +93,14 @@ impl Journal {
 
     /// Writes down what the agent has used so far.
     pub async fn used(&mut self, usage: Usage) -> Result<()> {
-        let used = self.used_by(usage);
+        let used = self.used_by(RunEnd { usage, ..RunEnd::default() });
         self.write(|job| used.tell(job)).await.map(drop)
     }
 
     /// Takes the count back: the attempt was cut short by our own shutdown. The job waits again.
     pub async fn hand_back(&mut self, ending: &Ending) -> Result<()> {
         self.charged = false;
-        let (now, used) = (self.clock.now(), self.used_by(ending.usage));
+        let (now, used) = (self.clock.now(), self.used_by(ending.for_the_session()));
         self.write(|job| {
             used.tell(job);
             job.state = JobState::Pending;
@@ -113,7 +113,7 @@ impl Journal {
     /// Writes down that newer work goes first: the attempt is not charged, the job waits again.
     pub async fn interrupt(&mut self, ending: &Ending) -> Result<Job> {
         self.charged = false;
-        let (now, used) = (self.clock.now(), self.used_by(ending.usage));
+        let (now, used) = (self.clock.now(), self.used_by(ending.for_the_session()));
         self.write(|job| {
             used.tell(job);
             job.state = JobState::Pending;
@@ -131,7 +131,7 @@ impl Journal {
     /// Writes down that this attempt failed and the job waits for the next one.
     pub async fn try_again(&mut self, ending: &Ending) -> Result<()> {
         self.charged = true;
-        let (now, used) = (self.clock.now(), self.used_by(ending.usage));
+        let (now, used) = (self.clock.now(), self.used_by(ending.for_the_session()));
         self.write(|job| {
             used.tell(job);
             job.state = JobState::Pending;
@@ -145,7 +145,7 @@ impl Journal {
 
     /// Writes the outcome down. hermes closes the row when the result arrives.
     pub async fn finish(&mut self, outcome: JobOutcome, ending: &Ending) -> Result<Job> {
-        let (now, used) = (self.clock.now(), self.used_by(ending.usage));
+        let (now, used) = (self.clock.now(), self.used_by(ending.for_the_session()));
         self.write(|job| {
             used.tell(job);
             end_step(job, now, outcome.as_str());
@@ -162,10 +162,11 @@ impl Journal {
         .await
     }
 
-    /// What the job has used, when this run has used so much of it.
-    fn used_by(&self, usage: Usage) -> Used {
-        let untold = (!self.is_told && !usage.is_none()).then(|| Spent { run: self.run.clone(), usage });
-        Used { in_all: self.before.and(usage), untold }
+    /// What the job has used, when this came of this run.
+    fn used_by(&self, end: RunEnd) -> Used {
+        let in_all = self.before.and(end.usage);
+        let untold = (!self.is_told && !end.is_nothing()).then(|| Spent { run: self.run.clone(), end });
+        Used { in_all, untold }
     }
 
     async fn begin(&mut self, name: StepName, before: &str) -> Result<Job> {

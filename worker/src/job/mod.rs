@@ -38,7 +38,7 @@ use common::checkpoint::{self, Point};
 use common::domain::budget::Usage;
 use common::domain::job::{StepName, SwitchNote, WorkAction};
 use common::domain::outcome::JobOutcome;
-use common::domain::session::Left;
+use common::domain::session::{Left, RunEnd};
 use common::domain::timestamp::Timestamp;
 use tokio::time::Instant;
 
@@ -76,6 +76,14 @@ pub struct Ending {
     pub agent_session_id: Option<String>,
     /// Whether the remote has all that was done.
     pub left: Left,
+}
+
+impl Ending {
+    /// What it means for its session.
+    pub fn for_the_session(&self) -> RunEnd {
+        let (agent_session_id, left) = (self.agent_session_id.clone(), self.left.clone());
+        RunEnd { usage: self.usage, agent_session_id, left }
+    }
 }
 
 /// What came of a run.

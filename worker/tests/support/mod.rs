@@ -107,8 +107,12 @@ impl World {
 
     /// A worker with the demo agent over another cloud than the world's.
     pub fn worker_over(&self, cloud: Cloud, arguments: &[&str]) -> Running {
+        self.worker_with_agent_over(cloud, &format!("'{AGENT}'"), arguments)
+    }
+
+    pub fn worker_with_agent_over(&self, cloud: Cloud, agent: &str, arguments: &[&str]) -> Running {
         let shutdown = CancellationToken::new();
-        let settings = self.settings(&format!("'{AGENT}'"), arguments);
+        let settings = self.settings(agent, arguments);
         let task = tokio::spawn(worker::start::work_over(cloud, settings, shutdown.clone()));
         Running { shutdown, task }
     }

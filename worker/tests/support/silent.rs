@@ -31,6 +31,10 @@ impl Silent {
     pub fn let_go(&self) {
         self.answers.store(true, Ordering::Relaxed);
     }
+
+    pub fn fall_silent(&self) {
+        self.answers.store(false, Ordering::Relaxed);
+    }
 }
 
 #[async_trait]
