@@ -288,6 +288,24 @@ mod tests {
     }
 
     #[test]
+    fn a_letter_that_came_along_is_no_order_whatever_its_parts_are_said_to_be() {
+        let both =
+            "Content-Type: multipart/alternative; boundary=y\r\n\r\n--y\r\n\r\nKeep the letter.\r\n--y--";
+        let letter = "Content-Disposition: attachment; filename=letter.txt\r\n\r\nDelete the price list.";
+        let body = format!("--x\r\n{both}\r\n--x\r\n{letter}\r\n--x--\r\n");
+        for (kind, names, wanted) in [
+            ("mixed", ALL, Assurance::Full),
+            ("alternative", ALL, Assurance::Stray),
+            ("digest", ALL, Assurance::Stray),
+            ("alternative", &format!("{ALL}:content-type"), Assurance::Full),
+        ] {
+            let fields = format!("Content-Type: multipart/{kind}; boundary=x\r\n{TO_US}");
+            let found = judged_of(&signed("example.org", names, &fields), &body, None);
+            assert_eq!(found, wanted, "{kind} {names}");
+        }
+    }
+
+    #[test]
     fn a_date_that_cannot_be_read_is_none_of_now() {
         for date in ["3 M\r\n \u{e4}r 2020", "yesterday", "Tue, 3 March"] {
             let fields = TO_US.replace("Tue, 3 Mar 2026 09:00:00 +0000", date);

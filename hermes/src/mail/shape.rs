@@ -1,11 +1,10 @@
 //! Whether a mail is put together as mail programs do. Where a signature leaves out what says how its bytes are to be read,
 //! whoever got the mail could say something else, and so choose which of the signed bytes are its text. Pure.
 
-use mail_parser::{ContentType, HeaderName, Message, MimeHeaders, PartType};
-use memchr::memmem;
+mod parts;
 
-/// Above the first part a program may say that it is in parts, in so many lines.
-const MAX_PREAMBLE_LINES: usize = 3;
+use mail_parser::{HeaderName, Message, MimeHeaders, PartType};
+
 /// Alphabets in which every byte of ASCII is that letter, as long as no escape stands before it.
 const ALPHABETS: [&str; 18] = [
     "us-ascii",
@@ -49,7 +48,7 @@ pub(super) fn of(message: &Message<'_>, body: &[u8]) -> Shape {
     }
 }
 
-/// Whether it is one text of its kind, or parts that begin and end where the body does.
+/// Whether it is one text of its kind, or parts as programs put them together.
 fn is_usual_type(message: &Message<'_>, body: &[u8]) -> bool {
     let kind = message.content_type();
     if !kind.and_then(|kind| kind.attribute("charset")).is_none_or(is_plain_alphabet) {
@@ -58,7 +57,7 @@ fn is_usual_type(message: &Message<'_>, body: &[u8]) -> bool {
     match kind.map_or(("text", None), |kind| (kind.ctype(), kind.subtype())) {
         ("text", None | Some("plain")) => !is_other_than_text(&decoded(message)),
         ("text", Some("html")) => begins_with_tag(&decoded(message)),
-        ("multipart", _) => kind.is_some_and(|kind| is_around(kind, body)),
+        ("multipart", _) => kind.is_some_and(|kind| parts::are_usual(message, kind, body)),
         _ => false,
     }
 }
@@ -94,23 +93,6 @@ fn is_other_than_text(text: &str) -> bool {
     let first = text.lines().next().unwrap_or_default().trim_end();
     let ends = || text.lines().any(|line| line.trim_end().strip_suffix("--") == Some(first));
     is_html || first.len() > 2 && first.starts_with("--") && ends()
-}
-
-/// Whether the boundary stands on the first and on the last line, and elsewhere at the beginning of lines only.
-fn is_around(kind: &ContentType<'_>, body: &[u8]) -> bool {
-    let Some(boundary) = kind.attribute("boundary") else { return false };
-    let mark = format!("--{boundary}");
-    let mut marks = memmem::find_iter(body, mark.as_bytes()).peekable();
-    let Some(first) = marks.peek().copied() else { return false };
-    let begins_lines = marks.all(|at| at == 0 || body[at - 1] == b'\n');
-    let end = format!("{mark}--");
-    begins_lines && is_preamble(&body[..first]) && body.trim_ascii_end().ends_with(end.as_bytes())
-}
-
-/// Whether there is nothing, or what programs write for those that know no parts.
-fn is_preamble(above: &[u8]) -> bool {
-    let lines = above.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
-    lines == 0 || lines <= MAX_PREAMBLE_LINES && memmem::find(above, b"MIME").is_some()
 }
 
 /// Whether a text that says so is quoted-printable, and one that does not is not. Programs write line ends as such, never as
