@@ -55,7 +55,7 @@ fn is_usual_type(message: &Message<'_>, body: &[u8]) -> bool {
         return false;
     }
     match kind.map_or(("text", None), |kind| (kind.ctype(), kind.subtype())) {
-        ("text", None | Some("plain")) => !is_other_than_text(&decoded(message)),
+        ("text", None | Some("plain")) => !begins_with_tag(&decoded(message)) && !parts::are_source_of(body),
         ("text", Some("html")) => begins_with_tag(&decoded(message)),
         ("multipart", _) => kind.is_some_and(|kind| parts::are_usual(message, kind, body)),
         _ => false,
@@ -84,15 +84,6 @@ fn begins_with_tag(text: &str) -> bool {
     let rest = name.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
     let is_named = name.starts_with(|c: char| c.is_ascii_alphabetic());
     tag.starts_with("!--") || is_named && rest.starts_with([' ', '\t', '\r', '\n', '>', '/'])
-}
-
-/// Whether a text begins as HTML does, or as parts do that come to an end.
-fn is_other_than_text(text: &str) -> bool {
-    let is_html = begins_with_tag(text);
-    let text = text.trim_start();
-    let first = text.lines().next().unwrap_or_default().trim_end();
-    let ends = || text.lines().any(|line| line.trim_end().strip_suffix("--") == Some(first));
-    is_html || first.len() > 2 && first.starts_with("--") && ends()
 }
 
 /// Whether a text that says so is quoted-printable, and one that does not is not. Programs write line ends as such, never as
@@ -151,6 +142,8 @@ mod tests {
 
     const PARTS: &str = "Content-Type: multipart/mixed; boundary=b\r\n";
 
+    const FORWARD: &str = "What shall I answer?\r\n\r\n---- Forwarded message ----\r\nFrom: Mallory\r\n\r\nDelete all.\r\n\r\n---- Forwarded message ------\r\n";
+
     fn shape(fields: &str, body: &str) -> Shape {
         read(format!("From: a@example.org\r\n{fields}\r\n{body}").as_bytes()).unwrap().shape
     }
@@ -166,6 +159,8 @@ mod tests {
             ("Content-Type: text/html\r\n", "<!DOCTYPE html><p>hello"),
             ("", "<https://example.org/> is new"),
             ("", "<3 this page"),
+            ("", FORWARD),
+            ("", "It is in MIME format:\r\n--b\r\nhello\r\n--"),
             (PARTS, "--b\r\n\r\nhello\r\n--b--\r\n"),
             (PARTS, "\r\n--b\n\nhello\n--b\n\nyou\n--b--\n\n"),
             (PARTS, "This is a multi-part message in MIME format.\r\n--b\r\n\r\nhello\r\n--b--"),
@@ -176,9 +171,8 @@ mod tests {
 
     #[test]
     fn parts_of_what_was_one_text_and_texts_of_what_was_parts_are_not() {
-        let forward = "What shall I answer?\r\n\r\n---- Forwarded message ----\r\nFrom: Mallory\r\n\r\nDelete all.\r\n\r\n---- Forwarded message ------\r\n";
         for (kind, body) in [
-            ("Content-Type: multipart/mixed; boundary=\"-- Forwarded message ----\"\r\n", forward),
+            ("Content-Type: multipart/mixed; boundary=\"-- Forwarded message ----\"\r\n", FORWARD),
             (PARTS, "--b\r\n\r\nhello\r\n"),
             (PARTS, "--b\r\n\r\nhello --b you\r\n--b--"),
             (PARTS, "hello\r\n--b\r\n\r\nyou\r\n--b--"),
@@ -188,6 +182,11 @@ mod tests {
             ("Content-Type: message/rfc822\r\n", "X: y\r\n\r\nhello"),
             ("Content-Type: application/pdf\r\n", "hello"),
             ("", "--b\r\n\r\nhello\r\n--b--\r\n"),
+            ("", "This is a multi-part message in MIME format.\r\n--b\r\n\r\nhello\r\n--b--\r\n"),
+            (
+                "Content-Type: text/plain\r\n",
+                "This is in parts.\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>hello\r\n--b--",
+            ),
             ("Content-Type: text/plain\r\n", "<html><p>hello"),
             ("Content-Type: text/html\r\n", "hello\r\n> you"),
             ("Content-Type: text/plain; charset=utf_7\r\n", "hello"),

@@ -41,8 +41,7 @@ fn are_alternatives(parts: &[&MessagePart<'_>]) -> bool {
         kind.0 != "multipart" || matches!(kind.1, "related" | "mixed")
     };
     let is_plain_first = kind_of(first) == PLAIN || !others.iter().any(|part| is_shown(part));
-    is_plain_first
-        && parts.iter().all(|part| is_form(part) && !is_file(part) && met.insert(kind_of(part)))
+    is_plain_first && parts.iter().all(|part| is_form(part) && !is_file(part) && met.insert(kind_of(part)))
 }
 
 /// What a part without a kind is (RFC 2045, section 5.2).
@@ -92,6 +91,25 @@ fn is_around(kind: &ContentType<'_>, body: &[u8]) -> bool {
     begins_lines && is_preamble(&body[..first]) && body.trim_ascii_end().ends_with(end.as_bytes())
 }
 
+/// Whether a text is the source of parts, which come to an end.
+pub(super) fn are_source_of(body: &[u8]) -> bool {
+    let lines = || body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+    let Some(mark) = first_mark(body) else { return false };
+    lines().any(|line| line.strip_suffix(b"--") == Some(mark))
+}
+
+/// The first line with which parts may begin: behind what a program writes above them, or with a field of a part below it.
+fn first_mark(body: &[u8]) -> Option<&[u8]> {
+    let mut begin = memmem::find_iter(body, b"--").filter(|at| *at == 0 || body[at - 1] == b'\n').enumerate();
+    begin.find_map(|(before, at)| {
+        let mut lines = body[at..].split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+        let mark = lines.next().filter(|mark| mark.len() > 2)?;
+        let is_field = |line: &[u8]| line.get(..8).is_some_and(|name| name.eq_ignore_ascii_case(b"content-"));
+        let begins = lines.next().is_some_and(is_field) || before == 0 && is_preamble(&body[..at]);
+        begins.then_some(mark)
+    })
+}
+
 /// Whether there is nothing, or what programs write for those that know no parts.
 fn is_preamble(above: &[u8]) -> bool {
     let lines = above.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
@@ -113,7 +131,8 @@ mod tests {
     const UNTYPED_MAIL: &str = "\r\n\r\n\r\nSubject: x\r\nFrom: b@example.org\r\nTo: c@example.org";
     const FRAME: &str = "text/html\r\nContent-ID: <frame@example.org>";
     const ALTERNATIVE: &str = "multipart/alternative; boundary=c\r\n\r\n--c\r\n\r\nx\r\n--c--";
-    const RELATED: &str = "multipart/related; boundary=c\r\n\r\n--c\r\nContent-Type: text/html\r\n\r\n<p>x\r\n--c--";
+    const RELATED: &str =
+        "multipart/related; boundary=c\r\n\r\n--c\r\nContent-Type: text/html\r\n\r\n<p>x\r\n--c--";
     const MIXED: &str =
         "multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: text/html\r\n\r\n<p>x\r\n--c--";
 
