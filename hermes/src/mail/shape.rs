@@ -5,6 +5,8 @@ mod parts;
 
 use mail_parser::{HeaderName, Message, MimeHeaders, PartType};
 
+/// Programs break lines of base64 after 60 to 76 letters, or not at all (RFC 2045, section 6.8, allows 76).
+const MIN_BASE64_LINE: usize = 60;
 /// Alphabets in which every byte of ASCII is that letter, as long as no escape stands before it.
 const ALPHABETS: [&str; 18] = [
     "us-ascii",
@@ -86,7 +88,7 @@ fn begins_with_tag(text: &str) -> bool {
     tag.starts_with("!--") || is_named && rest.starts_with([' ', '\t', '\r', '\n', '>', '/'])
 }
 
-/// Whether a text that says so is quoted-printable, and one that does not is not. Programs write line ends as such, never as
+/// Whether a text is in the encoding that it says, as far as its bytes tell. Programs write line ends as such, never as
 /// the codes of their bytes.
 fn is_usual_encoding(message: &Message<'_>, body: &[u8]) -> bool {
     let root = message.root_part();
@@ -95,8 +97,8 @@ fn is_usual_encoding(message: &Message<'_>, body: &[u8]) -> bool {
         stated.and_then(|header| header.value.as_text()).unwrap_or("7bit").trim().to_ascii_lowercase();
     let is_parts = message.content_type().is_some_and(|kind| kind.ctype() == "multipart");
     match stated.as_str() {
-        "7bit" | "8bit" | "binary" => is_parts || !has_soft_breaks(body),
-        "quoted-printable" => !is_parts && !has_coded_lines(body),
+        "7bit" | "8bit" | "binary" => is_parts || !has_soft_breaks(body) && !is_base64(body),
+        "quoted-printable" => !is_parts && !has_coded_lines(body) && !is_base64(body),
         "base64" => !is_parts && body.iter().copied().all(is_of_base64),
         _ => false,
     }
@@ -129,6 +131,16 @@ fn has_coded_lines(body: &[u8]) -> bool {
 
 fn ends_line(rest: &[u8]) -> bool {
     rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
+}
+
+/// Whether there are letters of base64 only, with what fills up the last ones at the end only, and a line is as long as no word.
+fn is_base64(body: &[u8]) -> bool {
+    let text = body.trim_ascii_end();
+    let filled = text.iter().rev().take(2).take_while(|byte| **byte == b'=').count();
+    let text = &text[..text.len() - filled];
+    let is_long = |line: &[u8]| line.len() >= MIN_BASE64_LINE && !line.iter().any(u8::is_ascii_whitespace);
+    text.iter().all(|byte| is_of_base64(*byte) && *byte != b'=')
+        && text.split(|byte| *byte == b'\n').any(|line| is_long(line.trim_ascii()))
 }
 
 fn is_of_base64(byte: u8) -> bool {
@@ -220,6 +232,29 @@ mod tests {
         }
         assert!(shape("", "hello").usual_encoding);
         assert!(!shape(&format!("{PARTS}{}", stated("base64")), "--b\r\n\r\nx\r\n--b--").usual_encoding);
+    }
+
+    #[test]
+    fn base64_is_no_text_of_another_encoding() {
+        let lines = format!("{}\r\n", "QUJD".repeat(19)).repeat(3);
+        let stated = |encoding: &str| format!("Content-Transfer-Encoding: {encoding}\r\n");
+        for end in ["", "QQ==\r\n", "QUI=\r\n"] {
+            let body = format!("{lines}{end}");
+            for encoding in ["7bit", "8bit", "binary", "quoted-printable"] {
+                assert!(!shape(&stated(encoding), &body).usual_encoding, "{encoding} {end}");
+            }
+            assert!(!shape("", &body).usual_encoding, "{end}");
+            assert!(shape(&stated("base64"), &body).usual_encoding, "{end}");
+        }
+        let one_line = "QUJD".repeat(200);
+        assert!(!shape("", &one_line).usual_encoding);
+        let address = format!("https://example.org/{one_line}");
+        let words = "the door is blue and the roof is red ".repeat(3);
+        for body in [address.as_str(), &words, "publish", "QUJD", &format!("{one_line}\r\n-- \r\nAnna")] {
+            assert!(shape("", body).usual_encoding, "{body}");
+        }
+        let coded = format!("{}=\r\n", "=E4=BD=A0".repeat(8)).repeat(3);
+        assert!(shape(&stated("quoted-printable"), &format!("{coded}=E4")).usual_encoding);
     }
 
     #[test]
