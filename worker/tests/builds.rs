@@ -193,6 +193,33 @@ async fn links_to_pages_that_are_gone_and_pages_that_vanish_go_back_to_the_agent
     stand.worker.stop().await;
 }
 
+/// A build that makes a page of each entry of a list.
+const CATALOGUE: &str = r"
+const fs = require('fs');
+fs.cpSync('site', 'dist', { recursive: true });
+for (const id of JSON.parse(fs.readFileSync('products.json', 'utf8'))) {
+  fs.mkdirSync(`dist/products/${id}`, { recursive: true });
+  fs.writeFileSync(`dist/products/${id}/index.html`, id);
+}
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_goes_with_its_entry_in_a_list_and_not_by_itself() {
+    let stand = Stand::new(&[]).await;
+    stand.world.project_built_by("bakery", &stand.remote, &["node", "-e", CATALOGUE]).await;
+    let first = stand.order("c-1", r#"put products.json ["rye-bread", "roll", "tea"]"#).await;
+    assert_eq!(first.outcome, JobOutcome::Changed, "{first:?}");
+    let second = stand.order("c-2", r#"put products.json ["roll", "tea"]"#).await;
+    assert_eq!((second.outcome, stand.runs("c-2").await), (JobOutcome::Changed, 1), "{second:?}");
+    assert_eq!(stand.world.page(&second, "products/rye-bread/index.html"), None);
+
+    stand.world.project("bakery", &stand.remote).await;
+    let third = stand.order("c-3", "put site/x.html fine").await;
+    assert_eq!(third.outcome, JobOutcome::BuildFailed, "{third:?}");
+    assert!(third.error.unwrap().contains("products/roll/index.html: the page was there before"));
+    stand.worker.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_page_with_the_layouts_dead_links_is_shown() {
     let stand = Stand::new(&[]).await;

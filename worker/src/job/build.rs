@@ -5,6 +5,7 @@ mod checks;
 mod inspect;
 mod links;
 mod packages;
+mod vanished;
 
 use std::io;
 use std::path::PathBuf;

@@ -198,13 +198,35 @@ pub(super) fn each_text(
     index.read_tree(&tree).during(what)?;
     let objects = repo.odb().during(what)?;
     for entry in index.iter() {
-        let size = objects.read_header(entry.id).map_or(usize::MAX, |(size, _)| size);
-        let blob = (size <= MAX_TEXT_BYTES).then(|| repo.find_blob(entry.id).ok()).flatten();
-        if blob.is_some_and(|blob| !look(&String::from_utf8_lossy(blob.content()))) {
+        if text(repo, &objects, entry.id).is_some_and(|text| !look(&text)) {
             break;
         }
     }
     Ok(())
+}
+
+/// Shows the path of each file of a diff that was there before, with its text of before, until the answer is that it is enough.
+/// What is no text is empty.
+pub(super) fn each_text_before(
+    repo: &Repository,
+    diff: &Diff<'_>,
+    mut look: impl FnMut(&Path, &str) -> bool,
+) -> git::Result<()> {
+    let objects = repo.odb().during("search what was changed")?;
+    for old in diff.deltas().map(|delta| delta.old_file()).filter(git2::DiffFile::exists) {
+        let text = text(repo, &objects, old.id()).filter(|text| !text.contains('\0'));
+        if !look(old.path().unwrap_or_else(|| "".as_ref()), &text.unwrap_or_default()) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// What a file says, unless it is too large to be text.
+fn text(repo: &Repository, objects: &git2::Odb<'_>, file: Oid) -> Option<String> {
+    let size = objects.read_header(file).map_or(usize::MAX, |(size, _)| size);
+    let blob = (size <= MAX_TEXT_BYTES).then(|| repo.find_blob(file).ok()).flatten()?;
+    Some(String::from_utf8_lossy(blob.content()).into_owned())
 }
 
 /// Ends whatever an interrupted merge, rebase or the like left behind.

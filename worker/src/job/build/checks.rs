@@ -32,7 +32,7 @@ const MAX_BROKEN_BYTES: usize = 32 * 1024 * 1024;
 /// Something that should not be published.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Finding {
-    /// A page that was there before and that the change does not mention.
+    /// A page that was there before, whose going nothing explains.
     Vanished(String),
     /// A page and a path that it leads to.
     Broken(String, String),
@@ -74,7 +74,8 @@ pub(super) fn told(findings: &BTreeSet<Finding>) -> String {
 /// What was read of a built site.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
-    paths: BTreeSet<String>,
+    /// Its files.
+    pub(super) paths: BTreeSet<String>,
     /// Links to nowhere, by the page on which they stand. All others are forgotten at once.
     pub(super) broken: BTreeMap<String, BTreeSet<String>>,
     broken_bytes: usize,
@@ -141,15 +142,6 @@ impl Reading {
     fn is_there(&self, link: &str) -> bool {
         candidates(link).iter().any(|file| self.paths.contains(file))
     }
-
-    /// Pages of before that are gone, unless a changed or removed source file is named like them.
-    pub(super) fn vanished(&self, before: &Manifest, touched: &[String]) -> BTreeSet<Finding> {
-        let touched: BTreeSet<_> = touched.iter().map(|source| stem(source)).collect();
-        let gone = before.files.keys().filter(|path| is_page(path) && !self.paths.contains(*path));
-        // `src/pages/about.md` and `content/about/index.md` are about `about/index.html` and `about.html`.
-        let unasked = gone.filter(|path| !touched.contains(&stem(path)));
-        unasked.take(MAX_FINDINGS).map(|path| Finding::Vanished(path.clone())).collect()
-    }
 }
 
 /// A page as it was before.
@@ -210,15 +202,9 @@ impl Compared {
     }
 }
 
-fn is_page(path: &str) -> bool {
+/// Whether a file is one that browsers show.
+pub(super) fn is_page(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, ending)| ending.eq_ignore_ascii_case("html"))
-}
-
-/// What a file is called, without folders and ending; one called `index` as the folder it lies in.
-fn stem(path: &str) -> String {
-    let path = path.rsplit_once('.').map_or(path, |(stem, _)| stem);
-    let path = path.strip_suffix("/index").unwrap_or(path);
-    path.rsplit('/').next().unwrap_or_default().to_lowercase()
 }
 
 /// The words of a text that hold such an address.
@@ -283,14 +269,6 @@ mod tests {
         let found: Vec<_> = found.plain.iter().map(ToString::to_string).collect();
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].contains("https://b.s3.amazonaws.com/") && found[1].contains("s3://bucket/key"));
-    }
-
-    #[test]
-    fn a_page_that_vanished_is_a_finding_unless_the_change_is_about_it() {
-        let now = reading(&[("index.html", "x")]);
-        let before = manifest(&["index.html", "about/index.html", "team.html", "logo.svg"]);
-        let found = now.vanished(&before, &["src/pages/About.md".to_owned(), "package.json".to_owned()]);
-        assert_eq!(found, BTreeSet::from([Finding::Vanished("team.html".into())]));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The built site read once: its contents are hashed, and what must not be in it is found.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use futures_util::stream::{self, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::checks::{Compared, Finding, MAX_TEXT_BYTES, OldPage, Reading, storage_words, told};
-use super::{not_run, over_limit};
+use super::vanished::{self, Unnamed};
+use super::{not_run, over_limit, packages};
 use crate::git::{self, off_thread};
 use crate::job::handover::{Checkout, Commit, Site};
 use crate::job::output::Output;
@@ -25,6 +27,8 @@ use crate::secrets::Secrets;
 const LIMIT: Duration = Duration::from_mins(10);
 /// Of the addresses in the source, so much is compared.
 const MAX_OWN_BYTES: usize = 16 * 1024 * 1024;
+/// Of what changed files said before, so much is looked at.
+const MAX_OLD_TEXT_BYTES: usize = 16 * 1024 * 1024;
 /// So many pages of before are asked for at once.
 const OLD_PAGES_AT_ONCE: usize = 8;
 
@@ -91,7 +95,7 @@ async fn read(context: &JobContext, checkout: &Checkout, build: Build) -> Result
 }
 
 fn read_all(
-    repo: &std::path::Path,
+    repo: &Path,
     output: &str,
     secrets: &Secrets,
     unwanted: &CancellationToken,
@@ -125,7 +129,9 @@ async fn check(
     let mut findings = without_owners_own(checkout, plain).await?;
     if let Some(before) = before(context, checkout).await? {
         let touched = touched_since(checkout, commit, &before).await?;
-        findings.extend(reading.vanished(&before, &touched));
+        let gone = vanished::unexplained(&before, &reading.paths, &touched);
+        let unnamed = unnamed(checkout, commit, &before, gone).await?;
+        findings.extend(unnamed.into_iter().map(Finding::Vanished));
         findings.extend(links_newly_broken(context, before, site, reading).await?);
     }
     if findings.is_empty() { Ok(()) } else { Err(faulty(told(&findings)).into()) }
@@ -154,18 +160,53 @@ async fn touched_since(
     commit: &Commit,
     before: &Manifest,
 ) -> Result<Vec<String>, Trouble> {
-    let (path, tree) = (checkout.workspace.repo(), commit.tree);
-    let (built_from, ours) = (before.release.commit_id.clone(), commit.files.clone());
+    let (path, tree, ours) = (checkout.workspace.repo(), commit.tree, commit.files.clone());
+    let built_from = before.release.commit_id.clone();
     let touched = move || {
         let repo = git::open(&path)?;
-        let old = git::Oid::from_str(&built_from).ok().filter(|old| repo.find_commit(*old).is_ok());
-        let Some(old) = old else { return Ok(ours) };
+        let Some(old) = known(&repo, &built_from) else { return Ok(ours) };
         let changes = tree::diff(&repo, Some(old), tree)?;
         let paths = changes.deltas().flat_map(|delta| [delta.old_file().path(), delta.new_file().path()]);
         let paths = paths.flatten().map(|path| path.to_string_lossy().into_owned());
         Ok(paths.chain(ours).collect())
     };
     Ok(off_thread(touched).await?)
+}
+
+/// A commit that is here.
+fn known(repo: &git2::Repository, commit: &str) -> Option<git::Oid> {
+    git::Oid::from_str(commit).ok().filter(|id| repo.find_commit(*id).is_ok())
+}
+
+/// Of pages that are gone, those that no changed file named before it was changed.
+async fn unnamed(
+    checkout: &Checkout,
+    commit: &Commit,
+    before: &Manifest,
+    gone: BTreeSet<String>,
+) -> Result<BTreeSet<String>, Trouble> {
+    if gone.is_empty() || vanished::are_too_many(&gone, before) {
+        return Ok(gone);
+    }
+    let (path, tree, newest) = (checkout.workspace.repo(), commit.tree, checkout.before);
+    let built_from = before.release.commit_id.clone();
+    let looked = beside(move |unwanted| {
+        let (mut unnamed, mut left) = (Unnamed::of(gone), MAX_OLD_TEXT_BYTES);
+        let look = |path: &Path, text: &str| {
+            // Lists of packages have words of all kinds.
+            if !path.file_name().is_some_and(|name| packages::decides(&name.to_string_lossy())) {
+                unnamed.look(&format!("{}\n{text}", path.file_stem().unwrap_or_default().display()));
+                left = left.saturating_sub(text.len());
+            }
+            still_wanted(unwanted).is_ok() && left > 0 && !unnamed.is_empty()
+        };
+        let read = git::open(&path).and_then(|repo| {
+            let old = known(&repo, &built_from).unwrap_or(newest);
+            tree::each_text_before(&repo, &tree::diff(&repo, Some(old), tree)?, look)
+        });
+        read.map(|()| unnamed.pages()).map_err(|error| error.to_string())
+    });
+    looked.await.map_err(|detail| not_run(detail).into())
 }
 
 /// One that is up. One that cannot be read is told when it is to be replaced.

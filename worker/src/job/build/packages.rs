@@ -175,7 +175,7 @@ fn is_touched(commit: &Commit) -> bool {
 }
 
 /// Whether a file of this name decides about packages.
-fn decides(name: &str) -> bool {
+pub(super) fn decides(name: &str) -> bool {
     name == LIST || SETTINGS.contains(&name) || MANAGERS.iter().any(|manager| manager.lock == name)
 }
 
