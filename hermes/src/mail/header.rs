@@ -89,8 +89,8 @@ pub(super) fn looks_like_mail(headers: &[(String, String)]) -> bool {
 }
 
 /// Whether the parser found the fields that are here, each as often. It knows fields by names with blanks in or behind them,
-/// or behind a colon (`F rom: x`, `From : x`, `:From: x`), which others take for fields of another name, or for none: what one of them has shown to be
-/// genuine the other would not have read.
+/// or behind a colon (`F rom: x`, `From : x`, `:From: x`), which others take for fields of another name, or for none: what one
+/// of them has shown to be genuine the other would not have read.
 pub(super) fn is_seen_alike(headers: &[(String, String)], message: &Message<'_>) -> bool {
     let known = message.headers().iter().map(|header| &header.name).filter(|name| !is_other(name));
     let mut seen: Vec<String> = known.map(|name| name.as_str().to_ascii_lowercase()).collect();
