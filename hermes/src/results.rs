@@ -108,7 +108,7 @@ pub async fn give_up(app: &App, command: &CommandId, reason: &str) -> Result<()>
         state: JobState::Done,
         pending: None,
         outcome: Some(JobOutcome::Failed),
-        error: Some(text::lines(reason)),
+        error: Some(text::lines(reason).into_owned()),
         finished_at: Some(now),
         ..job.clone()
     };
@@ -152,11 +152,11 @@ fn close(job: &mut Job, result: &JobResult, address: Option<&str>, now: Timestam
     job.pending = None;
     job.outcome = Some(result.outcome);
     job.note = result.note.clone().map(plain);
-    job.summary = Some(text::lines(&result.summary)).filter(|text| !text.is_empty());
+    job.summary = Some(text::lines(&result.summary).into_owned()).filter(|text| !text.is_empty());
     job.commit_id = result.commit_id.as_deref().map(text::one_line).or(job.commit_id.take());
     job.files_changed = result.files_changed.iter().map(|path| text::one_line(path)).collect();
     job.preview_url = address.map(str::to_owned);
-    job.error = result.error.as_deref().map(text::lines);
+    job.error = result.error.as_deref().map(|error| text::lines(error).into_owned());
     job.usage = result.usage;
     job.worker_id = Some(result.worker_id.clone());
     job.epoch = result.epoch;

@@ -110,22 +110,23 @@ fn is_other(name: &HeaderName<'_>) -> bool {
 /// paths change these, and whoever sends a signed mail again may.
 pub(super) fn body_hash(body: &[u8]) -> ContentHash {
     let mut lines = Vec::with_capacity(body.len() + 1);
-    let mut written = 0;
-    for line in body.split(|byte| *byte == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_end();
-        let mut words = line.split(|byte| matches!(byte, b' ' | b'\t'));
-        lines.extend_from_slice(words.next().unwrap_or_default());
-        let mut is_word = true;
-        for word in words {
-            if is_word {
+    let (mut from, mut line_at, mut written) = (0, 0, 0);
+    for at in memchr::memchr3_iter(b' ', b'\t', b'\n', body).chain([body.len()]) {
+        lines.extend_from_slice(&body[from..at]);
+        from = at + 1;
+        let line = &lines[line_at..];
+        if matches!(body.get(at), Some(b' ' | b'\t')) {
+            if line.last() != Some(&b' ') {
                 lines.push(b' ');
             }
-            lines.extend_from_slice(word);
-            is_word = !word.is_empty();
+            continue;
         }
+        let line = line.trim_ascii_end().len();
+        lines.truncate(line_at + line);
         lines.push(b'\n');
-        if !line.is_empty() {
-            written = lines.len();
+        line_at = lines.len();
+        if line > 0 {
+            written = line_at;
         }
     }
     ContentHash::of(&lines[..written])
