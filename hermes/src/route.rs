@@ -115,8 +115,8 @@ pub enum Said {
     Nothing,
     /// A question.
     Question(Question),
-    /// Whether they wrote it; about whose site it is.
-    Confirmation(ProjectUser),
+    /// Whether they wrote it; about whose site it is, where that is clear.
+    Confirmation(Option<ProjectUser>),
     /// Why; once a day for each reason.
     Refusal(Refusal),
 }
@@ -129,6 +129,11 @@ impl Rejection {
 
     fn asking(question: Question) -> Self {
         Self { ending: MailEnding::QuestionAsked, said: Said::Question(question) }
+    }
+
+    fn confirming(why: &str, about: Option<ProjectUser>, trace: &mut Trace) -> Self {
+        trace.note(Stage::Route, format!("{why}, so its author has to confirm it"));
+        Self { ending: MailEnding::ConfirmationAsked, said: Said::Confirmation(about) }
     }
 
     /// Recorded, and its author hears why, if it is sure that they are its author.
@@ -162,11 +167,7 @@ pub fn route(
         return Err(Rejection::telling(request, MailEnding::Failed, Refusal::NoSite));
     };
     if let Some(why) = unsure(request.assurance, project) {
-        trace.note(Stage::Route, format!("{why}, so its author has to confirm it"));
-        return Err(Rejection {
-            ending: MailEnding::ConfirmationAsked,
-            said: Said::Confirmation(sender.project_user()),
-        });
+        return Err(Rejection::confirming(&why, Some(sender.project_user()), trace));
     }
     if request.instruction.is_empty() {
         trace.note(Stage::Route, "it has neither text nor subject");
@@ -190,13 +191,18 @@ pub fn route(
 
 /// Why it is not enough what shows that its author wrote it, to us.
 fn unsure(assurance: Assurance, project: &Project) -> Option<String> {
+    let wants_all = assurance == Assurance::Partial && project.require_dmarc;
+    let of_project =
+        || wants_all.then(|| format!("{} wants DMARC, and all of it signed", project.project_id));
+    doubt(assurance).map(str::to_owned).or_else(of_project)
+}
+
+/// Why it is not enough wherever it goes.
+fn doubt(assurance: Assurance) -> Option<&'static str> {
     match assurance {
-        Assurance::Full => None,
-        Assurance::Partial => {
-            project.require_dmarc.then(|| format!("{} wants DMARC, and all of it signed", project.project_id))
-        }
-        Assurance::Stray => Some("it may not be meant for us".to_owned()),
-        Assurance::Unheard => Some("nobody could be asked who wrote it".to_owned()),
+        Assurance::Full | Assurance::Partial => None,
+        Assurance::Stray => Some("it may not be meant for us"),
+        Assurance::Unheard => Some("nobody could be asked who wrote it"),
     }
 }
 
@@ -237,7 +243,7 @@ fn commanded(command: MailCommand, sender: &Sender, facts: &Facts, trace: &mut T
     Commanded { command, project_user, thread }
 }
 
-/// The recipient chooses, else the conversation, else there is only one, else the author is asked.
+/// The recipient chooses, else the conversation, else there is only one, else the author is asked; first whether they wrote it.
 fn choose_sender<'a>(
     request: &MailRequest,
     facts: &'a Facts,
@@ -269,6 +275,9 @@ fn choose_sender<'a>(
         return Ok(sender);
     }
     trace.note(Stage::Route, format!("{} stands for several sites and names none", request.from));
+    if let Some(why) = doubt(request.assurance) {
+        return Err(Rejection::confirming(why, None, trace));
+    }
     let sites = facts.senders.iter().map(|sender| sender.project_id.clone()).collect();
     Err(Rejection::asking(Question::WhichSite(sites)))
 }
@@ -466,6 +475,22 @@ mod tests {
         assert_eq!(decide(&unheard, &known).unwrap_err().ending, MailEnding::ConfirmationAsked);
         let silent = Rejection::silent(MailEnding::UnknownSender);
         assert_eq!(decide(&unheard, &facts(&[])).unwrap_err(), silent);
+    }
+
+    #[test]
+    fn whoever_may_not_have_written_it_is_asked_that_before_which_site_it_is_about() {
+        let both = facts(&["amelia", "bob"]);
+        for (assurance, to, about) in [
+            (Assurance::Stray, "x@y.z", None),
+            (Assurance::Unheard, "x@y.z", None),
+            (Assurance::Unheard, "bob@x.org", ProjectUser::parse("bob#scott").ok()),
+        ] {
+            let asked = decide(&MailRequest { assurance, ..request(to) }, &both).unwrap_err();
+            let ending = MailEnding::ConfirmationAsked;
+            assert_eq!(asked, Rejection { ending, said: Said::Confirmation(about) }, "{assurance:?} {to}");
+        }
+        let half = MailRequest { assurance: Assurance::Partial, ..request("x@y.z") };
+        assert_eq!(decide(&half, &both).unwrap_err().ending, MailEnding::QuestionAsked);
     }
 
     #[test]

@@ -125,7 +125,7 @@ pub async fn accept(app: &App, arrival: Arrival) -> Result<Accepted> {
     match &decision.verdict {
         Err(Rejection { ending, said: Said::Nothing }) => record.end(*ending, decision.trace.clone()),
         Ok(verdict) => take_ids(&mut record, verdict),
-        Err(Rejection { said: Said::Confirmation(key), .. }) => record.project_key = Some(key.clone()),
+        Err(Rejection { said: Said::Confirmation(about), .. }) => record.project_key.clone_from(about),
         Err(_) => {}
     }
     let (inserted, room) = tokio::join!(app.cloud.store.insert(&record), room_ahead(app, &record, &decision));

@@ -65,6 +65,26 @@ async fn opening_the_link_shows_what_would_be_done_and_only_the_button_acts() {
 }
 
 #[tokio::test]
+async fn whoever_has_several_sites_confirms_a_stray_mail_before_they_are_asked_which_one_it_is_about() {
+    let world = World::with(&["--trust", "verify", "--authserv-id", "mx.example.net"]).await;
+    world.project("bob").await;
+    world.sender("scott@example.org", "bob", "scott").await;
+    let seen = "Authentication-Results: mx.example.net; dmarc=pass header.from=example.org";
+    let stray = format!("{seen}\r\n{}", mail("1", "change 7 to 8").replace("\r\nTo: ", "\r\nX-To: "));
+    let accepted = world.accepted(stray).await;
+    assert_eq!(accepted["ending"], "confirmation-asked", "{accepted}");
+    let words = hermes::mail::read(world.outbox()[0].as_bytes()).unwrap().text;
+    let token = words.split_whitespace().find_map(|word| word.split_once("/confirm/")).unwrap().1;
+    let path = format!("/confirm/{token}");
+    let (_, html) = browse(&world, "GET", &path).await;
+    assert!(html.contains("change 7 to 8") && !html.contains("amelia") && !html.contains("bob"), "{html}");
+    browse(&world, "POST", &path).await;
+    let record = world.mail(text(&accepted, "mailId")).await;
+    assert_eq!(record.ending.unwrap().as_str(), "question-asked");
+    assert_eq!(world.outbox().len(), 2);
+}
+
+#[tokio::test]
 async fn the_page_names_the_files_that_would_go_along() {
     let files = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nput this up\r\n--b\r\nContent-Type: text/csv\r\nContent-Disposition: attachment; filename=\"our prices.csv\"\r\n\r\nsoup;7\r\n--b\r\nContent-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=setup.exe\r\n\r\nx\r\n--b--\r\n";
     let (world, path, _) = asked_about(half_shown().replace("\r\nchange 7 to 8\r\n", files)).await;
