@@ -29,6 +29,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::limits::{self, Room};
+use crate::mail::sender::Assurance;
 use crate::mail::trace::{Stage, Trace};
 use crate::mail::verdict::Evidence;
 use crate::mail::{self, Desk, MailCommand, ParsedMail, Unreadable};
@@ -47,6 +48,8 @@ struct Decision {
     verdict: std::result::Result<Verdict, Rejection>,
     language: Option<Language>,
     with_files: bool,
+    /// Whether less than everything shows that its author wrote it to us.
+    doubted: bool,
     /// Whether it has a Message-ID that no mail of its author had before, so that it is none that came again.
     is_new: bool,
     trace: Trace,
@@ -122,6 +125,7 @@ pub async fn accept(app: &App, arrival: Arrival) -> Result<Accepted> {
     let mut record = MailRecord::open(read.as_ref().ok(), key.key, &raw, origin, at);
     record.language = decision.language;
     record.evidence = evidence;
+    record.doubted = decision.doubted;
     match &decision.verdict {
         Err(Rejection { ending, said: Said::Nothing }) => record.end(*ending, decision.trace.clone()),
         Ok(verdict) => take_ids(&mut record, verdict),
@@ -155,25 +159,18 @@ async fn room_ahead(app: &App, mail: &MailRecord, decision: &Decision) -> Result
 
 /// What is known of a mail that came before.
 enum Before {
-    /// No copy of it was shown to be genuine and a person's, and this one is: its row is this one's now.
+    /// No copy of it was shown to be genuine as it was and a person's, and this one is: its row is this one's now.
     Reopened(Stored<MailRecord>),
     /// Its row.
     Known(Stored<MailRecord>),
 }
 
-/// A copy that somebody sent on may come first and be shown to be from nobody; it does not stand for the one that its author
-/// sent. That takes the whole row, with its own bytes and what shows them to be genuine, in one write: of two at once one
-/// does, and whoever is cut short behind it leaves an open mail.
+/// A copy that somebody sent on may come first, shown to be from nobody or with something changed in it; it does not stand for
+/// the one that its author sent. That takes the whole row, with its own bytes and what shows them to be genuine, in one write: of
+/// two at once one does, and whoever is cut short behind it leaves an open mail.
 async fn reopened(app: &App, again: MailRecord, decision: &Decision) -> Result<Before> {
     let earlier = known(app, &again.mail_id).await?;
-    let stands = match earlier.value.ending {
-        // A list that sends it on adds what makes it look as if a machine had written it.
-        Some(MailEnding::Unauthenticated | MailEnding::Automatic) => !decision.believes(),
-        // What nobody has to be asked about is done, and the link of the question leads nowhere any more.
-        Some(MailEnding::ConfirmationAsked) => decision.verdict.is_err(),
-        _ => true,
-    };
-    if stands {
+    if stands(&earlier.value, decision) {
         return Ok(Before::Known(earlier));
     }
     let mut stored = Stored { value: again, version: earlier.version };
@@ -185,6 +182,22 @@ async fn reopened(app: &App, again: MailRecord, decision: &Decision) -> Result<B
         }
         Err(CloudError::Conflict(_)) => known(app, &stored.value.mail_id).await.map(Before::Known),
         Err(error) => Err(error),
+    }
+}
+
+/// Whether the ending of an earlier copy is that of this one too.
+fn stands(earlier: &MailRecord, decision: &Decision) -> bool {
+    let works = decision.verdict.is_ok();
+    match earlier.ending {
+        // A list that sends it on adds what makes it look as if a machine had written it.
+        Some(MailEnding::Unauthenticated | MailEnding::Automatic) => !decision.believes(),
+        // What nobody has to be asked about is done, and the link of the question leads nowhere any more.
+        Some(MailEnding::ConfirmationAsked) => !works,
+        // Nobody heard of it: whoever sent it on may have written it to another site.
+        Some(MailEnding::NotPermitted | MailEnding::UnknownSender) if earlier.doubted => !decision.believes(),
+        // Likewise; but whoever sends on what was asked about may not choose what it becomes.
+        Some(MailEnding::QuestionAsked) if earlier.doubted => !works || decision.doubted,
+        _ => true,
     }
 }
 
@@ -273,7 +286,7 @@ async fn decide(
     let mut trace = Trace::default();
     let reject = |ending, trace| {
         let verdict = Err(Rejection::silent(ending));
-        Ok(Decision { verdict, language: None, with_files: false, is_new: false, trace })
+        Ok(Decision { verdict, language: None, with_files: false, doubted: true, is_new: false, trace })
     };
     let parsed = match read {
         Ok(parsed) => parsed,
@@ -301,7 +314,8 @@ async fn decide(
     let verdict = route(&request, &facts, &ids(earlier, at), at, &mut trace);
     let with_files = !parsed.attachments.is_empty();
     let is_new = parsed.message_id.is_some() && !facts.namesake;
-    Ok(Decision { verdict, language, with_files, is_new, trace })
+    let doubted = request.assurance != Assurance::Full;
+    Ok(Decision { verdict, language, with_files, doubted, is_new, trace })
 }
 
 /// Those of the earlier run, else new ones.
@@ -358,7 +372,8 @@ async fn finish(
         log_ending(&stored.value);
         return Ok(stored.value);
     }
-    let Decision { verdict, with_files, mut trace, .. } = decision;
+    let Decision { verdict, with_files, doubted, mut trace, .. } = decision;
+    stored.value.doubted = doubted;
     let files = with_files.then_some(raw);
     if let Ok(verdict) = &verdict {
         take_ids(&mut stored.value, verdict);

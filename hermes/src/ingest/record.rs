@@ -60,6 +60,9 @@ pub struct MailRecord {
     /// What showed who wrote it when it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
+    /// Whether less than everything showed, when it was decided, that its author wrote it to us. Rows of old do not tell.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub doubted: bool,
     /// Who says they wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender: Option<EmailAddress>,
@@ -131,6 +134,7 @@ impl MailRecord {
             ending: None,
             origin,
             evidence: None,
+            doubted: false,
             sender: mail.and_then(|mail| match &mail.author {
                 crate::mail::parse::Author::One(address) => Some(address.clone()),
                 _ => None,

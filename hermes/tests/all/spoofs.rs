@@ -455,3 +455,60 @@ async fn a_half_shown_copy_behind_a_forged_one_is_asked_about_and_other_words_ar
     assert_eq!(world.outbox().len(), 1);
     assert_eq!(world.works("amelia#scott").await.len(), 2);
 }
+
+/// A mail of scott's to this address whose signature leaves out to whom it goes, as such a server found it, with more fields.
+fn unaddressed(to: &str, more: &str, words: &str) -> String {
+    let signed = "DKIM-Signature: v=1; d=example.org; s=s; h=from:subject:date:message-id; bh=x; b=y\r\nDate: Tue, 3 Mar 2026 09:59:00 +0000";
+    let mail = mail("1", words).replace("edit@hermes.localhost", to);
+    format!("Authentication-Results: {SERVER}; {more}{GENUINE}\r\n{signed}\r\n{mail}")
+}
+
+const BY_ITS_HOST: &str = "spf=pass smtp.mailfrom=scott@example.org; ";
+
+#[tokio::test]
+async fn a_copy_to_another_site_of_which_nobody_hears_does_not_stand_for_the_genuine_one() {
+    let world = pinning().await;
+    world.project("bob").await;
+    let sent_on = unaddressed("bob@hermes.localhost", "", "change 7 to 8");
+    let refused = world.accepted(sent_on.clone()).await;
+    assert_eq!(text(&refused, "ending"), "not-permitted");
+    assert!(world.outbox().is_empty(), "nobody hears of it");
+    let genuine = unaddressed("amelia@hermes.localhost", BY_ITS_HOST, "change 7 to 8");
+    let answer = world.accepted(genuine.clone()).await;
+    assert_eq!((text(&answer, "ending"), &answer["mailId"]), ("routed", &refused["mailId"]));
+    for again in [genuine, sent_on] {
+        assert_eq!(world.accepted(again).await["commandId"], answer["commandId"], "and it is one mail");
+    }
+    assert_eq!(world.works("amelia#scott").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_question_about_a_copy_that_names_no_site_does_not_keep_the_genuine_one_that_does() {
+    let world = pinning().await;
+    world.project("bob").await;
+    world.sender("scott@example.org", "bob", "scott").await;
+    let sent_on = unaddressed("hermes@hermes.localhost", "", "change 7 to 8");
+    let asked = world.accepted(sent_on.clone()).await;
+    assert_eq!(text(&asked, "ending"), "question-asked");
+    let half = world.accepted(unaddressed("amelia@hermes.localhost", "", "change 7 to 8")).await;
+    assert_eq!(text(&half, "ending"), "question-asked", "nobody who sends it on chooses the site");
+    let answer = world.accepted(unaddressed("amelia@hermes.localhost", BY_ITS_HOST, "change 7 to 8")).await;
+    assert_eq!((text(&answer, "ending"), &answer["mailId"]), ("routed", &asked["mailId"]));
+    assert_eq!(world.accepted(sent_on).await["commandId"], answer["commandId"], "and it is one mail");
+    assert_eq!(world.works("amelia#scott").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_question_about_a_genuine_mail_stands_whatever_is_added_to_it_later() {
+    let world = pinning().await;
+    let order =
+        world.accepted(format!("Authentication-Results: {SERVER}; {GENUINE}\r\n{}", mail("0", "blue"))).await;
+    assert_eq!(text(&order, "ending"), "routed");
+    let asked = world.accepted(unaddressed("amelia@hermes.localhost", BY_ITS_HOST, "publish")).await;
+    assert_eq!(text(&asked, "ending"), "question-asked");
+    let about = unaddressed("amelia@hermes.localhost", BY_ITS_HOST, "publish")
+        .replace("Subject:", "References: <0@example.org>\r\nSubject:");
+    let again = world.accepted(about).await;
+    assert_eq!((text(&again, "ending"), &again["mailId"]), ("question-asked", &asked["mailId"]));
+    assert_eq!(world.works("amelia#scott").await.len(), 1);
+}
