@@ -185,6 +185,13 @@ pub(super) fn secret_in(repo: &Repository, diff: &Diff<'_>, secrets: &Secrets) -
     None
 }
 
+/// The files of a tree, by way of an index, whose paths are bytes: libgit2's walk ends at a name that is not UTF-8.
+pub(super) fn files(tree: &git2::Tree<'_>) -> Result<Index, git2::Error> {
+    let mut index = Index::new()?;
+    index.read_tree(tree)?;
+    Ok(index)
+}
+
 /// Shows the files of a commit one after another, as text, until the answer is that it is enough. Larger ones are data.
 pub(super) fn each_text(
     repo: &Repository,
@@ -193,9 +200,7 @@ pub(super) fn each_text(
 ) -> git::Result<()> {
     let what = "search the source";
     let tree = repo.find_commit(commit).and_then(|commit| commit.tree()).during(what)?;
-    // Read by way of an index, whose paths are bytes: libgit2's walk ends at a name that is not UTF-8.
-    let mut index = Index::new().during(what)?;
-    index.read_tree(&tree).during(what)?;
+    let index = files(&tree).during(what)?;
     let objects = repo.odb().during(what)?;
     for entry in index.iter() {
         if text(repo, &objects, entry.id).is_some_and(|text| !look(&text)) {

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use common::domain::names::ContentHash;
 use common::domain::outcome::JobOutcome;
-use git2::{Repository, TreeEntry, TreeWalkMode, TreeWalkResult};
+use git2::Repository;
 
 use super::{first_chars, last_chars};
 use crate::git::{self, During as _, Oid};
-use crate::job::Failure;
 use crate::job::handover::Commit;
+use crate::job::{Failure, tree};
 
 /// The failure of an install whose lock file does not fit what this change made of the list.
 pub(in crate::job) const LOCK_BEHIND: &str = "lock-behind";
@@ -133,15 +133,12 @@ impl Packages {
 /// Another one where something else may have to be installed: of all that decides about packages, wherever in the source.
 pub(super) fn fingerprint(repo: &Repository, tree: Oid) -> git::Result<ContentHash> {
     let what = "look for the lists of packages";
+    let files = repo.find_tree(tree).and_then(|tree| tree::files(&tree)).during(what)?;
     let mut all = Vec::new();
-    let note = |folder: &str, entry: &TreeEntry<'_>| {
-        if std::str::from_utf8(entry.name_bytes()).is_ok_and(decides) {
-            all.extend([folder.as_bytes(), entry.name_bytes()].concat());
-            all.extend(format!(" {}\n", entry.id()).into_bytes());
-        }
-        TreeWalkResult::Ok
-    };
-    repo.find_tree(tree).and_then(|tree| tree.walk(TreeWalkMode::PreOrder, note)).during(what)?;
+    for entry in files.iter().filter(|entry| decides_at(&entry.path)) {
+        all.extend(entry.path);
+        all.extend(format!(" {}\n", entry.id).into_bytes());
+    }
     Ok(ContentHash::of(&all))
 }
 
@@ -179,6 +176,12 @@ pub(super) fn decides(name: &str) -> bool {
     name == LIST || SETTINGS.contains(&name) || MANAGERS.iter().any(|manager| manager.lock == name)
 }
 
+/// Whether what lies at this path does.
+fn decides_at(path: &[u8]) -> bool {
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    std::str::from_utf8(name).is_ok_and(decides)
+}
+
 fn is_unreachable(output: &str) -> bool {
     let mut words = output.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words.any(|word| UNREACHABLE.contains(&word))
@@ -202,6 +205,9 @@ fn regular_file(path: &Path) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
     use super::*;
 
     const SOME: &str = r#"{"dependencies":{"a":"1"}}"#;
@@ -263,6 +269,8 @@ mod tests {
         let source = Source::new(&[(LIST, SOME), ("package-lock.json", "{}")]);
         let repo = Repository::init(source.0.path()).unwrap();
         std::fs::create_dir(source.0.path().join("web")).unwrap();
+        let not_utf8 = source.0.path().join(OsStr::from_bytes(b"caf\xe9"));
+        std::fs::create_dir(&not_utf8).unwrap();
         let fingerprint = || {
             let mut index = repo.index().unwrap();
             index.add_all(["*"], git2::IndexAddOption::DEFAULT, None).unwrap();
@@ -281,6 +289,8 @@ mod tests {
             assert_eq!(seen.contains(&now), is_the_same, "{name}");
             seen.push(now);
         }
+        std::fs::write(not_utf8.join(LIST), "{}").unwrap();
+        assert!(!seen.contains(&fingerprint()), "whatever its folder is called");
     }
 
     #[test]
