@@ -17,6 +17,8 @@ const MAX_FILES: usize = 100_000;
 const MAX_ENTRIES: usize = 400_000;
 /// And none larger than this.
 const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
+/// Folders within one another; each that is looked into is held open.
+const MAX_LEVELS: usize = 100;
 /// Object keys end here (common::cloud::files).
 const MAX_KEY_BYTES: usize = 1024;
 /// Folders of tools, which are no part of a site.
@@ -44,7 +46,7 @@ impl Output {
     /// can have is an error.
     pub fn files(&self) -> io::Result<Vec<String>> {
         let mut found = Found::default();
-        walk(self.0.try_clone()?, "", &mut found)?;
+        walk(&self.0, "", 0, &mut found)?;
         found.files.sort();
         Ok(found.files)
     }
@@ -122,16 +124,50 @@ struct Found {
 }
 
 impl Found {
-    /// Whether there is room for one more.
-    fn count(&mut self) -> bool {
+    /// One more entry of a folder, if there is room for it.
+    fn entry(&mut self, path: &str) -> io::Result<()> {
         self.entries += 1;
-        self.entries <= MAX_ENTRIES && self.files.len() < MAX_FILES
+        if path.len() <= MAX_KEY_BYTES && self.entries <= MAX_ENTRIES { Ok(()) } else { Err(too_many(path)) }
+    }
+
+    /// One more file, if it may be published.
+    fn file(&mut self, path: String, there: &File) -> io::Result<()> {
+        if self.files.len() == MAX_FILES {
+            return Err(too_many(&path));
+        }
+        match check(there) {
+            Ok(_) => self.files.push(path),
+            Err(error) => tracing::warn!(path, %error, "it is not published"),
+        }
+        Ok(())
     }
 }
 
-fn walk(folder: OwnedFd, prefix: &str, found: &mut Found) -> io::Result<()> {
-    let mut listed = Dir::from_fd(folder.try_clone()?)?;
-    for entry in listed.iter() {
+fn too_many(path: &str) -> io::Error {
+    io::Error::other(format!("{path}: too long a path, or more than {MAX_FILES} files"))
+}
+
+/// Of each folder above only its own descriptor is open meanwhile.
+fn walk(folder: &OwnedFd, prefix: &str, level: usize, found: &mut Found) -> io::Result<()> {
+    if level > MAX_LEVELS {
+        return Err(io::Error::other(format!("{prefix}: more than {MAX_LEVELS} folders lie in one another")));
+    }
+    for (name, path) in listed(folder, prefix, found)? {
+        let there = File::from(look(folder, &name)?);
+        if !there.metadata()?.is_dir() {
+            found.file(path, &there)?;
+        } else if !LEFT_OUT.contains(&name.as_str()) {
+            drop(there);
+            walk(&enter(folder, &name)?, &path, level + 1, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// The names in a folder, each with its path.
+fn listed(folder: &OwnedFd, prefix: &str, found: &mut Found) -> io::Result<Vec<(String, String)>> {
+    let mut listed = Vec::new();
+    for entry in Dir::from_fd(folder.try_clone()?)?.iter() {
         let entry = entry?;
         let name = entry.file_name();
         if matches!(name.to_bytes(), b"." | b"..") {
@@ -144,21 +180,10 @@ fn walk(folder: OwnedFd, prefix: &str, found: &mut Found) -> io::Result<()> {
             ))
         })?;
         let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
-        if path.len() > MAX_KEY_BYTES || !found.count() {
-            return Err(io::Error::other(format!("{path}: too long a path, or more than {MAX_FILES} files")));
-        }
-        let there = File::from(look(&folder, name)?);
-        if there.metadata()?.is_dir() {
-            if !LEFT_OUT.contains(&name) {
-                walk(enter(&folder, name)?, &path, found)?;
-            }
-        } else if let Err(error) = check(&there) {
-            tracing::warn!(path, %error, "it is not published");
-        } else {
-            found.files.push(path);
-        }
+        found.entry(&path)?;
+        listed.push((name.to_owned(), path));
     }
-    Ok(())
+    Ok(listed)
 }
 
 #[cfg(test)]
@@ -220,6 +245,18 @@ mod tests {
         for folder in ["out", "../elsewhere", "/etc", "dist/folder", "dist/a/index.html"] {
             assert!(Output::open(&stand.repo(), folder).is_err(), "{folder}");
         }
+    }
+
+    #[test]
+    fn folders_lie_in_one_another_only_so_deep() {
+        let stand = Stand::new();
+        let files = || Output::open(&stand.repo(), "dist").unwrap().files();
+        let deepest = stand.dist(&"d/".repeat(MAX_LEVELS));
+        std::fs::create_dir_all(&deepest).unwrap();
+        std::fs::write(deepest.join("x"), "").unwrap();
+        assert_eq!(files().unwrap(), [format!("{}x", "d/".repeat(MAX_LEVELS))]);
+        std::fs::create_dir(deepest.join("d")).unwrap();
+        assert!(files().unwrap_err().to_string().ends_with("in one another"));
     }
 
     /// Somebody swaps a file and the folder it is in for links, pipes and back, as fast as they can.
