@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::cloud::files::{At, Headers, Space};
+use common::cloud::files::{At, Headers, IfMatch, Space};
 use common::domain::ids::{CommandId, ProjectUser};
 use common::domain::job::{Job, SwitchNote};
 use common::domain::names::SiteTarget;
@@ -382,6 +382,16 @@ async fn a_check_fetches_builds_and_shows_the_site_as_it_is_and_pushes_nothing()
     let steps: Vec<_> = world.job("c-1").await.unwrap().steps.iter().map(|step| step.name.as_str()).collect();
     assert_eq!(steps, ["checkout", "build", "publish", "publish"]);
     assert_eq!(pages(&world, &live()).await, BTreeMap::default(), "nothing stays at the live site");
+
+    let left = At::page(&live(), ".hermes-check");
+    world
+        .cloud
+        .files
+        .put(&left, b"of a worker that was killed".as_slice().into(), IfMatch::Any)
+        .await
+        .unwrap();
+    assert_eq!(act(&world, "c-3", "check", "eeeeee5").await.outcome, JobOutcome::Changed);
+    assert!(!world.cloud.files.exists(&left).await.unwrap());
 
     world.project_built_by("bakery", &remote, &["ls", "/no such folder"]).await;
     let failed = act(&world, "c-2", "check", "eeeeee5").await;

@@ -17,7 +17,6 @@ use common::domain::site::{Manifest, Release};
 use common::domain::thread::Thread;
 
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use super::journal::Journal;
 use super::publish::{Choice, Contents, Publication, Wanted, made, release, unless_stopped};
@@ -26,6 +25,7 @@ use super::{Cut, Ending, Failure, JobContext, Trouble};
 /// So long a job that was cut off may go on with a switch that it has begun.
 const SWITCH_LIMIT: Duration = Duration::from_secs(10);
 /// What lies at the live site for a moment.
+const PROBE_NAME: &str = ".hermes-check";
 const PROBE: &[u8] = b"whether this site can be written to\n";
 /// Nobody waits longer than this to hear whether a switch goes on.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
@@ -70,10 +70,10 @@ pub async fn settle(files: Arc<dyn Files>, target: SiteTarget) -> CloudResult<()
 
 /// Writes a page to the live site that no site has and takes it away again: whether a preview could be made the live site.
 pub(super) async fn probe(context: &JobContext) -> Result<(), Trouble> {
-    let at =
-        At::page(&SiteTarget::Live(context.work.project_id.clone()), format!(".hermes-{}", Uuid::new_v4()));
+    let at = At::page(&SiteTarget::Live(context.work.project_id.clone()), PROBE_NAME);
     let written = async {
-        context.files.put(&at, Bytes::from_static(PROBE), IfMatch::Absent).await?;
+        // One may be left of a check whose worker was killed.
+        context.files.put(&at, Bytes::from_static(PROBE), IfMatch::Any).await?;
         context.files.delete(&at, IfMatch::Any).await
     };
     unless_stopped(context, written).await?.map_err(|error| {
