@@ -9,7 +9,7 @@ use git2::{Index, ObjectType, Odb, Repository};
 use crate::git::{self, During as _, GitError, GitKind, Oid};
 use crate::text::plain_line;
 
-const MB: u64 = 1024 * 1024;
+pub(super) const MB: u64 = 1024 * 1024;
 /// What GitHub takes of one file.
 const MAX_FILE_BYTES: u64 = 100 * MB;
 /// What one change may bring.
@@ -17,7 +17,7 @@ const MAX_CHANGE_BYTES: u64 = 1024 * MB;
 /// Files and folders: twice as many files as a site may have.
 const MAX_ENTRIES: u64 = 200_000;
 /// As much as agent and build may have on the disk, unless somebody said otherwise.
-const MAX_TREE_BYTES: u64 = 8 * 1024 * MB;
+pub(super) const MAX_TREE_BYTES: u64 = 8 * 1024 * MB;
 /// No site has a larger file; libgit2 has each in memory as a whole when it writes it.
 const MAX_BLOB_BYTES: u64 = 256 * MB;
 /// Folders within folders.

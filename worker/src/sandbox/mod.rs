@@ -97,6 +97,15 @@ impl Sandbox {
         Self { walls: self.walls.clone(), gateway: self.gateway.metered(meter) }
     }
 
+    /// What one agent or build may use; without walls, whatever it likes.
+    pub fn limits(&self) -> Option<Limits> {
+        match &self.walls {
+            Walls::Off => None,
+            Walls::Namespaces(namespaces) => Some(namespaces.limits),
+            Walls::Uid(users) => Some(users.limits),
+        }
+    }
+
     /// Which walls these are.
     pub fn mode(&self) -> Mode {
         match self.walls {

@@ -18,6 +18,7 @@ use super::checks::{Compared, Finding, MAX_TEXT_BYTES, OldPage, Reading, storage
 use super::vanished::{self, Unnamed};
 use super::{not_run, over_limit, packages};
 use crate::git::{self, off_thread};
+use crate::job::amount::{MAX_TREE_BYTES, MB};
 use crate::job::handover::{Checkout, Commit, Site};
 use crate::job::output::Output;
 use crate::job::{Cut, Failure, JobContext, Stopper, Trouble, publish, tree};
@@ -85,21 +86,32 @@ fn still_wanted(unwanted: &CancellationToken) -> Result<(), String> {
 }
 
 async fn read(context: &JobContext, checkout: &Checkout, build: Build) -> Result<(Site, Reading), Trouble> {
-    let (repo, secrets) = (checkout.workspace.repo(), context.settings.secrets.clone());
-    let read = beside(move |unwanted| read_all(&repo, &build.output, &secrets, unwanted)).await;
-    read.map_err(|detail| {
+    let (repo, secrets, most) = (checkout.workspace.repo(), context.settings.secrets.clone(), most(context));
+    let read = beside(move |unwanted| read_all(&repo, &build.output, &secrets, most, unwanted)).await;
+    let read = read.map_err(|detail| {
         let text = "Your site was built, but the result could not be used. \
             The site that was up stays up, and your change is kept.";
-        Failure::new(JobOutcome::BuildFailed, "build-output", text, detail).into()
-    })
+        Failure::new(JobOutcome::BuildFailed, "build-output", text, detail)
+    });
+    let too_much =
+        || over_limit(format!("the site was built, and has more than {} MB; make it smaller", most / MB));
+    Ok(read?.ok_or_else(too_much)?)
 }
 
+/// A site may be as large as a source, but not larger than all that its build may have on the disk.
+fn most(context: &JobContext) -> u64 {
+    let disk = context.settings.sandbox.limits().map(|limits| limits.disk_bytes);
+    disk.map_or(MAX_TREE_BYTES, |disk| disk.min(MAX_TREE_BYTES))
+}
+
+/// Nothing when it is more than so many bytes: a file of any length may take no room on the disk.
 fn read_all(
     repo: &Path,
     output: &str,
     secrets: &Secrets,
+    most: u64,
     unwanted: &CancellationToken,
-) -> Result<(Site, Reading), String> {
+) -> Result<Option<(Site, Reading)>, String> {
     let advice = "check build.output of the project";
     let folder = Output::open(repo, output)
         .map_err(|error| format!("the build made no folder {output:?} ({error}); {advice}"))?;
@@ -108,14 +120,17 @@ fn read_all(
         return Err(format!("the output folder {output:?} has no files; {advice}"));
     }
     let (mut reading, mut files) = (Reading::of(&paths), Vec::with_capacity(paths.len()));
+    let mut left = most;
     for path in paths {
         still_wanted(unwanted)?;
         let bytes = folder.read(&path).map_err(|error| format!("read {path} of {output:?}: {error}"))?;
+        let size_bytes = bytes.len() as u64;
+        let Some(rest) = left.checked_sub(size_bytes) else { return Ok(None) };
+        left = rest;
         reading.file(&path, &bytes, secrets);
-        let file = SiteFile { sha256: ContentHash::of(&bytes), size_bytes: bytes.len() as u64 };
-        files.push((path, file));
+        files.push((path, SiteFile { sha256: ContentHash::of(&bytes), size_bytes }));
     }
-    Ok((Site { output: Arc::new(folder), files }, reading))
+    Ok(Some((Site { output: Arc::new(folder), files }, reading)))
 }
 
 async fn check(
@@ -309,6 +324,19 @@ mod tests {
             looks.await.map_err(|detail| faulty(detail).into())
         };
         (work, wait)
+    }
+
+    #[test]
+    fn a_site_of_files_that_take_no_room_on_the_disk_is_bounded_by_their_length() {
+        let stand = tempfile::tempdir().unwrap();
+        std::fs::create_dir(stand.path().join("dist")).unwrap();
+        let is_read = |count: u64| {
+            let path = stand.path().join("dist").join(count.to_string());
+            std::fs::File::create(path).unwrap().set_len(MB).unwrap();
+            let token = CancellationToken::new();
+            read_all(stand.path(), "dist", &Secrets::default(), 3 * MB, &token).unwrap().is_some()
+        };
+        assert_eq!([1, 2, 3, 4].map(is_read), [true, true, true, false]);
     }
 
     #[test]
