@@ -157,6 +157,19 @@ async fn s42_what_cannot_be_mended_in_two_rounds_is_an_honest_failure_and_the_si
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lies_in_git_lfs_is_not_published_as_if_it_were_there_and_no_agent_is_asked_to_mend_it() {
+    let stand = Stand::new(&["put site/logo.png mended"]).await;
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n";
+    stand.remote.commit("main", &[("site/logo.png", pointer)], "a logo");
+    let result = stand.order("c-1", "put site/a.html fine").await;
+    assert_eq!(result.outcome, JobOutcome::BuildFailed, "{result:?}");
+    let error = result.error.unwrap();
+    assert!(error.starts_with("git-lfs: ") && error.ends_with("\n- logo.png"), "{error}");
+    assert_eq!(stand.runs("c-1").await, 1);
+    stand.worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_that_mends_nothing_is_not_asked_again() {
     let stand = Stand::new(&[]).await;
     let result = stand.order("c-1", "put site/a.html s3://bucket/x").await;

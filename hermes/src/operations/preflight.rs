@@ -246,6 +246,9 @@ fn what_to_do(error: &str) -> &'static str {
         "build-program" => "install the program where the worker runs, or name another with --build-command",
         "build-failed" => "mend the build in the repository, or name another with --build-command",
         "build-output" => "name the folder that the build fills with --build-output",
+        "git-lfs" => {
+            "keep the files that are named in git itself (`git lfs migrate export`): what lies in Git LFS is not fetched"
+        }
         "build-checks" => "mend what is named in the source of the site",
         "publish-failed" => "let the worker write and delete where the previews lie",
         "live-failed" => "let the worker write and delete where the live site lies",

@@ -22,6 +22,8 @@ const AROUND_BYTES: usize = 200;
 const MAX_ADDRESSES: usize = 10_000;
 /// So many of their places are told; beyond that, of each address the first.
 const MAX_PLACES: usize = 10_000;
+/// How a file begins that stands for one in Git LFS (git-lfs, docs/spec.md).
+const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 /// Text beyond this is data.
 pub(super) const MAX_TEXT_BYTES: usize = 4 * 1024 * 1024;
 /// Links to nowhere of one page; of more, the first.
@@ -65,10 +67,16 @@ impl fmt::Display for Finding {
 
 /// All findings in a few lines.
 pub(super) fn told(findings: &BTreeSet<Finding>) -> String {
-    let lines: Vec<_> = findings.iter().take(MAX_TOLD).map(|finding| format!("- {finding}")).collect();
-    let more = findings.len().saturating_sub(MAX_TOLD);
-    let rest = if more > 0 { format!("\n- and {more} more") } else { String::new() };
-    format!("the site was built, but it cannot be published like this:\n{}{rest}", lines.join("\n"))
+    format!("the site was built, but it cannot be published like this:{}", listed(findings))
+}
+
+/// A list in a few lines.
+pub(super) fn listed(all: &BTreeSet<impl fmt::Display>) -> String {
+    let mut lines: Vec<_> = all.iter().take(MAX_TOLD).map(|one| format!("\n- {one}")).collect();
+    if all.len() > MAX_TOLD {
+        lines.push(format!("\n- and {} more", all.len() - MAX_TOLD));
+    }
+    lines.concat()
 }
 
 /// What was read of a built site.
@@ -83,6 +91,8 @@ pub(super) struct Reading {
     places: usize,
     /// Findings that need nothing but the file.
     pub(super) plain: BTreeSet<Finding>,
+    /// Files whose content lies in Git LFS.
+    pub(super) elsewhere: BTreeSet<String>,
 }
 
 impl Reading {
@@ -95,6 +105,9 @@ impl Reading {
     pub(super) fn file(&mut self, path: &str, bytes: &[u8], secrets: &Secrets) {
         if secrets.found_in(bytes) {
             self.plain.insert(Finding::Secret(path.to_owned()));
+        }
+        if bytes.starts_with(POINTER) && self.elsewhere.len() < MAX_FINDINGS {
+            self.elsewhere.insert(path.to_owned());
         }
         if bytes.len() > MAX_TEXT_BYTES || bytes.contains(&0) {
             return;
@@ -256,6 +269,14 @@ mod tests {
             reading.file("data.bin", bytes.as_bytes(), &secrets);
             assert_eq!(reading.plain, BTreeSet::from([Finding::Secret("data.bin".to_owned())]));
         }
+    }
+
+    #[test]
+    fn what_only_stands_for_a_file_in_git_lfs_is_noticed() {
+        let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n";
+        let about = format!("<p>{pointer}</p>");
+        let now = reading(&[("a.png", pointer), ("b.png", "\u{89}PNG"), ("about.html", &about)]);
+        assert_eq!(now.elsewhere, BTreeSet::from(["a.png".to_owned()]));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use common::domain::site::{Manifest, SiteFile};
 use futures_util::stream::{self, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
-use super::checks::{Compared, Finding, MAX_TEXT_BYTES, OldPage, Reading, storage_words, told};
+use super::checks::{Compared, Finding, MAX_TEXT_BYTES, OldPage, Reading, listed, storage_words, told};
 use super::vanished::{self, Unnamed};
 use super::{not_run, over_limit, packages};
 use crate::git::{self, off_thread};
@@ -69,6 +69,15 @@ fn faulty(detail: String) -> Failure {
     let text = "Your change was made, but the site built with it has faults that visitors would see. \
         The site that was up stays up, and your change is kept.";
     Failure::new(JobOutcome::BuildFailed, "build-checks", text, detail)
+}
+
+fn not_fetched(pointers: &BTreeSet<String>) -> Failure {
+    let text = "Your change was made, but pictures or other files of your site are kept in Git LFS, which we do not fetch: \
+        visitors would not see them. The site that was up stays up, and your change is kept. \
+        Please ask whoever looks after your site.";
+    let detail =
+        format!("files of the built site lie in Git LFS; keep them in git itself:{}", listed(pointers));
+    Failure::new(JobOutcome::BuildFailed, "git-lfs", text, detail)
 }
 
 /// Blocking work that is told when nobody waits for it any more.
@@ -140,6 +149,9 @@ async fn check(
     site: &Site,
     mut reading: Reading,
 ) -> Result<(), Trouble> {
+    if !reading.elsewhere.is_empty() {
+        return Err(not_fetched(&reading.elsewhere).into());
+    }
     let plain = std::mem::take(&mut reading.plain);
     let mut findings = without_owners_own(checkout, plain).await?;
     if let Some(before) = before(context, checkout).await? {
