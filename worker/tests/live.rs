@@ -397,5 +397,11 @@ async fn a_check_fetches_builds_and_shows_the_site_as_it_is_and_pushes_nothing()
     let failed = act(&world, "c-2", "check", "eeeeee5").await;
     assert_eq!(failed.outcome, JobOutcome::BuildFailed, "{failed:?}");
     assert!(failed.error.unwrap().contains("no such folder"));
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n";
+    remote.commit("main", &[("src/logo.png", pointer)], "a logo");
+    let failed = act(&world, "c-4", "check", "eeeeee5").await;
+    let error = failed.error.unwrap();
+    assert!(error.contains("no such folder") && error.contains("Git LFS"), "{error}");
+    assert!(error.ends_with("- src/logo.png"), "{error}");
     worker.stop().await;
 }

@@ -5,6 +5,7 @@ mod checks;
 mod inspect;
 mod links;
 mod packages;
+mod pointers;
 mod vanished;
 
 use std::io;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use common::domain::outcome::JobOutcome;
 use common::domain::project::Build;
 
+use checks::{MAX_FINDINGS, listed};
 use packages::Packages;
 
 pub(super) use packages::{LOCK_BEHIND, LOCK_OF_THE_SOURCE};
@@ -27,6 +29,8 @@ use crate::sandbox::Who;
 
 /// Installing and building each end after this.
 const LIMIT: Duration = Duration::from_mins(15);
+/// The failure of a build that came to its end.
+const BUILD_FAILED: &str = "build-failed";
 const KEPT_OUTPUT_BYTES: usize = 64 * 1024;
 const SHOWN_OUTPUT_CHARS: usize = 4000;
 /// Kept from build to build beside what is installed; any of it can be made anew.
@@ -38,9 +42,25 @@ pub async fn build(context: &JobContext, checkout: &Checkout, commit: &Commit) -
     if !build.command.is_empty() {
         install(context, checkout, commit).await?;
         let failed = |said: &str, output: &str| build_failed(format!("{said}:\n{}", last_chars(output)));
-        run(context, checkout, build.command.clone(), Step::Build, failed).await?;
+        let done = run(context, checkout, build.command.clone(), Step::Build, failed).await;
+        if let Err(trouble) = done {
+            return Err(explained(checkout, commit, trouble).await);
+        }
     }
     inspect::inspect(context, checkout, commit, build).await
+}
+
+/// A build that failed may have missed what is not fetched.
+async fn explained(checkout: &Checkout, commit: &Commit, trouble: Trouble) -> Trouble {
+    let Trouble::Failed(failure) = trouble else { return trouble };
+    if failure.code != BUILD_FAILED {
+        return failure.into();
+    }
+    let (path, tree) = (checkout.workspace.repo(), commit.tree);
+    let missing = off_thread(move || pointers::of_tree(&git::open(&path)?, tree, MAX_FINDINGS)).await;
+    let missing = missing.ok().filter(|missing| !missing.is_empty());
+    let also = missing.map(|missing| format!("\nin Git LFS, which is not fetched, lie:{}", listed(&missing)));
+    Failure { detail: failure.detail + &also.unwrap_or_default(), ..failure }.into()
 }
 
 fn settings(context: &JobContext) -> Build {
@@ -209,7 +229,7 @@ async fn forgotten(context: &JobContext, checkout: &Checkout) -> Result<bool, Tr
 fn build_failed(detail: String) -> Failure {
     let text = "Your change was made, but the site could not be built with it. \
         The site that was up stays up, and your change is kept.";
-    Failure::new(JobOutcome::BuildFailed, "build-failed", text, detail)
+    Failure::new(JobOutcome::BuildFailed, BUILD_FAILED, text, detail)
 }
 
 /// It took more than it may, which is no fault of a page; more of the same would not help.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use common::domain::site::Manifest;
 
 use super::links::{candidates, internal};
+use super::pointers;
 use crate::secrets::Secrets;
 
 /// The most findings that are told.
@@ -22,8 +23,6 @@ const AROUND_BYTES: usize = 200;
 const MAX_ADDRESSES: usize = 10_000;
 /// So many of their places are told; beyond that, of each address the first.
 const MAX_PLACES: usize = 10_000;
-/// How a file begins that stands for one in Git LFS (git-lfs, docs/spec.md).
-const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 /// Text beyond this is data.
 pub(super) const MAX_TEXT_BYTES: usize = 4 * 1024 * 1024;
 /// Links to nowhere of one page; of more, the first.
@@ -106,7 +105,7 @@ impl Reading {
         if secrets.found_in(bytes) {
             self.plain.insert(Finding::Secret(path.to_owned()));
         }
-        if bytes.starts_with(POINTER) && self.elsewhere.len() < MAX_FINDINGS {
+        if pointers::is_one(bytes) && self.elsewhere.len() < MAX_FINDINGS {
             self.elsewhere.insert(path.to_owned());
         }
         if bytes.len() > MAX_TEXT_BYTES || bytes.contains(&0) {
