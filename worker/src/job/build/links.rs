@@ -7,6 +7,8 @@ use url::Url;
 
 /// Stands for the site's own address.
 const HOME: &str = "http://site.invalid/";
+/// Its host.
+const HOST: &str = "site.invalid";
 /// Which attribute of which element leads to another file.
 const LEADING: [(&[u8], &[u8]); 9] = [
     (b"a", b"href"),
@@ -27,21 +29,63 @@ const MAX_PATH_BYTES: usize = 2048;
 
 /// The paths on the same site (no leading '/') to which a page leads, one after another.
 pub(super) fn internal(page: &str, html: &[u8]) -> impl Iterator<Item = String> {
-    let base = Url::parse(HOME).and_then(|home| home.join(page)).ok();
+    let mut base = Base::of(page);
     let mut emitter = DefaultEmitter::default();
     // What stands in scripts and styles is no element.
     emitter.naively_switch_states(true);
     let tokens = Tokenizer::new_with_emitter(html, emitter).flatten();
-    let links = tokens.filter_map(|token| match token {
-        Token::StartTag(tag) => link_of(&tag),
+    let said = tokens.filter_map(|token| match token {
+        Token::StartTag(tag) => said_by(&tag),
         _ => None,
     });
-    links.take(MAX_LINKS).filter_map(move |link| path_of(base.as_ref()?, link.trim()))
+    said.take(MAX_LINKS).filter_map(move |said| base.take_in(&said))
 }
 
-fn link_of(tag: &StartTag<()>) -> Option<String> {
-    let (_, attribute) = LEADING.iter().find(|(element, _)| &tag.name[..] == *element)?;
-    let (_, value) = tag.attributes.iter().find(|(name, _)| &name[..] == *attribute)?;
+/// What an element says of where the page leads.
+enum Said {
+    Base(String),
+    Link(String),
+}
+
+/// Where the links of a page lead from: the page, or what its first `<base>` says instead (HTML, section 4.2.3).
+struct Base {
+    url: Option<Url>,
+    is_said: bool,
+}
+
+impl Base {
+    fn of(page: &str) -> Self {
+        Self { url: Url::parse(HOME).and_then(|home| home.join(page)).ok(), is_said: false }
+    }
+
+    /// Where a link leads on the same site.
+    fn take_in(&mut self, said: &Said) -> Option<String> {
+        match said {
+            Said::Base(href) => {
+                self.say(href);
+                None
+            }
+            Said::Link(link) => path_of(self.url.as_ref()?, link.trim()),
+        }
+    }
+
+    fn say(&mut self, href: &str) {
+        let url = self.url.as_ref().filter(|_| !self.is_said).and_then(|url| url.join(href.trim()).ok());
+        self.is_said = true;
+        self.url = url.or_else(|| self.url.take());
+    }
+}
+
+fn said_by(tag: &StartTag<()>) -> Option<Said> {
+    if &tag.name[..] == b"base" {
+        return attribute(tag, b"href").map(Said::Base);
+    }
+    let (_, leading) = LEADING.iter().find(|(element, _)| &tag.name[..] == *element)?;
+    attribute(tag, leading).map(Said::Link)
+}
+
+fn attribute(tag: &StartTag<()>, wanted: &[u8]) -> Option<String> {
+    let (_, value) = tag.attributes.iter().find(|(name, _)| &name[..] == wanted)?;
     Some(String::from_utf8_lossy(value).into_owned())
 }
 
@@ -49,7 +93,7 @@ fn path_of(base: &Url, link: &str) -> Option<String> {
     if link.is_empty() || link.starts_with('#') {
         return None;
     }
-    let url = base.join(link).ok().filter(|url| url.host_str() == base.host_str())?;
+    let url = base.join(link).ok().filter(|url| url.host_str() == Some(HOST))?;
     let path = url.path().trim_start_matches('/');
     let path = percent_decode_str(path).decode_utf8().ok()?;
     Some(path[..path.floor_char_boundary(MAX_PATH_BYTES)].to_owned())
@@ -76,6 +120,16 @@ mod tests {
             <script>var x = '<a href="/script">';</script><a href="http://site.invalid.evil/">"##;
         let found: Vec<_> = internal("sub/index.html", html).collect();
         assert_eq!(found, ["about/", "bread", "images/Löwe.svg", "sub/style.css"]);
+    }
+
+    #[test]
+    fn links_lead_from_where_a_page_says() {
+        let found = |html: &str| internal("sub/index.html", html.as_bytes()).collect::<Vec<_>>();
+        let links = "<a href=bread><a href=/about><a href=../team>";
+        assert_eq!(found(links), ["sub/bread", "about", "team"]);
+        assert_eq!(found(&format!("<base target=_blank><base href=/>{links}")), ["bread", "about", "team"]);
+        assert_eq!(found(&format!("<base href='/a/'><base href=/b/>{links}")), ["a/bread", "about", "team"]);
+        assert_eq!(found(&format!("<base href=https://example.org/>{links}")), [""; 0]);
     }
 
     #[test]
