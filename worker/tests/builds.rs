@@ -234,6 +234,19 @@ async fn a_page_goes_with_its_entry_in_a_list_and_not_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_site_that_is_built_for_a_folder_is_told_as_such_and_costs_no_repair() {
+    let stand = Stand::new(&[]).await;
+    stand.remote.commit("main", &[("site/style.css", "p {}"), ("site/about.html", "about")], "theirs");
+    let page =
+        "<link rel=stylesheet href=/docs/style.css><a href=/docs/>home</a><a href=/docs/about>about</a>";
+    let result = stand.order("c-1", &format!("put site/index.html {page}")).await;
+    assert_eq!((result.outcome, stand.runs("c-1").await), (JobOutcome::BuildFailed, 1), "{result:?}");
+    assert!(result.summary.contains("the folder /docs/ of its address"), "{}", result.summary);
+    assert!(result.error.unwrap().starts_with("build-base: 3 of the site's 3 links"));
+    stand.worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_page_with_the_layouts_dead_links_is_shown() {
     let stand = Stand::new(&[]).await;
     let layout = "<link rel=icon href=/favicon.ico><a href=/privacy>privacy</a>";

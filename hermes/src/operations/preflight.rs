@@ -249,6 +249,10 @@ fn what_to_do(error: &str) -> &'static str {
         "git-lfs" => {
             "keep the files that are named in git itself (`git lfs migrate export`): what lies in Git LFS is not fetched"
         }
+        "build-base" => {
+            "set the base path of the build to \"/\", for Astro and Vite by `base` or with `--base /` behind --build-command: \
+             here a site lies at the root of its host"
+        }
         "build-checks" => "mend what is named in the source of the site",
         "publish-failed" => "let the worker write and delete where the previews lie",
         "live-failed" => "let the worker write and delete where the live site lies",
@@ -286,6 +290,9 @@ mod tests {
         assert_eq!(states(&broken), [Ok, Failed, Waiting, Waiting]);
         let build = of_job(&broken)[1].clone();
         assert!(build.said.contains("no such script") && build.to_do.unwrap().contains("--build-command"));
+        let based =
+            serde_json::json!({"outcome": "build-failed", "error": "build-base: 3 of the site's 3 links"});
+        assert!(of_job(&job(&["checkout", "build"], based))[1].clone().to_do.unwrap().contains("--base /"));
         assert_eq!(states(&job(&[], serde_json::json!({}))), [Waiting; 4]);
         let aside = job(&[], serde_json::json!({"outcome": "failed", "error": "it was put aside"}));
         assert_eq!(states(&aside), [Failed, Waiting, Waiting, Waiting]);

@@ -2,6 +2,7 @@
 //! as children with limits. Out come regular files that may be published.
 
 mod checks;
+mod folder;
 mod inspect;
 mod links;
 mod packages;

@@ -7,7 +7,8 @@ use std::fmt;
 use bytes::Bytes;
 use common::domain::site::Manifest;
 
-use super::links::{candidates, internal};
+use super::folder::Folders;
+use super::links::{candidates, internal, links};
 use super::pointers;
 use crate::secrets::Secrets;
 
@@ -86,6 +87,8 @@ pub(super) struct Reading {
     /// Links to nowhere, by the page on which they stand. All others are forgotten at once.
     pub(super) broken: BTreeMap<String, BTreeSet<String>>,
     broken_bytes: usize,
+    /// Folders that links lead into although they are not there.
+    pub(super) folders: Folders,
     addresses: BTreeSet<String>,
     places: usize,
     /// Findings that need nothing but the file.
@@ -113,7 +116,7 @@ impl Reading {
         }
         self.note_addresses(path, &String::from_utf8_lossy(bytes));
         if is_page(path) {
-            self.note_broken(path, bytes);
+            self.note_links(path, bytes);
         }
     }
 
@@ -135,13 +138,19 @@ impl Reading {
         }
     }
 
-    fn note_broken(&mut self, page: &str, html: &[u8]) {
+    fn note_links(&mut self, page: &str, html: &[u8]) {
+        let paths = &self.paths;
         let mut broken = BTreeSet::new();
-        for link in internal(page, html).filter(|link| !self.is_there(link)) {
+        for link in links(page, html) {
+            self.folders.count(&link);
+            if is_there(paths, &link.path) {
+                continue;
+            }
+            self.folders.note(&link, |path| is_there(paths, path), |folder| is_folder(paths, folder));
             if broken.len() == MAX_BROKEN {
                 break;
             }
-            broken.insert(link);
+            broken.insert(link.path);
         }
         let bytes = broken.iter().map(String::len).sum::<usize>() + page.len();
         if broken.is_empty() || self.broken_bytes + bytes > MAX_BROKEN_BYTES {
@@ -150,10 +159,15 @@ impl Reading {
         self.broken_bytes += bytes;
         self.broken.insert(page.to_owned(), broken);
     }
+}
 
-    fn is_there(&self, link: &str) -> bool {
-        candidates(link).iter().any(|file| self.paths.contains(file))
-    }
+fn is_there(paths: &BTreeSet<String>, link: &str) -> bool {
+    candidates(link).iter().any(|file| paths.contains(file))
+}
+
+fn is_folder(paths: &BTreeSet<String>, name: &str) -> bool {
+    let inside = format!("{name}/");
+    paths.range(inside.clone()..).next().is_some_and(|path| path.starts_with(&inside))
 }
 
 /// A page as it was before.

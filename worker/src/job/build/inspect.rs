@@ -152,6 +152,9 @@ async fn check(
     if !reading.elsewhere.is_empty() {
         return Err(not_fetched(&reading.elsewhere).into());
     }
+    if let Some(failure) = reading.folders.failure() {
+        return Err(failure.into());
+    }
     let plain = std::mem::take(&mut reading.plain);
     let mut findings = without_owners_own(checkout, plain).await?;
     if let Some(before) = before(context, checkout).await? {

@@ -27,8 +27,22 @@ const MAX_LINKS: usize = 20_000;
 /// More of a path is not kept. No file of a site has one that is nearly as long.
 const MAX_PATH_BYTES: usize = 2048;
 
-/// The paths on the same site (no leading '/') to which a page leads, one after another.
+/// Where on the same site a page leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Link {
+    /// Without a leading '/'.
+    pub path: String,
+    /// Whether it says the whole path, and not only the way from the page.
+    pub is_from_root: bool,
+}
+
+/// The paths on the same site to which a page leads, one after another.
 pub(super) fn internal(page: &str, html: &[u8]) -> impl Iterator<Item = String> {
+    links(page, html).map(|link| link.path)
+}
+
+/// The same with how they are said.
+pub(super) fn links(page: &str, html: &[u8]) -> impl Iterator<Item = Link> {
     let mut base = Base::of(page);
     let mut emitter = DefaultEmitter::default();
     // What stands in scripts and styles is no element.
@@ -59,13 +73,16 @@ impl Base {
     }
 
     /// Where a link leads on the same site.
-    fn take_in(&mut self, said: &Said) -> Option<String> {
+    fn take_in(&mut self, said: &Said) -> Option<Link> {
         match said {
             Said::Base(href) => {
                 self.say(href);
                 None
             }
-            Said::Link(link) => path_of(self.url.as_ref()?, link.trim()),
+            Said::Link(link) => {
+                let path = path_of(self.url.as_ref()?, link.trim())?;
+                Some(Link { path, is_from_root: self.is_said || link.trim().starts_with('/') })
+            }
         }
     }
 
