@@ -169,7 +169,7 @@ fn plain(note: SwitchNote) -> SwitchNote {
         SwitchNote::Replaced { subject } => {
             SwitchNote::Replaced { subject: subject.as_deref().map(text::one_line) }
         }
-        SwitchNote::GoesOn | SwitchNote::PreviewChanged => note,
+        SwitchNote::GoesOn | SwitchNote::PreviewChanged | SwitchNote::NeverShown => note,
     }
 }
 

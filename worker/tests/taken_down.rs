@@ -1,4 +1,5 @@
-//! Previews that are taken down, and put up again when somebody goes on with their conversation.
+//! Previews that are taken down, or that no answer has shown, and that are put up again when somebody goes on with their
+//! conversation.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
@@ -7,12 +8,13 @@ mod support;
 use common::cloud::files::{At, Space};
 use common::domain::claim::Epoch;
 use common::domain::ids::ProjectUser;
+use common::domain::job::SwitchNote;
 use common::domain::names::SiteTarget;
 use common::domain::outcome::JobOutcome;
 use common::domain::site::Manifest;
 use common::messages::JobResult;
 use serde_json::{Value, json};
-use support::{World, work};
+use support::{Remote, Running, World, work};
 
 const KEY: &str = "bakery#amelia";
 const THREAD: &str = "aaaaaa1";
@@ -145,5 +147,103 @@ async fn one_that_was_taken_down_is_never_published_and_comes_back_as_it_was() {
     assert_eq!(manifest(&world, &live()).await.files, before);
     let nothing = act(&world, "c-6", json!({"instruction": "make it nicer"})).await;
     assert_eq!(nothing.outcome, JobOutcome::Answered, "it is up: there is nothing to show");
+    worker.stop().await;
+}
+
+/// Nothing is put live: neither what is shown, nor anything else.
+async fn is_not_put_live(world: &World, command: &str) {
+    let before = pages(world, &live()).await;
+    let refused = act(world, command, json!({"action": "publish"})).await;
+    assert_eq!((refused.outcome, &refused.note), (JobOutcome::Answered, &Some(SwitchNote::NeverShown)));
+    assert!(refused.summary.contains("show the preview again"), "{}", refused.summary);
+    assert_eq!((refused.s3_bucket, pages(world, &live()).await), (None, before));
+}
+
+/// The branch is shown as it is, and then put live.
+async fn is_shown_and_put_live(world: &World, command: &str) -> JobResult {
+    let again = act(world, command, json!({"instruction": "show the preview again"})).await;
+    assert_eq!(again.outcome, JobOutcome::Changed, "{again:?}");
+    let published = act(world, &format!("{command}-live"), json!({"action": "publish"})).await;
+    assert_eq!((published.outcome, published.note), (JobOutcome::Changed, None));
+    assert_eq!(manifest(world, &live()).await.files, manifest(world, &shown(&again)).await.files);
+    again
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_remote_did_not_take_is_not_put_live() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let worker = world.worker(&[]);
+    world.order(KEY, work("c-1", THREAD, "change \"7 to 18\" to \"8 to 20\"")).await;
+    world.result().await;
+    let lock = remote.path.join("refs/heads/thread-aaaaaa1.lock");
+    std::fs::write(&lock, "").unwrap();
+    let refused = act(&world, "c-2", json!({"instruction": "change \"Since 1920\" to \"Since 1921\""})).await;
+    assert_eq!((refused.outcome, refused.s3_bucket), (JobOutcome::Refused, None));
+    is_not_put_live(&world, "c-3").await;
+    std::fs::remove_file(lock).unwrap();
+    is_shown_and_put_live(&world, "c-4").await;
+    worker.stop().await;
+}
+
+const BUILDS: (&str, &str) = ("build.sh", "cp -RT site dist\n");
+const BREAKS: (&str, &str) = ("build.sh", "echo it cannot be built; exit 1\n");
+
+/// Opens later each time, mends what does not build, and lets somebody else go first.
+const AGENT: &str = "const fs = require('fs'); const asked = fs.readFileSync(0, 'utf8'); setTimeout(() => {\
+    if (asked.includes('it cannot be built')) fs.writeFileSync('build.sh', 'cp -RT site dist\\n');\
+    else if (asked.includes('open later')) fs.appendFileSync('site/index.html', 'later\\n');\
+    console.log(JSON.stringify({type: 'result', subtype: 'success', result: 'done'})); }, 1000)";
+
+/// A site that its source builds, with a preview.
+async fn built_by_its_source(world: &World) -> (Remote, Running) {
+    let remote = world.remote("bakery", support::SITE);
+    remote.commit("main", &[BUILDS], "build");
+    world.project_built_by("bakery", &remote, &["sh", "build.sh"]).await;
+    std::fs::write(world.path("agent.js"), AGENT).unwrap();
+    let worker = world.worker_with_agent(&format!("node '{}'", world.path("agent.js").display()), &[]);
+    assert_eq!(act(world, "c-1", json!({"instruction": "open later"})).await.outcome, JobOutcome::Changed);
+    (remote, worker)
+}
+
+/// A job in whose way somebody else comes.
+async fn overtaken(world: &World, remote: &Remote, command: &str, theirs: &[(&str, &str)]) -> JobResult {
+    world.order(KEY, work(command, THREAD, "open later")).await;
+    let started = async || world.job(command).await.filter(|job| job.attempts == 1).map(|_| ());
+    world.until("the agent's start", started).await;
+    remote.commit("thread-aaaaaa1", theirs, "theirs");
+    world.result().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_branch_that_does_not_build_with_what_came_meanwhile_is_mended_before_it_is_put_live() {
+    let world = World::new();
+    let (remote, worker) = built_by_its_source(&world).await;
+    let failed = overtaken(&world, &remote, "c-2", &[BREAKS]).await;
+    assert_eq!(failed.outcome, JobOutcome::BuildFailed, "{failed:?}");
+    is_not_put_live(&world, "c-3").await;
+    let again = is_shown_and_put_live(&world, "c-4").await;
+    assert_eq!(again.files_changed, ["build.sh"]);
+    assert_eq!(remote.tip("thread-aaaaaa1").map(|id| id.to_string()), again.commit_id);
+    assert_eq!(world.page(&again, "index.html").unwrap().matches("later").count(), 2);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_conflict_what_is_on_the_branch_can_be_put_live_and_nothing_else() {
+    let world = World::new();
+    let (remote, worker) = built_by_its_source(&world).await;
+    let conflict = overtaken(&world, &remote, "c-2", &[("site/index.html", "closed\n"), BREAKS]).await;
+    assert_eq!(conflict.outcome, JobOutcome::PushConflict, "{conflict:?}");
+    is_not_put_live(&world, "c-3").await;
+    let again = is_shown_and_put_live(&world, "c-4").await;
+    assert_eq!(world.page(&again, "index.html").unwrap(), "closed\n");
+
+    let conflict = overtaken(&world, &remote, "c-5", &[("site/index.html", "open\n")]).await;
+    assert_eq!(conflict.outcome, JobOutcome::PushConflict, "{conflict:?}");
+    assert_eq!(world.page(&conflict, "index.html").unwrap(), "open\n");
+    let published = act(&world, "c-6", json!({"action": "publish"})).await;
+    assert_eq!(published.outcome, JobOutcome::Changed, "{published:?}");
+    assert_eq!(manifest(&world, &live()).await.files, manifest(&world, &shown(&conflict)).await.files);
     worker.stop().await;
 }

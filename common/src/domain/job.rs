@@ -73,6 +73,8 @@ pub enum SwitchNote {
     GoesOn,
     /// There was none: the preview is another one than whoever asked for it can have seen.
     PreviewChanged,
+    /// There was none: the preview is of work that did not come to its end, so that no answer has shown it.
+    NeverShown,
     /// It took the place of what another conversation had put live, which is not part of it.
     Replaced {
         /// The subject of that conversation, when it is known.

@@ -246,7 +246,7 @@ fn ended(job: &Job, words: &'static Words) -> View {
 fn besides(job: &Job, words: &Words) -> Option<String> {
     match &job.note {
         Some(SwitchNote::Replaced { subject }) => Some((words.replaced_what)(subject.as_deref())),
-        Some(SwitchNote::GoesOn | SwitchNote::PreviewChanged) => None,
+        Some(SwitchNote::GoesOn | SwitchNote::PreviewChanged | SwitchNote::NeverShown) => None,
         None => {
             let summary = job.summary.as_deref().map(str::trim).filter(|text| !text.is_empty());
             summary.map(str::to_owned)
@@ -259,6 +259,7 @@ fn of_live(job: &Job, words: &Words) -> Option<Said> {
     match (&job.note, job.action, job.outcome?) {
         (Some(SwitchNote::GoesOn), ..) => Some(words.switching),
         (Some(SwitchNote::PreviewChanged), ..) => Some(words.preview_changed),
+        (Some(SwitchNote::NeverShown), ..) => Some(words.never_shown),
         (Some(SwitchNote::Replaced { .. }), ..) => Some(words.replaced),
         (None, WorkAction::Publish, JobOutcome::Changed) => Some(words.published),
         (None, WorkAction::Undo, JobOutcome::Changed) => Some(words.undone),

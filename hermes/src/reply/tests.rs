@@ -39,7 +39,8 @@ fn of_live() -> Vec<Job> {
         (WorkAction::Undo, JobOutcome::PublishFailed),
     ];
     let plain = ends.map(|(action, outcome)| Job { action, ..job(outcome) });
-    plain.into_iter().chain([goes_on(JobOutcome::PublishFailed), preview_changed(), replaced(None)]).collect()
+    let noted = [goes_on(JobOutcome::PublishFailed), preview_changed(), never_shown(), replaced(None)];
+    plain.into_iter().chain(noted).collect()
 }
 
 fn goes_on(outcome: JobOutcome) -> Job {
@@ -54,6 +55,10 @@ fn replaced(subject: Option<&str>) -> Job {
 fn preview_changed() -> Job {
     let note = Some(SwitchNote::PreviewChanged);
     Job { action: WorkAction::Publish, note, ..job(JobOutcome::Answered) }
+}
+
+fn never_shown() -> Job {
+    Job { note: Some(SwitchNote::NeverShown), preview_url: None, ..preview_changed() }
 }
 
 fn written(topic: &Topic<'_>, language: Language) -> Letter {
@@ -194,6 +199,16 @@ fn whoever_publishes_what_they_cannot_have_seen_is_shown_it() {
 }
 
 #[test]
+fn whoever_publishes_what_no_answer_has_shown_is_told_how_to_be_shown_it() {
+    for language in Language::ALL {
+        let (letter, words) = (written(&Topic::Ended(&never_shown()), language), words::of(language));
+        assert!(letter.text.contains(words.never_shown.next), "{}", letter.text);
+        assert!(commands(&letter.text).is_empty(), "asked for once more it ends the same: {}", letter.text);
+        assert!(!letter.text.contains("http") && !letter.text.contains("open</b>"), "{}", letter.text);
+    }
+}
+
+#[test]
 fn whoever_replaces_what_another_conversation_put_live_is_told_which_and_how_it_comes_back() {
     let undo = [("“undo”", Language::En), ("„rückgängig“", Language::De), ("«deshacer»", Language::Es)];
     for (word, language) in undo.into_iter().chain([("« annuler »", Language::Fr)]) {
@@ -265,7 +280,8 @@ fn nobody_is_told_to_do_what_they_may_not() {
 fn the_button_says_where_it_leads() {
     for language in Language::ALL {
         let Words { look, look_live, .. } = *words::of(language);
-        for job in of_live().into_iter().filter(|job| job.note != preview_changed().note) {
+        let leads = |job: &Job| job.note != preview_changed().note && job.preview_url.is_some();
+        for job in of_live().into_iter().filter(leads) {
             let text = written(&Topic::Ended(&job), language).text;
             assert!(text.contains(&format!("{look_live}: http")) && !text.contains(look), "{text}");
         }

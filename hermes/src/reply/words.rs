@@ -81,6 +81,8 @@ pub(super) struct Words {
     pub(super) switching: Said,
     /// Nothing was put live: the preview is another one than its author knew.
     pub(super) preview_changed: Said,
+    /// The same: it is of work that did not come to its end.
+    pub(super) never_shown: Said,
     pub(super) confirm: Confirmation,
 }
 

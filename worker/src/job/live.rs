@@ -15,11 +15,12 @@ use common::domain::names::SiteTarget;
 use common::domain::outcome::JobOutcome;
 use common::domain::site::{Manifest, Release};
 use common::domain::thread::Thread;
+use common::domain::timestamp::Timestamp;
 
 use tokio::time::timeout;
 
 use super::journal::Journal;
-use super::publish::{Choice, Contents, Publication, Wanted, made, release, unless_stopped};
+use super::publish::{Choice, Contents, Publication, Wanted, made, release, shown, unless_stopped};
 use super::{Cut, Ending, Failure, JobContext, Trouble};
 
 /// So long a job that was cut off may go on with a switch that it has begun.
@@ -45,21 +46,67 @@ pub(super) async fn publish(
         if shown.is_taken_down() {
             return Ok(Came::Expired);
         }
-        let is_known = is_known(context, store, &shown.release).await?;
-        live.put_up(&Contents::default(), |now| choose_preview(context, &shown, is_known, now)).await
+        let seen = seen(context, store, &shown.release).await?;
+        live.put_up(&Contents::default(), |now| choose_preview(context, &shown, seen, now)).await
     };
     end(context, to_its_end(context, &live, put, ending).await?, &*journal.store, ending).await
 }
 
-/// Whether whoever ordered this can have seen the release. The answer that shows it goes out when its job is closed, by the
-/// clock that times orders, too; where nobody was to be answered, what counts is when it was put up.
-async fn is_known(context: &JobContext, store: &dyn Store, shown: &Release) -> CloudResult<bool> {
-    let job = store.load::<Job>(&shown.command_id).await?.map(|row| row.value);
+/// Whether whoever ordered this can have seen a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Yes,
+    /// Its answer went out later, or is still to come.
+    NotYet,
+    /// No answer shows it.
+    Never,
+}
+
+/// The answer that shows a release goes out when its job is closed, by the clock that times orders, too; where nobody was to
+/// be answered, what counts is when it was put up.
+async fn seen(context: &JobContext, store: &dyn Store, shown: &Release) -> CloudResult<Seen> {
+    let job = store.load::<Job>(&shown.command_id).await?;
+    Ok(seen_at(context.work.timestamp, shown, job.as_ref().map(|row| &row.value)))
+}
+
+fn seen_at(time: Timestamp, shown: &Release, job: Option<&Job>) -> Seen {
     let since = match job {
-        Some(job) if job.finished_at.is_some() || job.mail_id.is_some() => job.finished_at,
+        Some(job) if hides(job, shown) => return Seen::Never,
+        Some(job) if job.outcome.is_none() || job.finished_at.is_some() || job.mail_id.is_some() => {
+            job.finished_at
+        }
         Some(_) | None => Some(shown.published_at),
     };
-    Ok(since.is_some_and(|since| since <= context.work.timestamp))
+    if since.is_some_and(|since| since <= time) { Seen::Yes } else { Seen::NotYet }
+}
+
+/// Whether a job has ended without showing the release that it put up. After a conflict, what is shown is the branch without
+/// its commit.
+fn hides(job: &Job, shown: &Release) -> bool {
+    match job.outcome {
+        None | Some(JobOutcome::Changed) => false,
+        Some(JobOutcome::PushConflict) => job.commit_id.as_ref() == Some(&shown.commit_id),
+        Some(_) => true,
+    }
+}
+
+/// Whether the thread had a preview, and none is up that can be published. An answer does not wait for whoever cannot say.
+pub(super) async fn lacks_a_preview(context: &JobContext, store: &dyn Store) -> bool {
+    is_gone_or_hidden(context, store).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "it is not known whether the preview is up");
+        false
+    })
+}
+
+/// What an earlier run of this work put up was not answered for, either.
+async fn is_gone_or_hidden(context: &JobContext, store: &dyn Store) -> CloudResult<bool> {
+    let Some(shown) = shown(context).await? else { return Ok(false) };
+    let release = &shown.release;
+    if shown.is_taken_down() || release.command_id == context.work.command_id {
+        return Ok(true);
+    }
+    let job = store.load::<Job>(&release.command_id).await?;
+    Ok(job.is_some_and(|row| hides(&row.value, release)))
 }
 
 /// Finishes what somebody began to put up here and left; nothing where all is in place. Whoever is still at it is not
@@ -178,6 +225,8 @@ enum Came {
     Expired,
     /// The preview is another one than whoever wants it live can have seen.
     Changed,
+    /// The preview is of work that did not come to its end.
+    NeverShown,
     /// The release that was named is not kept.
     Unknown(u64),
 }
@@ -197,7 +246,7 @@ fn done_before(context: &JobContext, now: &Manifest) -> Option<Release> {
 fn choose_preview(
     context: &JobContext,
     shown: &Manifest,
-    is_known: bool,
+    seen: Seen,
     now: Option<&Manifest>,
 ) -> Choice<Came> {
     if let Some(now) = now {
@@ -208,8 +257,10 @@ fn choose_preview(
             return Choice::Leave(Came::Same);
         }
     }
-    if !is_known {
-        return Choice::Leave(Came::Changed);
+    match seen {
+        Seen::Yes => {}
+        Seen::NotYet => return Choice::Leave(Came::Changed),
+        Seen::Never => return Choice::Leave(Came::NeverShown),
     }
     let replaces = now.and_then(|now| replaced(context, shown, now));
     let release = Release { replaces, ..release(context, &shown.release.commit_id) };
@@ -268,7 +319,9 @@ async fn end(
             ending.published_at = Some(release.published_at);
             JobOutcome::Changed
         }
-        Came::Same | Came::Nothing | Came::Expired | Came::Changed | Came::Unknown(_) => JobOutcome::Answered,
+        Came::Same | Came::Nothing | Came::Expired | Came::Changed | Came::NeverShown | Came::Unknown(_) => {
+            JobOutcome::Answered
+        }
     })
 }
 
@@ -276,6 +329,7 @@ async fn end(
 async fn note(store: &dyn Store, came: &Came) -> Option<SwitchNote> {
     match came {
         Came::Changed => Some(SwitchNote::PreviewChanged),
+        Came::NeverShown => Some(SwitchNote::NeverShown),
         Came::Up(Release { replaces: Some(thread), .. }) => {
             // The site is switched; whoever cannot say which conversation it was says that it was one.
             let row = timeout(LOOK_LIMIT, store.load::<Thread>(thread)).await;
@@ -316,6 +370,11 @@ fn said(action: WorkAction, came: &Came) -> String {
             "The preview has changed since this was asked for, so nothing was put live. Look at it, and ask again."
                 .to_owned()
         }
+        (Came::NeverShown, _) => {
+            "What the preview shows is of work that did not come to its end, so nothing was put live. \
+            Answer \"show the preview again\", or write what you want: what you are shown then can be published."
+                .to_owned()
+        }
         (Came::Unknown(number), _) => format!("Version {number} is not kept (any more)."),
     }
 }
@@ -344,5 +403,47 @@ pub fn target(action: WorkAction, preview: &SiteTarget) -> SiteTarget {
         WorkAction::Edit | WorkAction::TakeDown => preview.clone(),
         WorkAction::Publish | WorkAction::Undo => SiteTarget::Live(preview.project().clone()),
         WorkAction::Check => SiteTarget::Preview(preview.project().clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn seen_of(ended: Option<JobOutcome>, more: serde_json::Value) -> Seen {
+        let mut job = json!({"commandId": "c", "projectKey": "a#b", "projectId": "a", "userId": "b", "threadId": "abcdef1",
+            "branch": "thread-abcdef1", "instruction": "", "state": "done", "attempts": 1, "outcome": ended,
+            "commitId": "ours", "createdAt": 0, "day": ""});
+        job.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let job = serde_json::from_value(job).unwrap();
+        let shown =
+            json!({"number": 1, "commandId": "c", "commitId": "ours", "action": "edit", "publishedAt": 5});
+        seen_at(Timestamp::from_millis(9), &serde_json::from_value(shown).unwrap(), Some(&job))
+    }
+
+    #[test]
+    fn only_what_an_answer_shows_was_seen() {
+        let sent = |at: i64| json!({"mailId": "m", "finishedAt": at});
+        for more in [json!({}), sent(9)] {
+            assert_eq!(seen_of(Some(JobOutcome::Changed), more), Seen::Yes);
+        }
+        assert_eq!(seen_of(Some(JobOutcome::Changed), sent(10)), Seen::NotYet);
+        for more in [json!({}), json!({"mailId": "m"})] {
+            assert_eq!(seen_of(None, more), Seen::NotYet, "it is to be run again");
+        }
+        for ended in [
+            JobOutcome::Stopped,
+            JobOutcome::BuildFailed,
+            JobOutcome::PublishFailed,
+            JobOutcome::Refused,
+            JobOutcome::Failed,
+            JobOutcome::PushConflict,
+        ] {
+            assert_eq!(seen_of(Some(ended), sent(9)), Seen::Never, "{ended}");
+        }
+        let without = json!({"commitId": "another", "finishedAt": 9});
+        assert_eq!(seen_of(Some(JobOutcome::PushConflict), without), Seen::Yes, "the branch as it is");
     }
 }

@@ -152,29 +152,39 @@ async fn steps(
         };
         commit
     };
-    ending.commit_id = Some(commit.id.to_string());
-    ending.files_changed.clone_from(&commit.files);
+    note_commit(ending, &commit);
     let (commit, shown) = mend::show_mended(context, journal, &checkout, commit, ending).await;
-    ending.commit_id = Some(commit.id.to_string());
-    ending.files_changed.clone_from(&commit.files);
-    if matches!(shown, Err(Trouble::Cut(_))) {
-        ending.left = save::keep(context, &checkout, &commit).await;
-    }
+    note_commit(ending, &commit);
+    push_shown(context, journal, &checkout, &commit, shown, ending).await
+}
+
+/// What was shown goes to the remote; so does what could not be shown, and what was cut off.
+async fn push_shown(
+    context: &JobContext,
+    journal: &mut Journal,
+    checkout: &Checkout,
+    commit: &Commit,
+    shown: Result<Timestamp, Trouble>,
+    ending: &mut Ending,
+) -> Result<JobOutcome, Trouble> {
     match shown {
         Ok(at) => {
             ending.published_at = Some(at);
             journal.step(StepName::Push).await?;
             checkpoint::reach(Point::PushBegun).await;
-            let outcome = push_commit(context, &checkout, &commit, ending).await?;
-            show_moved(context, journal, &checkout, &commit, outcome, ending).await
+            let outcome = push_commit(context, checkout, commit, ending).await?;
+            show_moved(context, journal, checkout, commit, outcome, ending).await
         }
         Err(Trouble::Failed(failure)) => {
             // The work is kept on its branch, as the answer says; the site that was up stays up.
             journal.step_after_failure(StepName::Push).await?;
-            push_commit(context, &checkout, &commit, ending).await?;
+            push_commit(context, checkout, commit, ending).await?;
             Err(failure.into())
         }
-        Err(Trouble::Cut(cut)) => Err(Trouble::Cut(cut)),
+        Err(Trouble::Cut(cut)) => {
+            ending.left = save::keep(context, checkout, commit).await;
+            Err(Trouble::Cut(cut))
+        }
     }
 }
 
@@ -201,8 +211,8 @@ async fn show_moved(
     Ok(outcome)
 }
 
-/// Nothing was changed. What is answered and shown has its source on the remote; a preview that was taken down is put up
-/// again, so that it can be looked at and published.
+/// Nothing was changed. What is answered and shown has its source on the remote; where there was a preview, and none is up
+/// that can be published, the branch is shown as it is, and what does not build goes to the agent.
 async fn unchanged(
     context: &JobContext,
     journal: &mut Journal,
@@ -213,12 +223,16 @@ async fn unchanged(
     if ending.asks {
         return Ok(JobOutcome::Question);
     }
-    if !publish::is_taken_down(context).await {
+    if !live::lacks_a_preview(context, &*journal.store).await {
         return Ok(JobOutcome::Answered);
     }
     let commit = commit::unchanged(checkout).await?;
-    ending.commit_id = Some(commit.id.to_string());
-    ending.published_at = Some(show(context, journal, checkout, &commit).await?);
+    let (commit, shown) = mend::show_mended(context, journal, checkout, commit, ending).await;
+    note_commit(ending, &commit);
+    if commit.id != checkout.before {
+        return push_shown(context, journal, checkout, &commit, shown, ending).await;
+    }
+    ending.published_at = Some(shown?);
     Ok(JobOutcome::Changed)
 }
 
@@ -298,6 +312,11 @@ fn note_agent(ending: &mut Ending, report: AgentReport) {
     ending.usage = report.usage;
     ending.transcript_key = report.transcript_key;
     ending.agent_session_id = report.session_id;
+}
+
+fn note_commit(ending: &mut Ending, commit: &Commit) {
+    ending.commit_id = Some(commit.id.to_string());
+    ending.files_changed.clone_from(&commit.files);
 }
 
 /// Build and publish; the time the preview was put up.
@@ -383,8 +402,7 @@ async fn save_unfinished(context: &JobContext, checkout: &Checkout, trouble: &Tr
     let Some(purpose) = purpose_after(trouble) else { return };
     let Some(commit) = save::unfinished(context, checkout, purpose).await else { return };
     ending.left = save::keep(context, checkout, &commit).await;
-    ending.commit_id = Some(commit.id.to_string());
-    ending.files_changed = commit.files;
+    note_commit(ending, &commit);
 }
 
 /// As what edits are saved that the agent did not bring to an end; not at all where that is not allowed or not wanted.

@@ -70,18 +70,6 @@ fn choose(wanted: &Wanted, shown: Option<&Manifest>) -> Choice<Release> {
     }
 }
 
-/// Whether the thread had a preview that was taken down; an answer does not wait for whoever cannot say.
-pub(super) async fn is_taken_down(context: &JobContext) -> bool {
-    let preview = Publication::of(context, context.target.clone());
-    match preview.read(&preview.manifest_at()).await {
-        Ok(shown) => shown.is_some_and(|(manifest, _)| manifest.is_taken_down()),
-        Err(error) => {
-            tracing::warn!(%error, "it is not known whether the preview is up");
-            false
-        }
-    }
-}
-
 /// The releases of the project's live site, the present one first.
 pub(super) async fn live_releases(context: &JobContext) -> CloudResult<Vec<Release>> {
     let live = live(context).await?;

@@ -124,6 +124,10 @@ pub(super) static WORDS: Words = Words {
         "Die Vorschau ist eine andere, seit Sie geschrieben haben.",
         "Es wurde nichts online gestellt. Sehen Sie sich die Vorschau an; wenn sie so ist, wie Sie es möchten, antworten Sie auf diese Mail mit dem einen Wort „veröffentlichen“.",
     ),
+    never_shown: say(
+        "Die Vorschau zeigt eine Arbeit, die nicht zu Ende kam.",
+        "Es wurde nichts online gestellt. Antworten Sie „Zeig die Vorschau noch einmal“ oder schreiben Sie, was Sie möchten; was Ihnen dann gezeigt wird, kann online gestellt werden.",
+    ),
     confirm: Confirmation {
         mail: say(
             "Haben Sie diese Mail geschrieben?",

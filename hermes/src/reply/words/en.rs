@@ -118,6 +118,10 @@ pub(super) static WORDS: Words = Words {
         "The preview has changed since you wrote.",
         "Nothing was put live. Look at the preview; if it is what you want, reply to this mail with the one word “publish”.",
     ),
+    never_shown: say(
+        "The preview shows work that did not come to its end.",
+        "Nothing was put live. Reply “show the preview again”, or write what you want; what you are shown then can be put live.",
+    ),
     confirm: Confirmation {
         mail: say(
             "Did you write this mail?",

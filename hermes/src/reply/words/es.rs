@@ -117,6 +117,10 @@ pub(super) static WORDS: Words = Words {
         "La vista previa ha cambiado desde que usted escribió.",
         "No se ha publicado nada. Mire la vista previa; si es lo que quiere, responda a este correo con la única palabra «publicar».",
     ),
+    never_shown: say(
+        "La vista previa muestra un trabajo que no se terminó.",
+        "No se ha publicado nada. Responda «muestra otra vez la vista previa» o escriba lo que quiere; lo que se le muestre entonces se podrá publicar.",
+    ),
     confirm: Confirmation {
         mail: say(
             "¿Ha escrito usted este correo?",

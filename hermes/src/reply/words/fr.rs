@@ -124,6 +124,10 @@ pub(super) static WORDS: Words = Words {
         "L’aperçu a changé depuis que vous avez écrit.",
         "Rien n’a été mis en ligne. Regardez l’aperçu ; s’il vous convient, répondez à ce mail par le seul mot « publier ».",
     ),
+    never_shown: say(
+        "L’aperçu montre un travail qui n’a pas été mené à son terme.",
+        "Rien n’a été mis en ligne. Répondez « montre à nouveau l’aperçu » ou écrivez ce que vous voulez ; ce qui vous sera montré alors pourra être mis en ligne.",
+    ),
     confirm: Confirmation {
         mail: say(
             "Avez-vous écrit ce message ?",
