@@ -38,6 +38,8 @@ pub enum GitKind {
     NotFound,
     /// It may not be read or written with the credentials we have.
     Denied,
+    /// It may be written to, and does not take what we bring.
+    Refused,
     /// No answer, or one that may pass.
     Unreachable,
     /// Our copy is damaged.
@@ -280,6 +282,7 @@ fn blame(error: GitError, repo: &Repository) -> GitError {
         | GitKind::TooLarge
         | GitKind::NotFound
         | GitKind::Denied
+        | GitKind::Refused
         | GitKind::Private
         | GitKind::Unreachable) => kind,
     };
@@ -367,7 +370,7 @@ fn has_nothing(repo: &Repository) -> bool {
 }
 
 /// Moves the remote branch forward to our commit; [`GitKind::Moved`] when it is not an ancestor of ours or moved in
-/// between, [`GitKind::Denied`] when the remote just does not want it. Never forced: the remote compares the old place
+/// between, [`GitKind::Refused`] when the remote just does not want it. Never forced: the remote compares the old place
 /// with the one it told us.
 pub fn push(repo: &Repository, access: &Access, commit: Oid, branch: &str) -> Result<()> {
     const LOCAL: &str = "refs/hermes/push";
@@ -391,8 +394,8 @@ pub fn push(repo: &Repository, access: &Access, commit: Oid, branch: &str) -> Re
     drop(options);
     let Some(status) = rejected else { return saw(repo, branch, commit) };
     let now = advertised(repo, access)?.branch(branch).unwrap_or(Oid::ZERO_SHA1);
-    let kind = if place == Some(now) { GitKind::Denied } else { GitKind::Moved };
-    Err(GitError::new(kind, what, format!("the remote refused it: {status}")))
+    let kind = if place == Some(now) { GitKind::Refused } else { GitKind::Moved };
+    Err(GitError::new(kind, format!("{what}, which refused it"), status))
 }
 
 /// Asks the remote for its branches.

@@ -8,10 +8,13 @@ mod support;
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Receiver;
 
+use common::cloud::files::At;
+use common::domain::names;
 use common::domain::outcome::JobOutcome;
 use common::messages::JobResult;
 use notify::event::AccessKind;
@@ -86,6 +89,13 @@ impl Stand {
         command.env("AGENT_COMMAND", format!("'{AGENT}'")).env("GITHUB_TOKEN", token);
         command.env("SSL_CERT_FILE", self.world.path("certificate.pem"));
         Ends(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    async fn order_to(&self, command: &str, thread: &str, instruction: &str) -> JobResult {
+        let mut message = work(command, thread, instruction);
+        message["repoUrl"] = self.url("/git/bakery.git").into();
+        self.world.order(KEY, message).await;
+        self.world.result().await
     }
 
     async fn order(&self, command: &str, path: &str) -> JobResult {
@@ -336,4 +346,45 @@ async fn fifty_hostile_repository_urls_open_no_socket_and_no_file() {
         "the repository was opened"
     );
     println!("{} repository URLs: 0 sockets, 0 opens", urls.len());
+}
+
+/// As a host refuses a file that the token must not touch, or a secret in what is pushed.
+const REFUSES_RYE: &str =
+    "#!/bin/sh\n[ -e seen ] || { touch seen; exit 1; }\n! git cat-file -e \"$3:rye/index.html\"\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_remote_refuses_is_put_aside_and_in_nobodys_way() {
+    let stand = Stand::new().await;
+    let hook = stand.remote.path.join("hooks/update");
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    std::fs::write(&hook, REFUSES_RYE).unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let _worker = stand.worker("the-right-token");
+    let first = stand.order("c-1", "/git/bakery.git").await;
+    assert_eq!(first.outcome, JobOutcome::Changed, "asked once more, it takes it: {first:?}");
+
+    let refused = stand.order_to("c-2", "abcdef1", "add a page about rye").await;
+    assert_eq!((refused.outcome, &refused.commit_id), (JobOutcome::Refused, &None), "{refused:?}");
+    let error = refused.error.unwrap();
+    assert!(error.contains("change-refused") && error.contains("hook declined"), "{error}");
+    assert!(
+        refused.summary.contains("hook declined") && refused.files_changed.is_empty(),
+        "{}",
+        refused.summary
+    );
+    let bundle = At::object(names::wip_key(&"c-2".parse().unwrap()));
+    assert!(stand.world.cloud.files.get(&bundle).await.unwrap().is_none());
+
+    for (command, thread) in [("c-3", "bbbbbb2"), ("c-4", "abcdef1")] {
+        let next = stand.order_to(command, thread, "change \"1920\" to \"1921\"").await;
+        assert_eq!(
+            (next.outcome, next.files_changed),
+            (JobOutcome::Changed, vec!["site/about.html".to_owned()])
+        );
+    }
+    assert_eq!(stand.remote.messages("thread-abcdef1").len(), 2);
+    let folder = git2::Repository::open(stand.world.path("data/workspaces/bakery-amelia/repo")).unwrap();
+    let kept = folder.references_glob("refs/hermes/kept/thread-abcdef1-*").unwrap().next().unwrap().unwrap();
+    let kept = kept.peel_to_tree().unwrap();
+    assert!(kept.get_path(Path::new("rye/index.html")).is_ok());
 }

@@ -209,7 +209,7 @@ async fn a_push_that_the_remote_refuses_is_no_race() {
     let result = run(&world, "c-2", HOURS).await;
     let error = result.error.clone().unwrap();
     assert_eq!(result.outcome, JobOutcome::Refused, "{result:?}");
-    assert!(error.contains("repository-denied") && error.contains("refused it"), "{error}");
+    assert!(error.contains("change-refused") && error.contains("refused it"), "{error}");
     worker.stop().await;
 }
 

@@ -59,6 +59,16 @@ pub(super) fn unknown_to_the_remote(repo: &Repository, tip: Oid) -> Result<Vec<O
     walk(repo, tip)?.collect()
 }
 
+/// The nearest commit on the way back from this one that was seen of the remote.
+pub(super) fn newest_on_the_remote(repo: &Repository, from: Oid) -> Result<Oid, git2::Error> {
+    let unknown = unknown_to_the_remote(repo, from)?;
+    let mut at = from;
+    while unknown.contains(&at) {
+        at = repo.find_commit(at)?.parent_id(0)?;
+    }
+    Ok(at)
+}
+
 fn parents_outside(repo: &Repository, commits: &[Oid]) -> Result<Vec<Oid>, git2::Error> {
     let mut outside = Vec::new();
     for commit in commits {

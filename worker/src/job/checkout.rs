@@ -421,6 +421,18 @@ fn keep_ended(repo: &Repository, branch: &str, edits: Oid) -> git::Result<()> {
     Ok(())
 }
 
+/// What the remote does not take is kept beside all branches, with what it goes on from and the remote has not got. The
+/// branch is what the remote has of it again.
+pub(super) fn give_up(checkout: &Checkout, tip: Oid) -> git::Result<()> {
+    let (path, branch) = (checkout.workspace.repo(), &checkout.branch);
+    let repo = git::open(&path)?;
+    let back = bundle::newest_on_the_remote(&repo, checkout.before).during("look for what the remote has")?;
+    keep_ended(&repo, branch, tip)?;
+    // What lies in the working tree until then is no work that was left behind.
+    std::fs::write(built_marker(&path), "").during("note that nothing is worth keeping")?;
+    tree::check_out(&repo, branch, back, &CACHES)
+}
+
 /// On a branch that nobody goes on with and that is never pushed.
 fn keep_aside(repo: &Repository, branch: &str, ours: Oid) -> git::Result<()> {
     let kept = format!("refs/heads/{branch}-kept-{}", &ours.to_string()[..8]);

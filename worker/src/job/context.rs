@@ -29,6 +29,7 @@ use crate::git::{GitError, GitKind};
 use crate::meter::Meter;
 use crate::sandbox::Sandbox;
 use crate::secrets::{Secret, Secrets};
+use crate::text::plain_line;
 
 /// Why a job is cut off before its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +82,10 @@ impl Stopper {
     }
 }
 
+/// The remote does not take what we bring, although we may write to it.
+pub(super) const CHANGE_REFUSED: &str = "change-refused";
+/// Longer words of a remote are cut.
+const MAX_STATUS_CHARS: usize = 500;
 /// What the source of a site can be mended of.
 const FOR_THE_AGENT: [&str; 4] = ["build-checks", "build-failed", "install-failed", LOCK_BEHIND];
 
@@ -226,6 +231,14 @@ impl From<GitError> for Trouble {
                 "repository-denied",
                 "We are not allowed to change the source of your site. Please check the access we were given.",
             ),
+            GitKind::Refused => {
+                let text = format!(
+                    "The place where the source of your site is kept did not take this change: {}. The change was put aside, \
+                    and nothing goes on from it. Write again what you want without what is in the way, or ask whoever looks after your site.",
+                    plain_line(error.detail(), MAX_STATUS_CHARS).trim_end_matches('.')
+                );
+                return Self::Failed(Failure::new(JobOutcome::Refused, CHANGE_REFUSED, text, error));
+            }
             GitKind::Private => (
                 JobOutcome::Refused,
                 "repository-private",

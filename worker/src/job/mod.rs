@@ -43,6 +43,7 @@ use common::domain::timestamp::Timestamp;
 use tokio::time::Instant;
 
 use agent::Errand;
+use context::CHANGE_REFUSED;
 pub use context::{Cut, Failure, Interrupted, JobContext, JobSettings, StillOurs, Stopper, Trouble};
 use handover::{AgentReport, Checkout, Commit, Pushed};
 use journal::Journal;
@@ -123,7 +124,7 @@ pub async fn run(context: &JobContext, journal: &mut Journal) -> Run {
             if let Some(cut) = context.stopper.stopped() {
                 return Run::Cut(cut, Box::new(ending));
             }
-            ending.summary = failure.owner_text;
+            ending.summary = context.settings.secrets.redact(&failure.owner_text);
             let detail = format!("{}: {}", failure.code, failure.detail);
             ending.error =
                 Some(plain(&context.settings.secrets.redact(&plain(&detail, usize::MAX)), MAX_TEXT_CHARS));
@@ -367,6 +368,11 @@ async fn push_commit(
     let tip = checkout.tip(commit);
     let pushed = match push_unless_cut(context, checkout, tip).await {
         Ok(pushed) => pushed,
+        Err(Trouble::Failed(failure)) if failure.code == CHANGE_REFUSED => {
+            ending.left = save::aside(context, checkout, tip).await;
+            (ending.commit_id, ending.files_changed) = (None, Vec::new());
+            return Err(failure.into());
+        }
         Err(trouble) => {
             ending.left = save::elsewhere(context, checkout, tip).await;
             return Err(trouble);

@@ -1,6 +1,7 @@
 //! The branch on the remote: only ever moved forward. A remote that moved is rebased onto; a conflict keeps both sides.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::domain::ids::CommandId;
 
@@ -14,6 +15,8 @@ use crate::git::{self, Access, During as _, GitError, GitKind, Oid, off_thread};
 
 /// So often somebody else may push between our looking and our pushing.
 const MAX_RACES: usize = 4;
+/// A remote that does not take something is asked once more after this: somebody may just have been writing there.
+const SECOND_THOUGHTS: Duration = Duration::from_secs(1);
 
 /// Pushes the commit.
 pub async fn push(context: &JobContext, checkout: &Checkout, commit: Oid) -> Result<Pushed, Trouble> {
@@ -25,16 +28,21 @@ pub async fn push(context: &JobContext, checkout: &Checkout, commit: Oid) -> Res
         identity: context.settings.identity.clone(),
         command: context.work.command_id.clone(),
     });
-    let mut ours = commit;
+    let (mut ours, mut was_refused) = (commit, false);
     for round in 0..MAX_RACES {
         // The first follows on a claim that was confirmed just now.
         if round > 0 && !(context.still_ours)().await {
             return Err(Trouble::Cut(Cut::FenceLost));
         }
         let order = Arc::clone(&order);
-        match off_thread(move || order.round(ours)).await? {
-            Round::Ended(pushed) => return Ok(pushed),
-            Round::Again(tip) => ours = tip,
+        match off_thread(move || order.round(ours)).await {
+            Ok(Round::Ended(pushed)) => return Ok(pushed),
+            Ok(Round::Again(tip)) => ours = tip,
+            Err(error) if error.kind == GitKind::Refused && !was_refused => {
+                was_refused = true;
+                tokio::time::sleep(SECOND_THOUGHTS).await;
+            }
+            Err(error) => return Err(error.into()),
         }
     }
     let what = format!("push {} to {}", checkout.branch, checkout.access.url);

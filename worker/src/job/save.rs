@@ -11,6 +11,7 @@ use common::domain::outcome::JobOutcome;
 use common::domain::session::Left;
 use tokio::time::timeout;
 
+use super::checkout::give_up;
 use super::handover::{Checkout, Commit};
 use super::message::Purpose;
 use super::workspace::left_marker;
@@ -77,6 +78,21 @@ pub(super) async fn catch_up(context: &JobContext, checkout: &Checkout) -> Resul
     Ok(keep(context, checkout, &commit).await)
 }
 
+/// Puts a commit that the remote refuses out of the way of whoever goes on with the branch.
+pub(super) async fn aside(context: &JobContext, checkout: &Checkout, tip: Oid) -> Left {
+    if context.stopper.stopped() == Some(Cut::FenceLost) || !(context.still_ours)().await {
+        return Left::Unchanged;
+    }
+    let refused = checkout.clone();
+    match off_thread(move || give_up(&refused, tip)).await {
+        Ok(()) => forget(context, checkout).await,
+        Err(error) => {
+            tracing::warn!(%error, "what the remote refuses could not be put aside");
+            elsewhere(context, checkout, tip).await
+        }
+    }
+}
+
 /// Keeps a commit that the remote did not take among the objects.
 pub(super) async fn elsewhere(context: &JobContext, checkout: &Checkout, tip: Oid) -> Left {
     if context.stopper.stopped() == Some(Cut::FenceLost) || !(context.still_ours)().await {
@@ -133,7 +149,7 @@ pub(super) async fn waiting(context: &JobContext) -> Result<Waiting, Trouble> {
     Ok(waiting)
 }
 
-/// What was taken over is on the remote now, and what else is kept stays.
+/// What was taken over is on the remote now, or is given up, and what else is kept stays.
 pub(super) async fn forget(context: &JobContext, checkout: &Checkout) -> Left {
     for command in &checkout.taken_over {
         let key = names::wip_key(command);
