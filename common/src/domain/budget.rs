@@ -55,7 +55,7 @@ impl Usage {
     #[must_use]
     pub fn and(self, more: Self) -> Self {
         Self {
-            cost_usd: self.cost_usd + more.cost_usd,
+            cost_usd: dollars(self.cost_usd, more.cost_usd),
             turns: self.turns.saturating_add(more.turns),
             duration_ms: self.duration_ms.saturating_add(more.duration_ms),
         }
@@ -70,6 +70,12 @@ impl Usage {
             duration_ms: self.duration_ms.saturating_sub(before.duration_ms),
         }
     }
+}
+
+/// A sum of US dollars with more of them. What is less than nothing, or no number that a row could hold, adds nothing.
+pub(super) fn dollars(sum: f64, more: f64) -> f64 {
+    let both = sum + more;
+    if more > 0.0 && both.is_finite() { both } else { sum }
 }
 
 /// What one run of a job has used, and what else its session has to know of it.
@@ -128,7 +134,7 @@ impl Month {
         if self.counted.contains(&run) {
             return;
         }
-        self.cost_usd += usage.cost_usd;
+        self.cost_usd = dollars(self.cost_usd, usage.cost_usd);
         self.turns = self.turns.saturating_add(usage.turns);
         self.counted.push(run);
         if self.counted.len() > COUNTED {
@@ -157,6 +163,19 @@ mod tests {
         assert_eq!(Month::id(&project, now.plus(Duration::from_secs(1))), "bakery/2026-12");
         (3..90).for_each(|delivery| month.add(run(delivery), Usage::default()));
         assert_eq!(month.counted.len(), COUNTED);
+    }
+
+    #[test]
+    fn a_sum_of_money_only_grows_and_stays_a_number() {
+        let run = |delivery| RunId { command_id: "c-1".parse().unwrap(), delivery, epoch: Epoch(1) };
+        let mut month = Month::new(&"bakery".parse().unwrap(), Timestamp::default());
+        let told = [0.5, -1e9, f64::NAN, f64::INFINITY, 0.5];
+        for (delivery, cost_usd) in (1..).zip(told) {
+            month.add(run(delivery), Usage { cost_usd, ..Usage::default() });
+        }
+        assert_eq!((month.cost_usd, month.counted.len()), (1.0, told.len()));
+        let much = Usage { cost_usd: 1e308, turns: u32::MAX, duration_ms: u64::MAX };
+        assert_eq!(much.and(much), much);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::budget::Usage;
+use super::budget::{Usage, dollars};
 use super::claim::Epoch;
 use super::ids::{CommandId, ProjectUser, SessionId, ThreadId, WorkerId};
 use super::timestamp::Timestamp;
@@ -199,7 +199,7 @@ impl Session {
         }
         if self.counted.as_ref() != Some(&run) {
             self.turns = self.turns.saturating_add(end.usage.turns);
-            self.cost_usd += end.usage.cost_usd;
+            self.cost_usd = dollars(self.cost_usd, end.usage.cost_usd);
             self.counted = Some(run);
         }
         self.touch(now);
@@ -300,6 +300,9 @@ mod tests {
         }
         assert_eq!((session.turns, session.cost_usd), (3, 0.5));
         session.ended(by("w-1", 1), run("c-1", 2), RunEnd { agent_session_id: None, ..end }, at(2)).unwrap();
+        assert_eq!((session.turns, session.cost_usd), (6, 1.0));
+        let nobody_used = RunEnd { usage: Usage { cost_usd: -9.0, ..Usage::default() }, ..RunEnd::default() };
+        session.ended(by("w-1", 1), run("c-1", 3), nobody_used, at(3)).unwrap();
         assert_eq!((session.turns, session.cost_usd), (6, 1.0));
         assert_eq!(session.agent_session_id.as_deref(), Some("s-1"), "kept");
     }

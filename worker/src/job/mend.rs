@@ -104,8 +104,7 @@ async fn mend(
         Ok(report) => (report, None),
         Err((trouble, report)) => (report, Some(trouble)),
     };
-    ending.usage.cost_usd += report.usage.cost_usd;
-    ending.usage.turns += report.usage.turns;
+    ending.usage = ending.usage.and(report.usage);
     ending.agent_session_id = report.session_id.or(session);
     if let Some(trouble) = trouble {
         return Err(cut_short(context, checkout, trouble).await);
