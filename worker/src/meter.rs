@@ -1,6 +1,6 @@
 //! What the agent of one job has used so far, counted by us from what passes by: the answers of the model that go through
-//! the gateway, and the events that the agent writes. The agent's own sum comes with its result only, which a run that is
-//! stopped never gives, and which a hostile one makes up.
+//! the gateway. What the agent itself says, event by event and of the whole at its end, makes turns; money it makes only where
+//! no model is behind the gateway, and never more than was left: a hostile agent makes it up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -163,6 +163,10 @@ pub struct Meter {
 struct Counted {
     costs: BTreeMap<String, f64>,
     turns: BTreeSet<String>,
+    /// What the model answers passes by: nobody's word for it is needed.
+    sees_the_model: bool,
+    /// US dollars by the agent's word for its whole runs.
+    told_usd: f64,
     /// The status of the model's last answer, when it had no room for us.
     turned_away: Option<u16>,
 }
@@ -210,6 +214,11 @@ impl Meter {
         self.allowance.max_minutes
     }
 
+    /// From now on the model answers through the gateway, which counts it.
+    pub fn sees_the_model(&self) {
+        self.counted().sees_the_model = true;
+    }
+
     /// Counts what a message used. It may be told of several times, each time with what it has used by then.
     pub fn count(&self, message: &Message) {
         if !message.is_known() {
@@ -220,12 +229,34 @@ impl Meter {
         *cost = cost.max(message.cost_usd());
     }
 
-    /// The same for a message that is a turn of the agent.
+    /// The agent tells of a message, which is a turn of it.
     pub fn count_turn(&self, message: &Message) {
-        self.count(message);
-        if message.is_known() {
-            self.counted().turns.insert(message.id.clone());
+        if !message.is_known() {
+            return;
         }
+        let mut counted = self.counted();
+        counted.turns.insert(message.id.clone());
+        let known = counted.costs.get(&message.id).copied().unwrap_or_default();
+        let more = self.believed(&counted, message.cost_usd() - known);
+        if more > 0.0 {
+            counted.costs.insert(message.id.clone(), known + more);
+        }
+    }
+
+    /// What a run of the agent used since then, now that it is over and says what that was. Its word for the money counts where
+    /// nothing of it has passed by.
+    pub fn ended(&self, before: Usage, said: Usage) -> Usage {
+        if self.usage().beyond(before).cost_usd <= 0.0 {
+            let mut counted = self.counted();
+            counted.told_usd += self.believed(&counted, said.cost_usd);
+        }
+        let used = self.usage().beyond(before);
+        Usage { turns: used.turns.max(said.turns.min(MAX_TURNS)), ..used }
+    }
+
+    /// How much more the agent may be believed to have used: no more than it could have.
+    fn believed(&self, counted: &Counted, usd: f64) -> f64 {
+        if counted.sees_the_model { 0.0 } else { usd.min(self.allowance.left_usd - counted.usd()).max(0.0) }
     }
 
     /// Notes with which HTTP status the model answers.
@@ -242,7 +273,7 @@ impl Meter {
     pub fn usage(&self) -> Usage {
         let counted = self.counted();
         let turns = u32::try_from(counted.turns.len()).unwrap_or(u32::MAX);
-        Usage { cost_usd: counted.costs.values().sum(), turns, duration_ms: 0 }
+        Usage { cost_usd: counted.usd(), turns, duration_ms: 0 }
     }
 
     /// The bound that was met, if one was.
@@ -264,6 +295,12 @@ impl Meter {
 
     fn counted(&self) -> MutexGuard<'_, Counted> {
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counted {
+    fn usd(&self) -> f64 {
+        self.costs.values().sum::<f64>() + self.told_usd
     }
 }
 
@@ -379,6 +416,31 @@ mod tests {
         let used = meter.usage();
         assert_eq!(used.turns, 2);
         assert!((used.cost_usd - 0.02).abs() < 1e-9, "{used:?}");
+    }
+
+    #[test]
+    fn what_an_agent_says_of_itself_is_believed_up_to_its_bound_and_not_at_all_where_the_model_is_seen() {
+        let lies = |sees_the_model: bool| {
+            let meter = meter(Limits { max_cost_usd: Some(2.0), ..Limits::default() }, 0.0, 0.0);
+            if sees_the_model {
+                meter.sees_the_model();
+            }
+            for id in ["m-1", "m-1", "m-2"] {
+                meter.count_turn(&message(id, "unheard-of", u32::MAX));
+            }
+            (meter.usage().cost_usd, meter.usage().turns)
+        };
+        assert_eq!((lies(false), lies(true)), ((2.0, 2), (0.0, 2)));
+        for (said, believed) in [(-1e9, 0.0), (0.5, 0.5), (1e308, 2.0), (f64::INFINITY, 2.0)] {
+            let meter = meter(Limits { max_cost_usd: Some(2.0), ..Limits::default() }, 0.0, 0.0);
+            let said = Usage { cost_usd: said, turns: u32::MAX, duration_ms: 0 };
+            let used = meter.ended(Usage::default(), said);
+            assert_eq!((used.cost_usd, used.turns), (believed, MAX_TURNS), "{said:?}");
+            assert_eq!(meter.met().is_some(), believed >= 2.0, "it is of the bound");
+            meter.sees_the_model();
+            let before = meter.usage();
+            assert_eq!((meter.ended(before, said).cost_usd, meter.usage()), (0.0, before));
+        }
     }
 
     #[test]

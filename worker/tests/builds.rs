@@ -35,7 +35,7 @@ else {
 }
 console.log(JSON.stringify({ type: 'system', subtype: 'init', session_id: 's' }));
 if (fs.existsSync('site/half.html')) return;
-console.log(JSON.stringify({ type: 'result', subtype: 'success', result: 'Done.', num_turns: 1, total_cost_usd: 0.5 }));
+console.log(JSON.stringify({ type: 'result', subtype: 'success', result: 'Done.', num_turns: 4294967295, total_cost_usd: 0.5 }));
 ";
 
 const UNTIDY: &str = r"
@@ -135,6 +135,7 @@ async fn s63_an_address_of_storage_goes_back_to_the_agent_and_never_into_the_sit
     assert_eq!(stand.world.page(&result, "index.html").unwrap(), "mended\n");
     assert_eq!(stand.runs("c-1").await, 2);
     assert!((result.usage.cost_usd - 1.0).abs() < 1e-9, "both runs are paid: {:?}", result.usage);
+    assert_eq!(result.usage.turns, 20_000, "nobody has more in a run");
     let messages = stand.remote.messages("thread-abcdef1");
     assert_eq!(messages.len(), 1, "the repair is part of the one commit: {messages:?}");
     stand.worker.stop().await;

@@ -133,7 +133,9 @@ impl Gateway {
         let key: Arc<str> = format!("hermes-{}", Uuid::new_v4().simple()).into();
         let passage = match door {
             Door::Model => {
-                Passage::Model(self.model.clone()?, Arc::clone(&key), self.meter.clone(), Turns::default())
+                let model = self.model.clone()?;
+                self.meter.sees_the_model();
+                Passage::Model(model, Arc::clone(&key), self.meter.clone(), Turns::default())
             }
             Door::Packages => Passage::Packages(self.packages.clone()?),
         };
@@ -318,6 +320,19 @@ mod tests {
         };
         tokio::time::timeout(Duration::from_secs(20), heard).await.expect("whoever hangs up makes room");
         asks.abort();
+    }
+
+    #[tokio::test]
+    async fn what_an_agent_says_is_no_money_where_a_model_is_behind_the_gateway() {
+        let (base, _) = silent_model().await;
+        for model in [Some(Model::new(Some(&base), None, client().unwrap()).unwrap()), None] {
+            let (is_seen, meter) = (model.is_some(), Meter::default());
+            let gateway = Gateway { model: model.map(Arc::new), ..Gateway::default() }.metered(&meter);
+            let _opened = gateway.open_on_loopback(Door::Model).await.unwrap();
+            let said = r#"{"id":"m","model":"unheard-of","usage":{"output_tokens":4294967295}}"#;
+            meter.count_turn(&serde_json::from_str(said).unwrap());
+            assert_eq!((meter.usage().turns, meter.met().is_some()), (1, !is_seen));
+        }
     }
 
     /// A registry that says nothing, and how many are on the line to it.

@@ -72,20 +72,15 @@ pub async fn run(
     let before = context.meter.usage();
     let result = run_watched(context, checkout, errand, &mut talk).await;
     put_away(&checkout.workspace).await;
-    let metered = context.meter.usage().beyond(before);
     let mut report = AgentReport {
         session_id: talk.session_id.clone(),
         transcript_key: keep_transcript(context, &talk).await,
-        usage: metered,
+        usage: context.meter.usage().beyond(before),
         ..AgentReport::default()
     };
     match result {
         Ok(finish) => {
-            if metered.cost_usd <= 0.0 {
-                // Nothing of it passed by: its own word is all there is.
-                report.usage.cost_usd = finish.usage.cost_usd;
-            }
-            report.usage.turns = metered.turns.max(finish.usage.turns);
+            report.usage = context.meter.ended(before, finish.usage);
             report.summary = context.settings.secrets.redact(&plain(&finish.summary, usize::MAX));
             if finish.is_error {
                 let detail = format!("the agent reported an error: {}", report.summary);
