@@ -61,6 +61,7 @@ const NO_ROOM: [u16; 3] = [429, 503, 529];
 pub struct Message {
     id: String,
     model: String,
+    #[serde(deserialize_with = "in_all")]
     usage: Tokens,
     #[serde(skip)]
     is_regional: bool,
@@ -81,6 +82,23 @@ pub struct Tokens {
     /// Of those that are written.
     #[serde(rename = "cache_creation", deserialize_with = "told")]
     stays: Stays,
+}
+
+/// As its model tells of it. What it says of the whole leaves out what it used to shorten the conversation before, which stands
+/// among the passes only.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Told {
+    #[serde(flatten)]
+    whole: Tokens,
+    #[serde(rename = "iterations", deserialize_with = "told")]
+    passes: Vec<Tokens>,
+}
+
+/// What a message used in all its passes.
+pub fn in_all<'de, D: Deserializer<'de>>(from: D) -> Result<Tokens, D::Error> {
+    let Told { whole, passes } = Told::deserialize(from)?;
+    Ok(whole.or_more(passes.into_iter().fold(Tokens::default(), Tokens::and)))
 }
 
 /// Null says as much as nothing.
@@ -108,6 +126,25 @@ impl Tokens {
     /// The same for a text that went in.
     pub fn of_request(bytes: usize) -> Self {
         Self { input: at_most_in(bytes), ..Self::default() }
+    }
+
+    /// The more of both, kind by kind.
+    fn or_more(self, told: Self) -> Self {
+        self.each(told, u32::max)
+    }
+
+    fn and(self, more: Self) -> Self {
+        self.each(more, u32::saturating_add)
+    }
+
+    fn each(self, other: Self, of: impl Fn(u32, u32) -> u32) -> Self {
+        Self {
+            input: of(self.input, other.input),
+            output: of(self.output, other.output),
+            written: of(self.written, other.written),
+            read: of(self.read, other.read),
+            stays: Stays { an_hour: of(self.stays.an_hour, other.stays.an_hour) },
+        }
     }
 
     fn all_that_went_in(&self) -> u64 {
@@ -330,13 +367,7 @@ impl Message {
 
     /// Takes over what a later event says of the same message; zero means that it says nothing.
     pub fn goes_on(&mut self, tokens: Tokens) {
-        let Tokens { input, output, written, read, stays } = tokens;
-        let usage = &mut self.usage;
-        usage.input = usage.input.max(input);
-        usage.output = usage.output.max(output);
-        usage.written = usage.written.max(written);
-        usage.read = usage.read.max(read);
-        usage.stays.an_hour = usage.stays.an_hour.max(stays.an_hour);
+        self.usage = self.usage.or_more(tokens);
     }
 
     fn prices(&self) -> (f64, f64) {

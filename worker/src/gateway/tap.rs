@@ -7,7 +7,7 @@ use common::cloud::aws::bedrock::EventStream;
 use hyper::header::HeaderValue;
 use serde::Deserialize;
 
-use crate::meter::{Message, Meter, Tokens};
+use crate::meter::{Message, Meter, Tokens, in_all};
 
 /// A longer line, or a longer text, is not read; those that tell of tokens are short.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -54,7 +54,7 @@ enum Told {
         delta: Delta,
     },
     MessageDelta {
-        #[serde(default)]
+        #[serde(default, deserialize_with = "in_all")]
         usage: Tokens,
     },
     /// The whole of it, when nothing is streamed.
@@ -226,6 +226,31 @@ mod tests {
             assert!((cost(&[before, after]) - 1.0).abs() < 1e-9, "cut at {at}");
         }
         assert!(cost(&["{\"input_tokens\": 5}"]).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_it_took_to_shorten_a_conversation_is_paid_too_and_nothing_twice() {
+        let usage = |passes: &str| {
+            let whole = r#""input_tokens":23000,"output_tokens":1000,"cache_read_input_tokens":null"#;
+            format!(r#"{{{whole},"iterations":{passes}}}"#)
+        };
+        let answer = r#"{"type":"message","input_tokens":23000,"output_tokens":1000}"#;
+        let shortened = format!(
+            r#"[{{"type":"compaction","input_tokens":180000,"output_tokens":3500,"cache_read_input_tokens":0}},{answer}]"#
+        );
+        for (passes, usd) in
+            [(shortened, 0.203 + 0.0225), (format!("[{answer}]"), 0.028), ("null".to_owned(), 0.028)]
+        {
+            let start = r#"data: {"type":"message_start","message":{"id":"m","model":"haiku","usage":{"input_tokens":23000}}}"#;
+            let told = usage(&passes);
+            let delta = format!(
+                "{start}\n\ndata: {{\"type\":\"message_delta\",\"delta\":{{}},\"usage\":{told}}}\n\n"
+            );
+            let whole = format!(r#"{{"type":"message","id":"m","model":"haiku","usage":{told}}}"#);
+            for answer in [delta, whole] {
+                assert!((cost(&[&answer]) - usd).abs() < 1e-9, "{answer}: {}", cost(&[&answer]));
+            }
+        }
     }
 
     #[test]
