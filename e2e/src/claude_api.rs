@@ -56,7 +56,9 @@ pub struct Seen {
 pub struct ScriptedApi {
     address: SocketAddr,
     seen: Arc<Mutex<Seen>>,
+    turns: Arc<Mutex<Vec<Turn>>>,
     busy: Arc<Mutex<Busy>>,
+    rejected: Arc<Mutex<Option<String>>>,
     stop: CancellationToken,
 }
 
@@ -69,9 +71,10 @@ struct Busy {
 
 #[derive(Clone)]
 struct Script {
-    turns: Arc<Vec<Turn>>,
+    turns: Arc<Mutex<Vec<Turn>>>,
     seen: Arc<Mutex<Seen>>,
     busy: Arc<Mutex<Busy>>,
+    rejected: Arc<Mutex<Option<String>>>,
 }
 
 impl ScriptedApi {
@@ -80,13 +83,19 @@ impl ScriptedApi {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let busy = Arc::new(Mutex::new(Busy::default()));
-        let script = Script { turns: Arc::new(turns), seen: Arc::clone(&seen), busy: Arc::clone(&busy) };
+        let (turns, busy) = (Arc::new(Mutex::new(turns)), Arc::new(Mutex::new(Busy::default())));
+        let rejected = Arc::new(Mutex::new(None));
+        let script = Script {
+            turns: Arc::clone(&turns),
+            seen: Arc::clone(&seen),
+            busy: Arc::clone(&busy),
+            rejected: Arc::clone(&rejected),
+        };
         let routes = Router::new().route("/v1/messages", post(answer)).with_state(script);
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         tokio::spawn(async move { axum::serve(listener, routes).with_graceful_shutdown(stopped).await });
-        Ok(Self { address, seen, busy, stop })
+        Ok(Self { address, seen, turns, busy, rejected, stop })
     }
 
     /// What `ANTHROPIC_BASE_URL` is set to.
@@ -97,6 +106,16 @@ impl ScriptedApi {
     /// Has no room for so many requests from now on, and says that there is no point in trying at once again.
     pub fn turn_away(&self, status: u16, times: usize) {
         *self.busy.lock().unwrap_or_else(PoisonError::into_inner) = Busy { status, times };
+    }
+
+    /// Answers by this script from now on.
+    pub fn goes_by(&self, turns: Vec<Turn>) {
+        *self.turns.lock().unwrap_or_else(PoisonError::into_inner) = turns;
+    }
+
+    /// From now on whoever sends this text is told that it can not be answered, as for a picture that is none.
+    pub fn reject(&self, text: &str) {
+        *self.rejected.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
     }
 
     /// What was asked so far.
@@ -120,8 +139,13 @@ async fn answer(State(script): State<Script>, headers: HeaderMap, body: String) 
         let answer = (status, [("x-should-retry", "false")], Json(json!({"type": "error", "error": error})));
         return answer.into_response();
     }
+    if script.rejects(&body) {
+        let error = json!({"type": "invalid_request_error", "message": "Could not process image"});
+        return (StatusCode::BAD_REQUEST, Json(json!({"type": "error", "error": error}))).into_response();
+    }
     let key = headers.get("x-api-key").and_then(|key| key.to_str().ok()).unwrap_or_default().to_owned();
-    let events = next(&script.turns, &body);
+    let turns = script.turns.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let events = next(&turns, &body);
     {
         let mut seen = script.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.bodies.push(body);
@@ -134,6 +158,11 @@ async fn answer(State(script): State<Script>, headers: HeaderMap, body: String) 
 }
 
 impl Script {
+    fn rejects(&self, body: &Value) -> bool {
+        let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        rejected.as_ref().is_some_and(|text| body.to_string().contains(text))
+    }
+
     fn turned_away(&self) -> Option<StatusCode> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         busy.times = busy.times.checked_sub(1)?;

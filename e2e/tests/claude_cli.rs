@@ -284,6 +284,44 @@ async fn an_agent_whose_memory_is_lost_is_told_what_was_asked_before() {
     stage.world.stop().await.unwrap();
 }
 
+/// A picture that the model cannot read stands in all that is sent after it, for as long as anybody remembers it.
+#[tokio::test]
+async fn what_the_model_rejects_is_not_remembered_and_the_conversation_goes_on_without_it() {
+    let page = |name: &str| vec![write(&format!("site/{name}.txt"), name), Turn::Say("Written.".into())];
+    let mut stage = Stage::new(vec![Turn::Say("QUESTION: Is it the blue-photo?".into())]).await;
+    stage.project("bakery", json!({}), &[]).await;
+    stage.worker("claude", &[]).await;
+    let (accepted, job) = stage.order("bakery", Letter::new(OWNER, "A", "Put a photo up.")).await;
+    assert_eq!(job["outcome"], "question", "{job}\n{}", stage.logs());
+    let answer = stage.hermes.answered(text(&accepted, "mailId"), LIMIT).await.unwrap();
+
+    // What is remembered is rejected.
+    stage.api.reject("blue-photo");
+    stage.api.goes_by(page("rye"));
+    let reply = answering(&answer, Letter::new(OWNER, "Re: A", "No, make a page about rye."));
+    let (accepted, job) = stage.order("bakery", reply).await;
+    assert_eq!(
+        (&job["outcome"], &job["attempts"]),
+        (&"changed".into(), &1.into()),
+        "{job}\n{}",
+        stage.logs()
+    );
+    let answer = stage.hermes.answered(text(&accepted, "mailId"), LIMIT).await.unwrap();
+
+    // What comes along is rejected, and what was remembered before is still known.
+    stage.api.goes_by([page("rye"), page("oats")].concat());
+    let reply = answering(&answer, Letter::new(OWNER, "Re: A", "Look at the blue-photo."));
+    let (accepted, job) = stage.order("bakery", reply).await;
+    assert_eq!(job["outcome"], "agent-failed", "{job}\n{}", stage.logs());
+    let answer = stage.hermes.answered(text(&accepted, "mailId"), LIMIT).await.unwrap();
+    let reply = answering(&answer, Letter::new(OWNER, "Re: A", "Then make a page about oats."));
+    let (_, job) = stage.order("bakery", reply).await;
+    assert_eq!((&job["outcome"], &job["attempts"]), (&"changed".into(), &1.into()), "{job}");
+    let last = stage.bodies().pop().unwrap();
+    assert!(last.contains("make a page about rye.") && last.contains("Written."), "{last}");
+    stage.world.stop().await.unwrap();
+}
+
 /// The CLI gives up, the job does not at once.
 #[tokio::test]
 async fn s44_a_model_that_has_no_room_is_asked_again_later_and_then_its_owner_is_told_so() {

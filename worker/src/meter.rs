@@ -54,6 +54,8 @@ const MAX_TURNS: u32 = 10_000;
 
 /// Too many requests of ours, or of everybody's.
 const NO_ROOM: [u16; 3] = [429, 503, 529];
+/// What was sent is wrong, or too much, and will be so whenever it is sent again.
+const REJECTED: [u16; 2] = [400, 413];
 
 /// One message of the model.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -204,8 +206,9 @@ struct Counted {
     sees_the_model: bool,
     /// US dollars by the agent's word for its whole runs.
     told_usd: f64,
-    /// The status of the model's last answer, when it had no room for us.
-    turned_away: Option<u16>,
+    /// How often the model was asked, and the status of its last answer.
+    asked: u64,
+    answered: Option<u16>,
 }
 
 impl Allowance {
@@ -298,12 +301,27 @@ impl Meter {
 
     /// Notes with which HTTP status the model answers.
     pub fn answered(&self, status: u16) {
-        self.counted().turned_away = NO_ROOM.contains(&status).then_some(status);
+        self.counted().answered = Some(status);
+    }
+
+    /// Notes that the model is asked.
+    pub fn asks(&self) {
+        self.counted().asked += 1;
+    }
+
+    /// How often it was.
+    pub fn asked(&self) -> u64 {
+        self.counted().asked
     }
 
     /// The status with which the model had no room for us, when that was its last answer.
     pub fn turned_away(&self) -> Option<u16> {
-        self.counted().turned_away
+        self.counted().answered.filter(|status| NO_ROOM.contains(status))
+    }
+
+    /// Whether the model's last answer was that what it was sent can never be answered.
+    pub fn is_rejected(&self) -> bool {
+        self.counted().answered.is_some_and(|status| REJECTED.contains(&status))
     }
 
     /// What was used.
@@ -536,6 +554,17 @@ mod tests {
         assert!(meter.is_nearly_met());
         assert_eq!(meter.clone().begins(), first);
         assert_eq!(first.duration_since(Instant::now()), Duration::from_mins(2));
+    }
+
+    #[test]
+    fn the_last_answer_tells_whether_to_ask_the_same_again() {
+        let meter = Meter::default();
+        let after = |status| {
+            meter.answered(status);
+            (meter.is_rejected(), meter.turned_away())
+        };
+        assert_eq!([400, 413, 200].map(after), [(true, None), (true, None), (false, None)]);
+        assert_eq!([529, 500].map(after), [(false, Some(529)), (false, None)]);
     }
 
     #[test]

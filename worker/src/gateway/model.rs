@@ -92,6 +92,7 @@ impl Model {
                 reason: "not the key of this run".to_owned(),
             });
         }
+        meter.asks();
         let turn = turns.of_request().await?;
         let _held = turns.of_bytes(&body).await?;
         if let Some(met) = meter.met() {

@@ -229,6 +229,17 @@ enum Seen {
     Gone(String),
 }
 
+impl Seen {
+    /// Whether it came to an end, and to a bad one.
+    fn went_wrong(&self) -> bool {
+        match self {
+            Self::Gone(_) => true,
+            Self::Finished(finish) => finish.is_error,
+            _ => false,
+        }
+    }
+}
+
 /// One start of the agent, to its end.
 async fn once(
     context: &JobContext,
@@ -248,7 +259,7 @@ async fn once(
     })?;
     let repo = workspace.repo();
     off_thread(move || caches::agent_begins(&repo).during("note that an agent begins")).await?;
-    let before = context.meter.usage();
+    let before = (context.meter.usage(), context.meter.asked());
     let session = match session {
         Some(id) => memory::restore(context, &cell, id).await.then_some(id),
         None => None,
@@ -275,9 +286,11 @@ async fn once(
     let exceeded = running.stop(STOP_GRACE).await;
     feed.abort();
     let words = last_words(stderr).await;
-    let said_nothing = context.meter.usage().beyond(before).turns == 0;
-    if settings.agent.is_claude() && said_nothing {
-        // A model that does not answer makes no memory; what there was stays.
+    let went_wrong = matches!(&seen, Ok(seen) if seen.went_wrong());
+    let said_nothing = context.meter.usage().beyond(before.0).turns == 0;
+    let is_rejected = went_wrong && context.meter.is_rejected();
+    if settings.agent.is_claude() && (said_nothing || is_rejected) {
+        // A model that does not answer makes no memory, and one that never will must not; what there was stays.
         talk.session_id = None;
     }
     if let Some(id) = &talk.session_id {
@@ -285,17 +298,14 @@ async fn once(
     }
     let folder = workspace.clone();
     empty(&context.stopper, tokio::task::spawn_blocking(move || folder.fresh_agent_places())).await;
-    let went_wrong = match &seen {
-        Ok(Seen::Gone(_)) => true,
-        Ok(Seen::Finished(finish)) => finish.is_error,
-        _ => false,
-    };
+    // One that was too busy, or out of reach, may answer the same later.
+    let leads_nowhere = is_rejected || said_nothing && context.meter.asked() == before.1;
     match seen {
         // The model is not asked any more: that is how a run ends that goes through the gateway.
         Ok(_) if went_wrong && context.meter.met().is_some() => {
             Ok(context.meter.met().map_or(Seen::Nothing, Seen::Met))
         }
-        Ok(_) if went_wrong && session.is_some() && said_nothing => Ok(Seen::Forgotten),
+        Ok(_) if went_wrong && session.is_some() && leads_nowhere => Ok(Seen::Forgotten),
         Ok(Seen::Gone(detail)) if exceeded.is_some() => {
             let exceeded = exceeded.map(|exceeded| exceeded.to_string()).unwrap_or_default();
             Ok(Seen::Gone(format!("{detail}: {exceeded}")))

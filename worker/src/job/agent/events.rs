@@ -30,6 +30,8 @@ const CLAUDE_ARGUMENTS: [&str; 12] = [
     "--disable-slash-commands",
 ];
 
+/// The CLI writes what it has to say of its model, such as that it gave no answer, as words of one of this name.
+const NO_MODEL: &str = "<synthetic>";
 /// The built-in agent, which lies beside the worker.
 const DEMO: &str = "demo-agent";
 
@@ -160,7 +162,8 @@ impl Event {
                 },
             }),
             ("assistant", _) => {
-                let message = line.message.and_then(|message| serde_json::from_value(message).ok());
+                let said = line.message.filter(|message| message["model"] != NO_MODEL);
+                let message = said.and_then(|message| serde_json::from_value(message).ok());
                 message.map_or(Self::Other, Self::Message)
             }
             _ => Self::Other,
@@ -218,6 +221,16 @@ mod tests {
         let usage = Usage { cost_usd: 0.5, turns: 2, duration_ms: 7 };
         let finish = Finish { is_error: false, summary: "ok".into(), usage };
         assert_eq!(Event::parse(done), Some(Event::Result(finish)));
+    }
+
+    #[test]
+    fn what_the_cli_says_in_place_of_a_model_is_no_turn() {
+        let event = |model: &str| {
+            let message = serde_json::json!({"id": "m-1", "model": model, "usage": {"output_tokens": 0}});
+            Event::parse(serde_json::json!({"type": "assistant", "message": message}).to_string().as_bytes())
+        };
+        assert_eq!(event("<synthetic>"), Some(Event::Other));
+        assert!(matches!(event("claude-haiku-4-5"), Some(Event::Message(_))));
     }
 
     #[test]
