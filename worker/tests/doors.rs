@@ -5,6 +5,7 @@
 mod support;
 
 use std::ops::ControlFlow;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -32,6 +33,8 @@ const HOURS: &str = "change \"7 to 18\" to \"8 to 20\"";
 enum Mood {
     /// Pages are not put up until the test lets them go.
     HangsAtPages,
+    /// What an agent remembers, and what it said, is never taken.
+    HangsAtMemories,
     /// Looking for kept work of `c-1` breaks the worker.
     BreaksAtKeptWork,
     /// Nothing special.
@@ -73,6 +76,11 @@ impl Moody {
 impl Files for Moody {
     async fn put(&self, at: &At, bytes: Bytes, condition: IfMatch) -> Result<Etag> {
         self.page(at).await;
+        if self.is(Mood::HangsAtMemories)
+            && ["sessions/", "transcripts/"].iter().any(|of| at.key.starts_with(of))
+        {
+            std::future::pending::<()>().await;
+        }
         self.files.put(at, bytes, condition).await
     }
 
@@ -154,6 +162,35 @@ async fn s49_a_publication_that_hangs_makes_way_and_is_finished_later() {
     assert_eq!(seen, expected.map(|(command, outcome)| (command.to_owned(), outcome)));
     assert_eq!(remote.messages("thread-aaaaaa1").len(), 1, "the finished edits were not made again");
     worker.stop().await;
+}
+
+/// The CLI as it is seen from outside: it remembers, has done half of its work, and goes on without an end.
+const HALFWAY: &str = r#"#!/usr/bin/env node
+const fs = require("node:fs");
+const folder = process.env.CLAUDE_CONFIG_DIR + "/projects/" + process.cwd().replace(/[^A-Za-z0-9]/g, "-");
+fs.mkdirSync(folder, { recursive: true });
+fs.writeFileSync(folder + "/s-1.jsonl", "said\n");
+console.log(JSON.stringify({ type: "system", subtype: "init", session_id: "s-1" }));
+console.log(JSON.stringify({ type: "assistant", message: { id: "m-1", model: "m", usage: { output_tokens: 1 } } }));
+fs.writeFileSync("site/half.html", "half");
+setInterval(() => {}, 9e9);
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unfinished_work_is_pushed_at_a_shutdown_whatever_becomes_of_what_its_agent_remembers() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let claude = world.path("claude");
+    std::fs::write(&claude, HALFWAY).unwrap();
+    std::fs::set_permissions(&claude, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (_moody, cloud) = Moody::over(&world.cloud, Mood::HangsAtMemories);
+    let worker = world.worker_with_agent_over(cloud, claude.to_str().unwrap(), &[]);
+    queue(&world, work("c-1", "aaaaaa1", HOURS)).await;
+    world.announce(AMELIA).await;
+    let half = world.path("data/workspaces/bakery-amelia/repo/site/half.html");
+    world.until("half of the work", async || half.exists().then_some(())).await;
+    worker.stop().await;
+    assert_eq!(remote.file("thread-aaaaaa1", "site/half.html").as_deref(), Some("half"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -36,8 +36,9 @@ const MAX_LINE_BYTES: usize = 1024 * 1024;
 /// A longer transcript keeps its beginning.
 const MAX_TRANSCRIPT_BYTES: usize = 16 * 1024 * 1024;
 const STDERR_TAIL_BYTES: usize = 4096;
-/// So long whoever is cut off waits for the agent's folders to be emptied.
-const EMPTY_LIMIT: Duration = Duration::from_secs(1);
+/// So long whoever is cut off waits for the agent's folders to be emptied, for what it remembers to be kept, and for what it
+/// said: each a while of what saving its work has left.
+const CUT_LIMIT: Duration = Duration::from_secs(1);
 /// What the prompt says a question begins with.
 const QUESTION: &str = "QUESTION:";
 
@@ -74,7 +75,7 @@ pub async fn run(
     put_away(&checkout.workspace).await;
     let mut report = AgentReport {
         session_id: talk.session_id.clone(),
-        transcript_key: keep_transcript(context, &talk).await,
+        transcript_key: in_time(context, "the transcript", keep_transcript(context, &talk)).await.flatten(),
         usage: context.meter.usage().beyond(before),
         ..AgentReport::default()
     };
@@ -294,7 +295,7 @@ async fn once(
         talk.session_id = None;
     }
     if let Some(id) = &talk.session_id {
-        memory::keep(context, &cell, id).await;
+        in_time(context, "what the agent remembers", memory::keep(context, &cell, id)).await;
     }
     let folder = workspace.clone();
     empty(&context.stopper, tokio::task::spawn_blocking(move || folder.fresh_agent_places())).await;
@@ -327,13 +328,22 @@ async fn note(context: &JobContext, checkout: &Checkout) -> Result<(), Trouble> 
 /// What was done has to be saved in what is left of the time, whenever and however often the job is cut off; what is still
 /// to be emptied then holds the folder, so that nobody works there meanwhile.
 async fn empty(stopper: &Stopper, emptying: JoinHandle<io::Result<Places>>) {
-    let emptied = stopper.within(EMPTY_LIMIT, emptying).await;
+    let emptied = stopper.within(CUT_LIMIT, emptying).await;
     if !matches!(emptied, Ok(Ok(Ok(_)))) {
         tracing::warn!(
             ?emptied,
             "what an agent left in its home is not removed yet; its next run does that first"
         );
     }
+}
+
+/// Work that was cut off does not wait for a store that takes long: what is kept of it besides is given up then.
+async fn in_time<T>(context: &JobContext, what: &str, keeping: impl Future<Output = T>) -> Option<T> {
+    let kept = context.stopper.within(CUT_LIMIT, keeping).await;
+    kept.inspect_err(|cut| {
+        tracing::warn!(command.id = %context.work.command_id, ?cut, "{what} could not be kept in what was left of the time");
+    })
+    .ok()
 }
 
 fn with_words(detail: &str, stderr: &[u8], secrets: &Secrets) -> String {
