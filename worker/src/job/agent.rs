@@ -136,12 +136,20 @@ async fn said_before(context: &JobContext, errand: &Errand<'_>) -> Vec<u8> {
     found.map(|content| content.bytes.to_vec()).unwrap_or_default()
 }
 
-/// Its words without the mark, when the last line is marked as a question.
+/// Its words without the mark, when a line is marked as a question: from the last such line on, all of it is asked.
 fn question(summary: &str) -> Option<String> {
-    let summary = summary.trim_end();
-    let (before, last) = summary.rsplit_once('\n').unwrap_or(("", summary));
-    let asked = last.trim().trim_start_matches('*').strip_prefix(QUESTION)?.trim_matches(['*', ' ']);
-    (!asked.is_empty()).then(|| format!("{before}\n{asked}").trim().to_owned())
+    let lines: Vec<&str> = summary.trim().lines().collect();
+    let (at, first) = lines.iter().enumerate().rev().find_map(|(at, line)| Some((at, marked(line)?)))?;
+    let (before, after) = (&lines[..at], &lines[at + 1..]);
+    let asked = [&[first], after].concat().join("\n");
+    (!asked.trim().is_empty()).then(|| format!("{}\n{}", before.join("\n"), asked.trim()).trim().to_owned())
+}
+
+/// What stands behind the mark of a line that begins with it.
+fn marked(line: &str) -> Option<&str> {
+    let line = line.trim().trim_start_matches('*');
+    let mark = line.get(..QUESTION.len()).filter(|mark| mark.eq_ignore_ascii_case(QUESTION))?;
+    Some(line[mark.len()..].trim_matches(['*', ' ']))
 }
 
 async fn run_watched(
@@ -485,6 +493,24 @@ mod tests {
                 begun.elapsed().as_secs()
             };
             assert_eq!(tokio::join!(waited, cut_off).0, 6, "{cuts:?}");
+        }
+    }
+
+    #[test]
+    fn a_question_goes_from_its_mark_to_the_end() {
+        for (said, asked) in [
+            ("QUESTION: Which one?", Some("Which one?")),
+            (
+                "There are two.\nQUESTION: Which one?\n- a\n- b\n",
+                Some("There are two.\nWhich one?\n- a\n- b"),
+            ),
+            ("Two.\n\n**Question:** Which one?", Some("Two.\n\nWhich one?")),
+            ("QUESTION:\nWhich one?", Some("Which one?")),
+            ("QUESTION:", None),
+            ("I have answered the question: it is 7.", None),
+            ("\u{e4}\u{f6}\u{fc}\u{df}\u{e4} done", None),
+        ] {
+            assert_eq!(question(said).as_deref(), asked, "{said:?}");
         }
     }
 
