@@ -209,6 +209,8 @@ struct Counted {
     /// How often the model was asked, and the status of its last answer.
     asked: u64,
     answered: Option<u16>,
+    /// When something of an answer came last.
+    heard: Option<Instant>,
 }
 
 impl Allowance {
@@ -312,6 +314,16 @@ impl Meter {
     /// How often it was.
     pub fn asked(&self) -> u64 {
         self.counted().asked
+    }
+
+    /// Notes that something of an answer comes.
+    pub fn hears(&self) {
+        self.counted().heard = Some(Instant::now());
+    }
+
+    /// When something of an answer came last.
+    pub fn heard(&self) -> Option<Instant> {
+        self.counted().heard
     }
 
     /// The status with which the model had no room for us, when that was its last answer.

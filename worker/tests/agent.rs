@@ -21,9 +21,11 @@ use common::domain::repo_url::RepoRules;
 use common::domain::timestamp::Timestamp;
 use common::messages::WorkDraft;
 use support::{Remote, World, work};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 use worker::config::ChildEnvironment;
-use worker::gateway::Gateway;
+use worker::gateway::{Gateway, Model, Packages};
 use worker::job::agent::{AgentCommand, Patience};
 use worker::job::journal::Journal;
 use worker::job::message::Identity;
@@ -133,6 +135,40 @@ async fn an_agent_that_falls_silent_is_stopped() {
         attempt(&node(&format!("{EVENT};{STAY}")), patience(LONG, SHORT, LONG), None).await;
     assert_eq!(outcome, JobOutcome::AgentFailed);
     assert!(ending.error.unwrap().contains("stopped showing signs of life"));
+}
+
+/// A model whose answer takes three times as long as an agent may be silent, and comes bit by bit.
+async fn slow_model() -> Model {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut line, _) = listener.accept().await.unwrap();
+        let (ping, count) = ("data: {\"type\":\"ping\"}\n\n", 12);
+        let length = ping.len() * count;
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {length}\r\n\r\n");
+        line.write_all(head.as_bytes()).await.unwrap();
+        let mut tick = tokio::time::interval(SHORT / 4);
+        for _ in 0..count {
+            tick.tick().await;
+            line.write_all(ping.as_bytes()).await.unwrap();
+        }
+        // The other side hangs up.
+        line.read_to_end(&mut Vec::new()).await.ok();
+    });
+    Model::new(Some(&base), None, worker::gateway::client().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn an_agent_that_listens_to_a_long_answer_is_not_silent() {
+    let ask = "fetch(process.env.ANTHROPIC_BASE_URL+'/v1/messages',{method:'POST',body:'{}',headers:{'x-api-key':process.env.ANTHROPIC_API_KEY}})";
+    let agent = node(&format!("{EVENT};{ask}.then(r=>r.text()).then(()=>{RESULT})"));
+    let mut stand = stand(&agent, patience(LONG, SHORT, LONG), None).await;
+    let packages = Packages::new("".parse().unwrap(), None, worker::gateway::client().unwrap());
+    let gateway = Gateway::new(Some(slow_model().await), packages);
+    Arc::get_mut(&mut stand.context.settings).unwrap().sandbox = Sandbox::off(gateway);
+    let run = stand.run().await;
+    assert!(matches!(run, Run::Ended(JobOutcome::Answered, _)), "{run:?}");
 }
 
 #[tokio::test]

@@ -146,10 +146,12 @@ fn hand_back(
 ) -> Response<Body> {
     let (parts, body) = hyper::http::Response::<reqwest::Body>::from(answer).into_parts();
     meter.answered(parts.status.as_u16());
+    let meter = meter.clone();
     let mut tap = Tap::of(account, parts.headers.get(CONTENT_TYPE));
     let body = body.map_frame(move |frame| {
         let _until_then = &turn;
         if let Some(bytes) = frame.data_ref() {
+            meter.hears();
             tap.read(bytes);
         }
         frame

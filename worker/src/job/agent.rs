@@ -47,7 +47,7 @@ const QUESTION: &str = "QUESTION:";
 pub struct Patience {
     /// Until its first event; then it is started once more.
     pub first_event: Duration,
-    /// Between two events; then it is stopped.
+    /// Between two events, while nothing comes from its model either; then it is stopped.
     pub silence: Duration,
     /// From its result to its end; then it is killed, and the result counts.
     pub after_result: Duration,
@@ -380,7 +380,13 @@ async fn watch(
                 return Ok(match finish {
                     Some(finish) => Seen::Finished(finish),
                     None if Instant::now() >= overall => Seen::OutOfTime,
-                    None if heard => Seen::Silence,
+                    None if heard => match listens_until(context) {
+                        Some(until) => {
+                            deadline = until;
+                            continue;
+                        }
+                        None => Seen::Silence,
+                    },
                     None => Seen::Nothing,
                 });
             }
@@ -411,6 +417,13 @@ async fn watch(
             Event::Other => {}
         }
     }
+}
+
+/// Until when one that says nothing counts as alive, because its model still talks to it: of a long answer an agent tells when
+/// it is whole.
+fn listens_until(context: &JobContext) -> Option<Instant> {
+    let until = context.meter.heard()? + context.settings.patience.silence;
+    (until > Instant::now()).then_some(until)
 }
 
 impl Talk {
