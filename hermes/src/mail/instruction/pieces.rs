@@ -3,12 +3,15 @@
 use super::block::{Divider, Stated, divider, header_block, is_rule, reply_above, stated};
 use super::headline::{Certainty, headline, plain, shared};
 
+/// So many marked lines show whether a headline or the header of a mail stands in them.
+const MAX_HEAD_LINES: usize = 12;
+
 /// What a piece of the text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Words of the author.
     New,
-    /// Marked lines without a headline.
+    /// Marked lines without a headline, be it above them or in their first ones.
     Cited,
     /// A quote whose headline, divider or header says that it is one.
     Quoted,
@@ -57,7 +60,7 @@ pub(super) fn pieces<'a>(lines: &[&'a str]) -> Vec<Piece<'a>> {
         looked = at;
         match begins(&lines[at..], &stated[at..], below_rule) {
             Begins::Text => at = found.text(lines, at),
-            Begins::Cited => at = found.marked(Kind::Cited, lines, at, 0),
+            Begins::Cited => at = found.marked(kind_of_marked(&lines[at..]), lines, at, 0),
             Begins::Marked(header) => at = found.marked(Kind::Quoted, lines, at, header),
             Begins::Rest(kind, header, proof) => {
                 found.drop_rules();
@@ -122,6 +125,30 @@ fn begins(lines: &[&str], stated: &[Stated], below_rule: bool) -> Begins {
 pub(super) fn is_marked(line: &str) -> bool {
     let line = line.trim_start_matches([' ', '\t', '\u{200e}']);
     line.starts_with('>') || line.starts_with("&gt;") && line.len() > 4
+}
+
+/// A line of a quote without its marks.
+fn unmarked(line: &str) -> &str {
+    let mut line = line.trim_start_matches([' ', '\t', '\u{200e}']);
+    while let Some(rest) = line.strip_prefix('>').or_else(|| line.strip_prefix("&gt;")) {
+        line = rest.trim_start();
+    }
+    line
+}
+
+/// What the first of these marked lines say about them: some programs mark what they write above a mail, too.
+fn kind_of_marked(lines: &[&str]) -> Kind {
+    let marked = lines.iter().take(MAX_HEAD_LINES).take_while(|line| is_marked(line));
+    let inside: Vec<&str> = marked.map(|line| unmarked(line)).skip_while(|line| line.is_empty()).collect();
+    let Some(first) = inside.first() else { return Kind::Cited };
+    let fields: Vec<Stated> = inside.iter().map(|line| stated(line)).collect();
+    let is_headed = || matches!(headline(&inside), Some((_, Certainty::Sure)));
+    match divider(first) {
+        Some(Divider::Forward) => Kind::Forwarded,
+        Some(Divider::Original) => Kind::Quoted,
+        None if is_headed() || header_block(&inside, &fields, false).is_some() => Kind::Quoted,
+        None => Kind::Cited,
+    }
 }
 
 struct Found<'a> {

@@ -547,3 +547,22 @@ fn a_postscript_ends_a_signature_and_may_have_one_of_its_own() {
         assert_eq!(new(&format!("Make it blue.\n\nThanks,\n{name}")), "Make it blue.", "{name}");
     }
 }
+
+#[test]
+fn a_headline_within_the_marks_tells_of_a_quote_as_one_above_them_does() {
+    for head in [
+        "> Am 02.03.2026 um 14:22 schrieb Hermes <h@x.y>:\n> ",
+        "> On 2 Mar 2026, at 14:22, Hermes\n> <h@x.y> wrote:\n> ",
+        "> \n> From: Hermes <h@x.y>\n> Date: 2 March 2026 at 14:22\n> To: Scott\n> Subject: Re: Hours\n> ",
+        "> -----Original Message-----",
+    ] {
+        let between =
+            plain(&format!("{head}\n> Which page?\n\nThe first.\n\n> Which photo?\n\nThe second.\n"));
+        assert_eq!(between.new, "The first.\n\nThe second.", "{head}");
+        assert!(between.quoted.unwrap().contains("> Which photo?"));
+        assert_eq!(new(&format!("{head}\n> Answer with publish.\n\nPublish\n")), "Publish", "{head}");
+        assert_eq!(new(&format!("{head}\n> Done.\n")), "", "{head}");
+    }
+    let cited = "> Mary wrote to us on 3 May:\n> Best bread in town.\n\nPlease add this review.";
+    assert_eq!(new(cited), cited);
+}
