@@ -26,6 +26,8 @@ const MIN_PHONE_DIGITS: usize = 6;
 static FOOTERS: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "footer").collect());
 static CONFIDENTIAL: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "confidential").collect());
 static MISDIRECTED: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "misdirected").collect());
+static PRINTED: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "printed").collect());
+static PRIVACY: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "privacy").collect());
 static CLOSINGS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "closing").collect());
 
 /// Where the lines stand.
@@ -141,9 +143,12 @@ fn looks_signed(lines: &[&str]) -> bool {
         let line = line.trim();
         let words = line.split_whitespace().count();
         let sentence = words >= 6 && line.ends_with(['.', '!', '?', ':', ';', ',']);
-        let listed = line.starts_with("1.") || line.starts_with("* ") || line.starts_with("- ");
-        line.chars().count() <= 120 && !sentence && !listed
+        line.chars().count() <= 120 && !sentence && !is_listed(line)
     })
+}
+
+fn is_listed(line: &str) -> bool {
+    ["1.", "* ", "- "].iter().any(|mark| line.starts_with(mark))
 }
 
 /// The line of a phone or mail program, with little below it, and a name right above it.
@@ -244,8 +249,12 @@ fn closing(lines: &[&str], first: usize) -> Option<usize> {
     let at = (first..lines.len()).rev().find(|at| is_closing(lines[*at]) && is_said_last(lines, *at))?;
     let below: Vec<&str> =
         lines[at + 1..].iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
-    let signed = !below.is_empty() && below.len() <= MAX_NAME_LINES && looks_signed(&lines[at + 1..]);
-    if !(signed && is_name(below[0])) || says_more(&lines[at + 1..]) {
+    let who = until_contact(&lines[at + 1..]);
+    let signed = !below.is_empty()
+        && below.len() <= MAX_NAME_LINES
+        && looks_signed(who)
+        && !below.iter().any(|line| is_listed(line));
+    if !(signed && is_name(below[0])) || says_more(who) {
         return None;
     }
     // "Many thanks" above "Kind regards" belongs to it.
@@ -258,6 +267,20 @@ fn closing(lines: &[&str], first: usize) -> Option<usize> {
 fn has_contact(lines: &[&str]) -> bool {
     let digits = |line: &str| line.chars().filter(char::is_ascii_digit).count();
     lines.iter().any(|line| line.contains('@') || has_link(line) || digits(line) >= MIN_PHONE_DIGITS)
+}
+
+/// The lines below a closing down to the first one that tells whom to reach where: below it stands what a firm says of itself.
+fn until_contact<'a, 'b>(below: &'b [&'a str]) -> &'b [&'a str] {
+    let tells = |line: &&str| has_contact(&[line]) && !has_clock(line) && !is_sentence(line);
+    &below[..below.iter().position(tells).map_or(below.len(), |at| at + 1)]
+}
+
+/// Whether a time such as `9:00` stands in it: so many digits are no phone's.
+fn has_clock(line: &str) -> bool {
+    line.match_indices(':').any(|(at, _)| {
+        line[..at].ends_with(|c: char| c.is_ascii_digit())
+            && line[at + 1..].starts_with(|c: char| c.is_ascii_digit())
+    })
 }
 
 /// Whether something is said in it and nothing tells whom to reach where.
@@ -297,9 +320,13 @@ fn is_closing(line: &str) -> bool {
     CLOSINGS.contains(folded(said).as_str())
 }
 
+/// What stands before the name of somebody who signs for others.
+const FOR_OTHERS: [&str; 7] = ["i.A.", "i. A.", "i.V.", "i. V.", "p.p.", "ppa.", "p.o."];
+
 /// One to four words, the first of which begins like a name.
 fn is_name(line: &str) -> bool {
     let line = plain(line).trim_start_matches(['-', '—', '~', '/', ' ']);
+    let line = FOR_OTHERS.iter().find_map(|mark| line.strip_prefix(mark)).unwrap_or(line).trim_start();
     let words = line.split_whitespace().count();
     (1..=5).contains(&words)
         && line.chars().count() <= 60
@@ -310,20 +337,24 @@ fn is_name(line: &str) -> bool {
         && !line.ends_with(['?', ':', ';'])
 }
 
-/// Where the paragraphs of a firm begin that end these lines: each says that it is confidential, and for whom.
+/// Where the paragraphs of a firm begin that end these lines.
 fn disclaimers(lines: &[&str], first: usize) -> usize {
     let mut end = lines.len();
     while let Some(last) = lines[..end].iter().rposition(|line| !line.trim().is_empty()) {
         let start =
             lines[..last].iter().rposition(|line| line.trim().is_empty()).map_or(0, |above| above + 1);
-        let said = folded(&lines[start..=last].join(" "));
-        let holds = |words: &[String]| words.iter().any(|word| said.contains(word.as_str()));
-        if start <= first || !holds(&CONFIDENTIAL) || !holds(&MISDIRECTED) {
+        if start <= first || !is_disclaimer(&folded(&lines[start..=last].join(" "))) {
             break;
         }
         end = start;
     }
     end
+}
+
+/// Whether a paragraph says that it is confidential, and for whom; that it need not be printed; or where to read of privacy.
+fn is_disclaimer(said: &str) -> bool {
+    let holds = |words: &[String]| words.iter().any(|word| said.contains(word.as_str()));
+    holds(&CONFIDENTIAL) && holds(&MISDIRECTED) || holds(&PRINTED) || holds(&PRIVACY) && has_link(said)
 }
 
 /// Whether the words above, closings apart, end with a colon: then what stands here is what they announce ("Put this on the

@@ -566,3 +566,34 @@ fn a_headline_within_the_marks_tells_of_a_quote_as_one_above_them_does() {
     let cited = "> Mary wrote to us on 3 May:\n> Best bread in town.\n\nPlease add this review.";
     assert_eq!(new(cited), cited);
 }
+
+#[test]
+fn what_a_firm_says_below_its_numbers_and_links_is_no_order() {
+    let signature = "Mit freundlichen Grüßen\ni.A. Anna Berg\n\nBäckerei Berg GmbH\nTel. 030 123456";
+    for below in [
+        "",
+        "Bitte denken Sie an die Umwelt, bevor Sie diese E-Mail ausdrucken.",
+        "Visit us at the spring fair in Berlin from 3 to 5 May!",
+        "Hinweise zum Datenschutz finden Sie unter https://example.org/privacy.",
+    ] {
+        assert_eq!(new(&format!("Publish\n\n{signature}\n\n{below}\n")), "Publish", "{below}");
+    }
+    for printed in [
+        "Please consider the environment before printing this e-mail.",
+        "Pensez à l'environnement avant d'imprimer ce mail.",
+    ] {
+        assert_eq!(new(&format!("Publish\n\nThanks,\nAnna\n\n{printed}\n")), "Publish", "{printed}");
+        let wanted = format!("Put this below our mails:\n\n{printed}");
+        assert_eq!(new(&wanted), wanted);
+    }
+    for order in [
+        "Also delete the second photo.",
+        "Our hours are now\nMon 9:00-12:00\nAlso delete the second photo.",
+        "Change the phone to 030 123456 there.\nAlso delete the second photo.",
+        "Tel. 030 123456\n\n- delete the second photo",
+        "Please add our privacy policy to the foot of each page.",
+    ] {
+        let text = format!("Make it blue.\n\nThanks,\nAnna\n\n{order}");
+        assert_eq!(new(&text), text);
+    }
+}
