@@ -103,6 +103,10 @@ fn read(mail: &ParsedMail) -> Words {
     let (text, hidden) = hidden::visible(&mail.text.replace("\r\n", "\n").replace('\u{a0}', " "));
     let name = words(mail.author_name.as_deref().unwrap_or_default());
     let mut words = split(&text, mail.body, subject::carried(&mail.subject), &name);
+    if words.new.is_empty() && subject::written(&mail.subject).is_none() && !mail.attachments.is_empty() {
+        // Somebody sends files: what stands beside them may be all that tells of them.
+        words.new = words.signature.take().unwrap_or_default();
+    }
     words.hidden = mail.hidden + hidden;
     words
 }
@@ -129,7 +133,8 @@ fn split(text: &str, body: Body, carried: Carried, name: &[String]) -> Words {
     keep_citations(&mut pieces, body);
     let new = of_kind(&pieces, Kind::New);
     let proved = pieces.iter().any(|piece| matches!(piece.kind, Kind::Quoted | Kind::Forwarded));
-    if new.is_empty() && !proved {
+    let is_signature = !signature.is_empty() && pieces.iter().all(|piece| piece.kind == Kind::New);
+    if new.is_empty() && !proved && !is_signature {
         return Words { new: unmarked(text, body), ..Words::default() };
     }
     Words {

@@ -33,7 +33,7 @@ static CLOSINGS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "cl
 /// Where the lines stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// At the top of a mail: its first word is no signature.
+    /// At the top of a mail: its first word is no signature, unless it is the line of a phone or a delimiter.
     Top,
     /// Below words of the author: all of it may be one.
     Below,
@@ -62,8 +62,8 @@ fn begins(lines: &[&str], place: Place, name: &[String]) -> Option<usize> {
     let word = lines.iter().position(|line| !line.trim().is_empty())?;
     // The first line that may belong to it.
     let first = match place {
-        Place::Top => word + 1,
-        Place::Below => word,
+        Place::Top if !begins_signature(lines[word]) => word + 1,
+        Place::Top | Place::Below => word,
     };
     let mut end = lines.len();
     for find in [footer, delimiter, closing, dashed_name] {
@@ -82,6 +82,11 @@ fn begins(lines: &[&str], place: Place, name: &[String]) -> Option<usize> {
         end = last.filter(|at| closes(*at)).unwrap_or(end);
     }
     (end < lines.len()).then_some(end)
+}
+
+/// Whether nobody begins a text with it.
+fn begins_signature(line: &str) -> bool {
+    line.trim_end() == "--" || is_footer(line)
 }
 
 /// `-- ` (RFC 3676, section 4.3), or another rule above lines that look like a signature.

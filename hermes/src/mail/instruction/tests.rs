@@ -182,7 +182,8 @@ fn words_that_look_like_a_signature_are_kept() {
         "Write below the photo:\n\nThank you for your visit in our bakery, see you soon!",
         "Sent from my desk, is much easier than my mobile phone.",
         "Best regards to the team, and change the hours.",
-        "-- \nScott",
+        "Sent from my iPhone\nPlease make the door blue.",
+        "--\nPlease make the door blue.",
     ] {
         assert_eq!(new(text), text.trim());
     }
@@ -333,6 +334,27 @@ fn without_text_the_subject_is_the_instruction_unless_it_is_carried_over() {
     };
     assert_eq!(of("Make it blue"), "Make it blue");
     assert_eq!(of("Re: Make it blue"), "");
+}
+
+#[test]
+fn a_text_that_is_only_a_signature_leaves_the_word_to_the_subject() {
+    let read = |subject: &str, rest: &str| {
+        let raw = format!("From: Anna Berg <a@b.c>\r\nSubject: {subject}\r\n{rest}");
+        instruction(&crate::mail::read(raw.as_bytes()).unwrap(), &mut Trace::default()).new
+    };
+    for text in [
+        "\nSent from my iPhone\n",
+        "\n\nGet Outlook for iOS<https://aka.ms/o0ukef>\n",
+        "\n-- \nAnna Berg\nBakery\n",
+        "Content-Type: text/html\n\n<div><br></div>--<br><div>Anna Berg<br>Bakery</div>",
+        "\nSent from my iPhone\n\n> On 2 Mar 2026, at 14:22, Hermes <h@x.y> wrote:\n> \n> Done.\n",
+    ] {
+        assert_eq!(read("publish", text), "publish", "{text}");
+        assert_eq!(read("Re: Website", text), "", "{text}");
+    }
+    let filed = "Content-Type: multipart/mixed; boundary=b\n\n--b\n\nSent from my iPhone\n--b\nContent-Type: image/png; name=a.png\n\nx\n--b--\n";
+    assert_eq!(read("Make it blue", filed), "Make it blue");
+    assert_eq!(read("Re: Website", filed), "Sent from my iPhone");
 }
 
 #[test]
