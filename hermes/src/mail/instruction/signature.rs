@@ -66,13 +66,15 @@ fn begins(lines: &[&str], place: Place, name: &[String]) -> Option<usize> {
         Place::Top | Place::Below => word,
     };
     let mut end = lines.len();
-    for find in [footer, delimiter, closing, dashed_name] {
+    end = footer(lines, first).unwrap_or(end);
+    end = delimiter(&lines[..end], first, name).unwrap_or(end);
+    for find in [closing, dashed_name] {
         end = find(&lines[..end], first).unwrap_or(end);
     }
     if end == lines.len() {
         // What a firm puts below a signature tells of one only when there is one.
         let said = &lines[..disclaimers(lines, first)];
-        end = delimiter(said, first).or_else(|| closing(said, first)).unwrap_or(end);
+        end = delimiter(said, first, name).or_else(|| closing(said, first)).unwrap_or(end);
     }
     end = own_name(&lines[..end], first, name).unwrap_or(end);
     if end < lines.len() {
@@ -89,8 +91,8 @@ fn begins_signature(line: &str) -> bool {
     line.trim_end() == "--" || is_footer(line)
 }
 
-/// `-- ` (RFC 3676, section 4.3), or another rule above lines that look like a signature.
-fn delimiter(lines: &[&str], first: usize) -> Option<usize> {
+/// `-- ` (RFC 3676, section 4.3), or another rule above lines that look like a signature; rules stand between sections, too.
+fn delimiter(lines: &[&str], first: usize, name: &[String]) -> Option<usize> {
     (first.max(lines.len().saturating_sub(TAIL))..lines.len()).find(|at| {
         let below = &lines[at + 1..];
         let said = below.iter().filter(|line| !line.trim().is_empty()).count();
@@ -108,6 +110,8 @@ fn delimiter(lines: &[&str], first: usize) -> Option<usize> {
                     && said <= MAX_LINES
                     && looks_signed(below)
                     && !has_rule(below)
+                    && !stands_above(lines, *at)
+                    && tells_who(lines, *at, name)
                     && !is_underline(lines, *at)
                     && !is_announced(lines, *at)
                     && !is_no_signature(below)
@@ -140,6 +144,29 @@ fn underlines_heading(lines: &[&str], at: usize) -> bool {
 
 fn has_rule(lines: &[&str]) -> bool {
     lines.iter().any(|line| is_rule(line))
+}
+
+/// Whether the same rule stands above already, as it does between sections.
+fn stands_above(lines: &[&str], at: usize) -> bool {
+    lines[at.saturating_sub(TAIL)..at].iter().any(|line| line.trim() == lines[at].trim())
+}
+
+/// Whether a closing stands at a rule, or below it whom to reach where, or a name: of several words, by itself, or the author's.
+fn tells_who(lines: &[&str], at: usize, name: &[String]) -> bool {
+    let says = |line: &&&str| !line.trim().is_empty();
+    let (above, below) = (&lines[..at], &lines[at + 1..]);
+    let alone = below.iter().filter(says).nth(1).is_none();
+    let is_whose = |line: &&str| {
+        let said = words(line);
+        (said.len() > 1 || alone)
+            && is_written_as_name(line.trim())
+            && !line.contains(|c: char| c.is_ascii_digit())
+            || !said.is_empty() && said.iter().all(|word| name.contains(word))
+    };
+    has_contact(below)
+        || below.iter().find(says).is_some_and(is_whose)
+        || above.iter().rev().find(says).is_some_and(|line| is_closing(line))
+        || below.iter().any(|line| is_closing(line))
 }
 
 /// Short lines without sentences.

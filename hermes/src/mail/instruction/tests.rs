@@ -207,10 +207,10 @@ fn lines_that_only_look_like_the_beginning_of_a_signature_are_kept() {
 
 #[test]
 fn what_was_cut_as_a_signature_goes_along_as_such() {
-    let words = plain("Make it blue.\n\nOn 3 Mar 2025 Hermes wrote:\n> Red?\n\n---\nSoup 5\nPizza 9\n");
+    let words = plain("Make it blue.\n\nOn 3 Mar 2025 Hermes wrote:\n> Red?\n\n---\nAnna Berg\nPizza 9\n");
     let background = words.background().unwrap();
-    assert!(background.ends_with("and no order]\n---\nSoup 5\nPizza 9"), "{background}");
-    assert!(!unsigned(&background).contains("Soup") && unsigned(&background).contains("Red?"));
+    assert!(background.ends_with("and no order]\n---\nAnna Berg\nPizza 9"), "{background}");
+    assert!(!unsigned(&background).contains("Pizza") && unsigned(&background).contains("Red?"));
 }
 
 #[test]
@@ -617,5 +617,31 @@ fn what_a_firm_says_below_its_numbers_and_links_is_no_order() {
     ] {
         let text = format!("Make it blue.\n\nThanks,\nAnna\n\n{order}");
         assert_eq!(new(&text), text);
+    }
+}
+
+#[test]
+fn a_rule_between_sections_cuts_none_of_them() {
+    for rule in ["---", "-----", "=====", "*****", "________________________________"] {
+        for text in [
+            format!("Starters\nSoup 5.00\n\n{rule}\n\nMains\nSteak 20.00\nFish 18.00"),
+            format!("Page one.\n\n{rule}\n\nPage two\nNew title \"Hello\""),
+            format!("One: blue.\n{rule}\nTwo: red.\n{rule}\nContact\nTel. 030 123456"),
+            format!("The order is\n\nAnna Berg\n{rule}\nMax Berg.\n{rule}\nLisa Miller"),
+        ] {
+            assert_eq!(new(&text), text);
+        }
+        for (above, below) in [
+            ("", "Anna Berg\nBakery"),
+            ("", "Bakery Berg\nTel. 030 123456"),
+            ("", "Bakery\nanna@example.org"),
+            ("\nThanks", "Anna"),
+            ("", "Anna"),
+            ("", "Scott"),
+        ] {
+            let text = format!("Make it blue.\n{above}\n{rule}\n{below}\n");
+            let said = split(&text, Body::Plain, Carried::Reply, &["anna".into()]).new;
+            assert_eq!(said, "Make it blue.", "{text}");
+        }
     }
 }
