@@ -111,10 +111,19 @@ pub(super) fn stated(line: &str) -> Stated {
     }
 }
 
+/// The header fields of an older mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Block {
+    /// Over so many lines.
+    pub(super) length: usize,
+    /// Whether it says when that mail was written, or gives the address of its author.
+    pub(super) certain: bool,
+}
+
 /// How many of these lines, of each of which is stated what it says, are the header fields of an older mail. Below a rule two
 /// fields are enough; otherwise two need an address, three an address or the order of a mail program, and more one of these or a
 /// subject, because a date and a place are those of an event.
-pub(super) fn header_block(lines: &[&str], stated: &[Stated], below_rule: bool) -> Option<usize> {
+pub(super) fn header_block(lines: &[&str], stated: &[Stated], below_rule: bool) -> Option<Block> {
     let mut seen: Vec<Field> = Vec::new();
     let (mut length, mut wrapped, mut people, mut sender) = (0, 0, false, false);
     let (mut address, mut date) = (false, false);
@@ -152,7 +161,8 @@ pub(super) fn header_block(lines: &[&str], stated: &[Stated], below_rule: bool) 
         (_, false) => subject || address || of_program,
         (_, true) => subject || address || date,
     };
-    (enough && seen.iter().any(|field| matches!(field, Field::From | Field::Date))).then_some(length)
+    (enough && seen.iter().any(|field| matches!(field, Field::From | Field::Date)))
+        .then_some(Block { length, certain: sender || date })
 }
 
 fn add(seen: &mut Vec<Field>, field: Field) {

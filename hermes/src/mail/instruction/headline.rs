@@ -198,7 +198,7 @@ fn is_day(word: &str, rest: &str) -> bool {
         || rest.trim_start().starts_with(|c: char| c.is_ascii_digit())
 }
 
-fn has_address(text: &str) -> bool {
+pub(super) fn has_address(text: &str) -> bool {
     text.match_indices('@').any(|(at, _)| {
         let before = text[..at].chars().next_back();
         let after = text[at + 1..].chars().next();

@@ -1,7 +1,7 @@
 //! A text in pieces: what is new, what is quoted, what is passed on. Reads from the top; each line is looked at once.
 
 use super::block::{Divider, Stated, divider, header_block, is_rule, reply_above, stated};
-use super::headline::{Certainty, headline, plain, shared};
+use super::headline::{Certainty, has_address, headline, plain, shared};
 
 /// So many marked lines show whether a headline or the header of a mail stands in them.
 const MAX_HEAD_LINES: usize = 12;
@@ -38,6 +38,16 @@ enum Begins {
     End,
 }
 
+/// What stands above a line.
+#[derive(Clone, Copy)]
+struct Above {
+    /// A rule.
+    rule: bool,
+    /// Words of the author that end with a colon, and nothing says that our own mail is below: what comes next may be what
+    /// they want.
+    colon: bool,
+}
+
 /// What shows that the rest is quoted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Proof {
@@ -58,7 +68,11 @@ pub(super) fn pieces<'a>(lines: &[&'a str]) -> Vec<Piece<'a>> {
             below_rule = is_rule(line);
         }
         looked = at;
-        match begins(&lines[at..], &stated[at..], below_rule) {
+        let above = Above {
+            rule: below_rule,
+            colon: !lines[at].trim().is_empty() && found.announces() && ours.is_none_or(|ours| ours < at),
+        };
+        match begins(&lines[at..], &stated[at..], above) {
             Begins::Text => at = found.text(lines, at),
             Begins::Cited => at = found.marked(kind_of_marked(&lines[at..]), lines, at, 0),
             Begins::Marked(header) => at = found.marked(Kind::Quoted, lines, at, header),
@@ -82,7 +96,7 @@ pub(super) fn pieces<'a>(lines: &[&'a str]) -> Vec<Piece<'a>> {
     found.pieces
 }
 
-fn begins(lines: &[&str], stated: &[Stated], below_rule: bool) -> Begins {
+fn begins(lines: &[&str], stated: &[Stated], above: Above) -> Begins {
     let line = lines[0];
     if line.trim().is_empty() {
         return Begins::Text;
@@ -98,27 +112,32 @@ fn begins(lines: &[&str], stated: &[Stated], below_rule: bool) -> Begins {
     if is_marked(line) {
         return Begins::Cited;
     }
-    if let Some(length) = header_block(lines, stated, below_rule) {
-        let proof = if below_rule { Proof::Divider } else { Proof::Header };
-        return Begins::Rest(Kind::Quoted, length, proof);
+    if let Some(block) = header_block(lines, stated, above.rule)
+        && (above.rule || block.certain || !above.colon || marked_next(&lines[block.length..]))
+    {
+        let proof = if above.rule { Proof::Divider } else { Proof::Header };
+        return Begins::Rest(Kind::Quoted, block.length, proof);
     }
     if shared(line).is_some() {
         return Begins::Text;
     }
     match headline(lines) {
         Some((length, certainty)) => {
-            let marked = lines[length..]
-                .iter()
-                .find(|line| !line.trim().is_empty())
-                .is_some_and(|line| is_marked(line));
-            match (marked, certainty) {
+            let wanted = || above.colon && !lines[..length].iter().any(|line| has_address(line));
+            match (marked_next(&lines[length..]), certainty) {
                 (true, _) => Begins::Marked(length),
+                (false, Certainty::Sure) if wanted() => Begins::Text,
                 (false, Certainty::Sure) => Begins::Rest(Kind::Quoted, length, Proof::Header),
                 (false, Certainty::IfMarked) => Begins::Text,
             }
         }
         None => Begins::Text,
     }
+}
+
+/// Whether the next line that says something is one of a quote.
+fn marked_next(lines: &[&str]) -> bool {
+    lines.iter().find(|line| !line.trim().is_empty()).is_some_and(|line| is_marked(line))
 }
 
 /// Whether it is a line of a quote.
@@ -204,6 +223,14 @@ impl<'a> Found<'a> {
         }
         self.push(kind, &lines[from..end]);
         end
+    }
+
+    /// Whether the last words are the author's and end with a colon.
+    fn announces(&self) -> bool {
+        let last = self.pieces.last().filter(|last| last.kind == Kind::New);
+        let said =
+            last.and_then(|last| last.lines.iter().map(|line| line.trim()).rfind(|line| !line.is_empty()));
+        said.is_some_and(|line| line.ends_with([':', '：']))
     }
 
     fn says_nothing(&self) -> bool {

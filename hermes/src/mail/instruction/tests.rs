@@ -645,3 +645,25 @@ fn a_rule_between_sections_cuts_none_of_them() {
         }
     }
 }
+
+#[test]
+fn what_somebody_wrote_below_a_colon_is_what_the_author_wants() {
+    for text in [
+        "Add to the press page:\n\nOn 3 March 2026 the Guardian wrote:\n\"The best bread.\"\n\nLink: https://example.org/a",
+        "Bitte ergänzen:\n\nAm 14. März 2026 schrieb die Zeitung:\n\"Das beste Brot.\"\n\nUnd darunter der Link.",
+        "À ajouter :\nLe 3 mars 2026, Le Monde a écrit :\n« Le meilleur pain. »\n\nLien : https://example.org/a",
+        "Make a contact form with:\n\nFrom: (their name)\nTo: info@example.org\nSubject: (free text)\n\nand link it.",
+    ] {
+        assert_eq!(new(text), text);
+        assert_eq!(new(&format!("{text}\n\nOn 3 Mar 2026 Hermes <h@x.y> wrote:\n\nDone.\n")), text);
+    }
+    for quoted in [
+        "On 3 March 2026, Hermes <h@x.y> wrote:\n\nDone.",
+        "On 3 March 2026, Hermes wrote:\n> Done.",
+        "On 3 March 2026, Hermes wrote:\n\nDone.\n\nConversation ID: abcdef",
+        "From: Hermes\nSent: 3 March 2026\nTo: Scott\nSubject: Hours\n\nDone.",
+        "From: Hermes <h@x.y>\nTo: Scott\nSubject: Hours\n\nDone.",
+    ] {
+        assert_eq!(new(&format!("Not like this:\n\n{quoted}")), "Not like this:", "{quoted}");
+    }
+}
