@@ -28,6 +28,7 @@ static CONFIDENTIAL: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "co
 static MISDIRECTED: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "misdirected").collect());
 static PRINTED: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "printed").collect());
 static PRIVACY: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "privacy").collect());
+static LEADS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "leads").collect());
 static CLOSINGS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "closing").collect());
 
 /// Where the lines stand.
@@ -389,14 +390,20 @@ fn is_disclaimer(said: &str) -> bool {
     holds(&CONFIDENTIAL) && holds(&MISDIRECTED) || holds(&PRINTED) || holds(&PRIVACY) && has_link(said)
 }
 
-/// Whether the words above, closings apart, end with a colon: then what stands here is what they announce ("Put this on the
-/// page:").
+/// Whether the words above, closings apart, end with a colon or a word such as "to": then what stands here is what they announce
+/// ("Put this on the page:").
 fn is_announced(lines: &[&str], at: usize) -> bool {
     let above = lines[at.saturating_sub(TAIL)..at].iter().rev().map(|line| line.trim());
     above
         .filter(|line| !line.is_empty())
         .find(|line| !is_closing(line))
-        .is_some_and(|line| line.ends_with([':', '：']))
+        .is_some_and(|line| line.ends_with([':', '：']) || goes_on(line))
+}
+
+/// Whether a word that needs another behind it stands alone or ends more than two.
+fn goes_on(line: &str) -> bool {
+    let last = line.rsplit(char::is_whitespace).next().unwrap_or_default();
+    line.split_whitespace().count() != 2 && LEADS.contains(folded(last).as_str())
 }
 
 /// The last line, when it is nothing but the author's own name or a part of it.

@@ -453,6 +453,9 @@ fn a_name_that_the_words_above_announce_is_what_they_are_about() {
     for text in [
         "Please put this at the foot of the page:\n\nAnna Berg",
         "Schreib bitte unter das Bild：\nAnna",
+        "Please change the owner's name to\n\nAnna Berg",
+        "Ändere den Namen der Inhaberin bitte in\nAnna Berg",
+        "Change the end of the letter from\n\nBest regards\nThe Team\n\nto\n\nKind regards\nAnna",
         "Sign the letter with:\n\n-Anna",
     ] {
         assert_eq!(said(text), text);
