@@ -61,10 +61,10 @@ pub fn unsigned(background: &str) -> &str {
 /// The instruction: the new words, or the subject when there are none and it was written for this mail.
 pub fn instruction(mail: &ParsedMail, trace: &mut Trace) -> Words {
     let mut words = read(mail);
-    if words.new.is_empty()
+    if signature::is_only_closings(&words.new)
         && let Some(written) = subject::written(&mail.subject)
     {
-        trace.note(Stage::Instruction, "the text is empty: the subject is the instruction");
+        trace.note(Stage::Instruction, "the text asks for nothing: the subject is the instruction");
         written.clone_into(&mut words.new);
     }
     let written = words.new.len();

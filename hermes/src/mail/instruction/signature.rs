@@ -344,6 +344,11 @@ fn is_said_last(lines: &[&str], at: usize) -> bool {
         || is_closing(lines[at - 1])
 }
 
+/// Whether nothing stands in a text but such words.
+pub(super) fn is_only_closings(text: &str) -> bool {
+    text.lines().all(|line| line.trim().is_empty() || is_closing(line))
+}
+
 fn is_closing(line: &str) -> bool {
     let line = plain(line);
     if line.chars().count() > 60 {

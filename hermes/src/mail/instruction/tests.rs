@@ -352,6 +352,11 @@ fn a_text_that_is_only_a_signature_leaves_the_word_to_the_subject() {
         assert_eq!(read("publish", text), "publish", "{text}");
         assert_eq!(read("Re: Website", text), "", "{text}");
     }
+    for closing in ["Mit freundlichen Grüßen\nAnna Berg", "Thanks!\n\nBest,\nAnna", "Danke"] {
+        let text = format!("Content-Type: text/plain; charset=utf-8\n\n{closing}\n");
+        assert_eq!(read("Make it blue", &text), "Make it blue", "{closing}");
+        assert!(!read("Re: Website", &text).is_empty(), "{closing}");
+    }
     let filed = "Content-Type: multipart/mixed; boundary=b\n\n--b\n\nSent from my iPhone\n--b\nContent-Type: image/png; name=a.png\n\nx\n--b--\n";
     assert_eq!(read("Make it blue", filed), "Make it blue");
     assert_eq!(read("Re: Website", filed), "Sent from my iPhone");
