@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use common::domain::budget::{Limits, Usage};
 use serde::{Deserialize, Deserializer};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -67,6 +68,9 @@ pub struct Message {
     usage: Tokens,
     #[serde(skip)]
     is_regional: bool,
+    /// So many tokens may come out.
+    #[serde(skip)]
+    max_output: u32,
 }
 
 /// What a message used so far.
@@ -196,10 +200,21 @@ pub struct Meter {
     counted: Arc<Mutex<Counted>>,
     /// When the agent was first started.
     begun: Arc<OnceLock<Instant>>,
+    /// Some of what was set aside is not any more.
+    freed: Arc<Notify>,
+}
+
+/// What a request under way may still cost is set aside until that is known, at the latest until this is dropped.
+#[derive(Debug)]
+pub struct Aside {
+    meter: Meter,
+    id: Uuid,
 }
 
 #[derive(Debug, Default)]
 struct Counted {
+    /// US dollars that requests under way may cost beyond what is counted of them.
+    aside: BTreeMap<Uuid, f64>,
     costs: BTreeMap<String, f64>,
     turns: BTreeSet<String>,
     /// What the model answers passes by: nobody's word for it is needed.
@@ -243,7 +258,7 @@ impl Allowance {
 impl Meter {
     /// Nothing was used yet.
     pub fn new(allowance: Allowance) -> Self {
-        Self { allowance, counted: Arc::default(), begun: Arc::default() }
+        Self { allowance, counted: Arc::default(), begun: Arc::default(), freed: Arc::default() }
     }
 
     /// The agent is started, or started again. The answer is until when it may work: its time begins with the first start.
@@ -352,6 +367,29 @@ impl Meter {
         turns.or(cost).map(Met)
     }
 
+    /// Sets aside what a request may cost. Where others may use up all that is left it waits until that is known; one alone may
+    /// cost more than is left.
+    pub async fn set_aside(&self, usd: f64) -> Result<Aside, Met> {
+        loop {
+            let freed = self.freed.notified();
+            if let Some(met) = self.met() {
+                return Err(met);
+            }
+            if let Some(aside) = self.aside_of_what_is_left(usd) {
+                return Ok(aside);
+            }
+            freed.await;
+        }
+    }
+
+    fn aside_of_what_is_left(&self, usd: f64) -> Option<Aside> {
+        let mut counted = self.counted();
+        let taken = counted.usd() + counted.aside.values().sum::<f64>();
+        let id = Uuid::new_v4();
+        (taken < self.allowance.left_usd).then(|| counted.aside.insert(id, usd))?;
+        Some(Aside { meter: self.clone(), id })
+    }
+
     /// Whether it is time to come to an end.
     pub fn is_nearly_met(&self) -> bool {
         let (used, allowance) = (self.usage(), &self.allowance);
@@ -362,6 +400,21 @@ impl Meter {
 
     fn counted(&self) -> MutexGuard<'_, Counted> {
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Aside {
+    /// No more than this has to be.
+    pub fn keep(&self, usd: f64) {
+        self.meter.counted().aside.insert(self.id, usd);
+        self.meter.freed.notify_waiters();
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        self.meter.counted().aside.remove(&self.id);
+        self.meter.freed.notify_waiters();
     }
 }
 
@@ -378,16 +431,30 @@ impl Default for Meter {
 }
 
 impl Message {
-    /// The one that will answer a request of so many bytes to this model, by a name of ours until it has its own.
-    pub fn awaited(model: String, bytes: usize) -> Self {
+    /// The one that will answer a request of so many bytes to this model with so many tokens at most, by a name of ours until
+    /// it has its own.
+    pub fn awaited(model: String, bytes: usize, max_output: u32) -> Self {
         let is_regional = model.contains("anthropic.") && !model.contains("global.anthropic.");
-        Self { id: Uuid::new_v4().to_string(), model, usage: Tokens::of_request(bytes), is_regional }
+        let (id, usage) = (Uuid::new_v4().to_string(), Tokens::of_request(bytes));
+        Self { id, model, usage, is_regional, max_output }
+    }
+
+    /// US dollars that it may cost in all, as far as anybody knows by now.
+    pub fn may_cost_usd(&self) -> f64 {
+        let mut most = self.clone();
+        most.goes_on(Tokens { output: self.max_output, ..Tokens::default() });
+        most.cost_usd()
+    }
+
+    /// The same beyond what it has cost.
+    pub fn may_still_cost_usd(&self) -> f64 {
+        self.may_cost_usd() - self.cost_usd()
     }
 
     /// The same message as its model tells of it.
     pub fn begins(&mut self, told: Self) {
         let id = if told.is_known() { told.id } else { std::mem::take(&mut self.id) };
-        *self = Self { id, is_regional: self.is_regional, ..told };
+        *self = Self { id, is_regional: self.is_regional, max_output: self.max_output, ..told };
     }
 
     /// Whether it has a name by which it can be counted.
@@ -452,6 +519,8 @@ impl std::fmt::Display for Met {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::{Pin, pin};
+
     use super::*;
 
     fn message(id: &str, model: &str, output: u32) -> Message {
@@ -568,6 +637,34 @@ mod tests {
         assert_eq!(first.duration_since(Instant::now()), Duration::from_mins(2));
     }
 
+    async fn soon<F: Future>(asks: Pin<&mut F>) -> Option<F::Output> {
+        tokio::time::timeout(Duration::from_millis(20), asks).await.ok()
+    }
+
+    #[tokio::test]
+    async fn requests_at_once_wait_where_those_before_may_use_up_what_is_left() {
+        let meter = Meter::default();
+        let alone = meter.set_aside(50.0).await.expect("more than is left, but alone");
+        let asks = meter.set_aside(1.0);
+        let mut asks = pin!(asks);
+        assert!(soon(asks.as_mut()).await.is_none(), "who knows what is left");
+        alone.keep(9.0);
+        let second = soon(asks.as_mut()).await.unwrap().unwrap();
+        let asks = meter.set_aside(1.0);
+        let mut asks = pin!(asks);
+        assert!(soon(asks.as_mut()).await.is_none());
+        drop(alone);
+        let _third = soon(asks.as_mut()).await.unwrap().unwrap();
+        second.keep(9.0);
+        let asks = meter.set_aside(1.0);
+        let mut asks = pin!(asks);
+        assert!(soon(asks.as_mut()).await.is_none());
+        assert_eq!((meter.usage().cost_usd, meter.met()), (0.0, None), "nothing of it was used");
+        meter.count(&message("m", "unheard-of", 80_000));
+        drop(second);
+        assert!(soon(asks.as_mut()).await.unwrap().is_err(), "now it is known");
+    }
+
     #[test]
     fn the_last_answer_tells_whether_to_ask_the_same_again() {
         let meter = Meter::default();
@@ -638,7 +735,7 @@ mod tests {
     #[test]
     fn a_part_of_the_world_costs_more_than_any_also_when_the_answer_does_not_name_it() {
         let cost = |asked: &str| {
-            let mut answer = Message::awaited(asked.to_owned(), 0);
+            let mut answer = Message::awaited(asked.to_owned(), 0, 0);
             answer.begins(message("m", "claude-haiku-4-5-20251001", 1_000_000));
             answer.cost_usd()
         };

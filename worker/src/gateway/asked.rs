@@ -24,6 +24,8 @@ const OWN_SOURCES: [&str; 3] = ["base64", "text", "content"];
 const SPEEDS: [&str; 1] = ["standard"];
 const TIERS: [&str; 4] = ["auto", "standard_only", "standard", "default"];
 const PLACES: [&str; 1] = ["global"];
+/// No model says more tokens at once. Who does not say how many may come out may have the most.
+const MOST_OUTPUT: u32 = 128_000;
 /// So much of a word of the child is told.
 const MAX_TOLD_BYTES: usize = 80;
 
@@ -33,6 +35,7 @@ const MAX_TOLD_BYTES: usize = 80;
 #[serde(default)]
 pub(super) struct Asked {
     model: Option<String>,
+    max_tokens: Option<u64>,
     tools: Tools,
     mcp_servers: Vec<IgnoredAny>,
     container: Option<IgnoredAny>,
@@ -54,6 +57,12 @@ impl Asked {
     /// Which model, as far as its name matters.
     pub(super) fn model(&self) -> String {
         self.model.as_deref().map(told).unwrap_or_default()
+    }
+
+    /// So many tokens may come out.
+    pub(super) fn max_output(&self) -> u32 {
+        let asked = self.max_tokens.and_then(|asked| u32::try_from(asked).ok());
+        asked.unwrap_or(MOST_OUTPUT).min(MOST_OUTPUT)
     }
 
     /// Why it does not go on, if it does not.

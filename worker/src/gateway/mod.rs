@@ -267,6 +267,8 @@ mod tests {
 
     use super::turns::MAX_AT_ONCE;
     use super::*;
+    use crate::meter::Allowance;
+    use common::domain::budget::{Limits, Usage};
     use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
@@ -296,7 +298,8 @@ mod tests {
         let url = format!("http://127.0.0.1:{}/v1/messages", opened.port.unwrap());
         let mut asked = tokio::task::JoinSet::new();
         for _ in 0..3 * MAX_AT_ONCE {
-            let request = client.post(&url).header(CONTENT_TYPE, "application/json").body("{}");
+            let request = client.post(&url).header(CONTENT_TYPE, "application/json");
+            let request = request.body(r#"{"max_tokens":1}"#);
             asked.spawn(request.header(AUTHORIZATION, format!("Bearer {}", opened.key)).send());
         }
         let full = async {
@@ -333,6 +336,36 @@ mod tests {
             meter.count_turn(&serde_json::from_str(said).unwrap());
             assert_eq!((meter.usage().turns, meter.met().is_some()), (1, !is_seen));
         }
+    }
+
+    #[tokio::test]
+    async fn requests_at_once_do_not_use_up_together_what_is_left_for_one() {
+        let (base, asking) = silent_model().await;
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let limits = Limits { max_cost_usd: Some(0.01), ..Limits::default() };
+        let meter = Meter::new(Allowance::of(&limits, Usage::default(), 0.0, 0.0));
+        let model = Model::new(Some(&base), None, client.clone()).unwrap();
+        let gateway = Gateway { model: Some(Arc::new(model)), ..Gateway::default() }.metered(&meter);
+        let opened = gateway.open_on_loopback(Door::Model).await.unwrap().unwrap();
+        let url = format!("http://127.0.0.1:{}/v1/messages", opened.port.unwrap());
+        let words = "word ".repeat(12_000);
+        let body = format!(r#"{{"model":"haiku","max_tokens":1,"system":"{words}"}}"#);
+        let ask = || client.post(&url).header("x-api-key", &*opened.key).body(body.clone()).send();
+        let first = tokio::spawn(ask());
+        let heard = async |count| {
+            while asking.load(Ordering::SeqCst) < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), heard(1)).await.unwrap();
+        let mut others: tokio::task::JoinSet<_> = (1..MAX_AT_ONCE).map(|_| ask()).collect();
+        let more = tokio::time::timeout(Duration::from_millis(300), heard(2)).await;
+        assert!(more.is_err(), "{} at the model", asking.load(Ordering::SeqCst));
+        first.abort();
+        while let Some(answer) = others.join_next().await {
+            assert_eq!(answer.unwrap().unwrap().status(), StatusCode::FORBIDDEN, "the bound is met now");
+        }
+        assert_eq!(asking.load(Ordering::SeqCst), 1);
     }
 
     /// A registry that says nothing, and how many are on the line to it.

@@ -9,14 +9,15 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderVa
 use hyper::{Request, Response, StatusCode};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 
 use super::asked::{Asked, told_to_end};
 use super::body::Body;
 use super::provider::Provider;
 use super::tap::{Account, Tap};
 use super::turns::{MAX_BODY_BYTES, Turns};
-use super::{Refused, collect};
-use crate::meter::{Message, Meter};
+use super::{Refused, SILENCE, collect};
+use crate::meter::{Aside, Message, Met, Meter};
 use crate::secrets::Secret;
 
 /// Handed back.
@@ -96,17 +97,19 @@ impl Model {
         let turn = turns.of_request().await?;
         let _held = turns.of_bytes(&body).await?;
         if let Some(met) = meter.met() {
-            return Err(Refused::forbidden(format!("{met} was met")));
+            return Err(was_met(met));
         }
         let body = collect(body, MAX_BODY_BYTES).await?;
         let asked = Asked::of(&body)?;
         if let Some(why) = asked.refused() {
             return Err(Refused::forbidden(why));
         }
+        let paid = self.provider.paid(&target, asked.model());
+        let message = paid.map(|model| Message::awaited(model, body.len(), asked.max_output()));
+        let aside = set_aside(meter, message.as_ref()).await?;
         let body = if meter.is_nearly_met() { told_to_end(&body).map_or(body, Bytes::from) } else { body };
         let headers = self.provider.headers(&target, &child.headers, &body).await?;
-        let paid = self.provider.paid(&target, asked.model());
-        let mut account = Account::open(meter.clone(), paid.map(|model| Message::awaited(model, body.len())));
+        let mut account = Account::open(meter.clone(), message, aside);
         let answer = self.client.post(target).headers(headers).body(body).send().await;
         let is_refused = match &answer {
             Ok(answer) => !answer.status().is_success(),
@@ -118,6 +121,20 @@ impl Model {
         }
         Ok(hand_back(answer.map_err(|error| Refused::failed(chain(&error)))?, meter, account, turn))
     }
+}
+
+/// What an answer may cost is set aside, as soon as it may be.
+async fn set_aside(meter: &Meter, message: Option<&Message>) -> Result<Option<Aside>, Refused> {
+    let Some(message) = message else { return Ok(None) };
+    let aside = timeout(SILENCE, meter.set_aside(message.may_cost_usd())).await.map_err(|_| Refused {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        reason: "requests under way may use up what is left of the budget".to_owned(),
+    })?;
+    aside.map(Some).map_err(was_met)
+}
+
+fn was_met(met: Met) -> Refused {
+    Refused::forbidden(format!("{met} was met"))
 }
 
 /// Without the address, which may be an inner one, but with the cause.

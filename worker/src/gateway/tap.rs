@@ -7,7 +7,7 @@ use common::cloud::aws::bedrock::EventStream;
 use hyper::header::HeaderValue;
 use serde::Deserialize;
 
-use crate::meter::{Message, Meter, Tokens, in_all};
+use crate::meter::{Aside, Message, Meter, Tokens, in_all};
 
 /// A longer line, or a longer text, is not read; those that tell of tokens are short.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -38,6 +38,8 @@ enum Form {
 pub(super) struct Account {
     meter: Meter,
     message: Message,
+    /// What else it may cost, until that is told.
+    aside: Option<Aside>,
     has_begun: bool,
     is_free: bool,
     /// Bytes of text for which nobody has told the tokens yet.
@@ -134,42 +136,60 @@ fn lines(partial: &mut Vec<u8>, bytes: &Bytes, account: &mut Account) {
 
 impl Account {
     /// For a request that is sent now, and answered by this message; by none when nothing is paid for.
-    pub(super) fn open(meter: Meter, message: Option<Message>) -> Self {
-        let is_free = message.is_none();
-        Self { meter, message: message.unwrap_or_default(), has_begun: false, is_free, uncounted: 0 }
+    pub(super) fn open(meter: Meter, message: Option<Message>, aside: Option<Aside>) -> Self {
+        let (is_free, message) = (message.is_none(), message.unwrap_or_default());
+        Self { meter, message, aside, has_begun: false, is_free, uncounted: 0 }
     }
 
     /// Nobody worked on it: what went in costs nothing.
     pub(super) fn take_back(&mut self) {
         self.is_free = true;
+        self.aside = None;
+    }
+
+    fn begins(&mut self, message: Message) {
+        self.message.begins(message);
+        self.has_begun = true;
+    }
+
+    /// Counts what it has told by now.
+    fn count(&mut self) {
+        self.meter.count(&self.message);
+        if let Some(aside) = &self.aside {
+            aside.keep(self.message.may_still_cost_usd());
+        }
+    }
+
+    /// Counts what it has told of all of it.
+    fn count_all(&mut self) {
+        self.uncounted = 0;
+        self.meter.count(&self.message);
+        self.aside = None;
     }
 
     /// Whether it was one.
     fn line(&mut self, line: &[u8]) -> bool {
         let json = line.strip_prefix(DATA).unwrap_or(line);
         match serde_json::from_slice(json) {
-            Ok(Told::MessageStart { message } | Told::Message(message)) => {
-                self.message.begins(message);
-                self.has_begun = true;
+            Ok(Told::MessageStart { message }) => {
+                self.begins(message);
+                self.count();
+            }
+            Ok(Told::Message(message)) => {
+                self.begins(message);
+                self.count_all();
             }
             Ok(Told::ContentBlockDelta { delta: Delta { text, partial_json, thinking } }) => {
                 self.uncounted += text.len() + partial_json.len() + thinking.len();
-                return true;
             }
             Ok(Told::MessageDelta { usage }) => {
                 self.message.goes_on(usage);
-                self.uncounted = 0;
+                self.count_all();
             }
-            Ok(Told::Error) => {
-                if !self.has_begun {
-                    self.take_back();
-                }
-                return true;
-            }
-            Ok(Told::Other) => return true,
+            Ok(Told::Error) if !self.has_begun => self.take_back(),
+            Ok(Told::Error | Told::Other) => {}
             Err(_) => return false,
         }
-        self.meter.count(&self.message);
         true
     }
 }
@@ -191,7 +211,7 @@ mod tests {
 
     fn read(kind: &'static str, pieces: &[&[u8]]) -> f64 {
         let meter = Meter::default();
-        let account = Account::open(meter.clone(), Some(Message::awaited(String::new(), 0)));
+        let account = Account::open(meter.clone(), Some(Message::awaited(String::new(), 0, 200_000)), None);
         let mut tap = Tap::of(account, Some(&HeaderValue::from_static(kind)));
         for piece in pieces {
             tap.read(&Bytes::copy_from_slice(piece));
@@ -269,7 +289,8 @@ mod tests {
     fn a_provider_that_gives_up_before_it_begins_is_not_paid() {
         let cost = |events: &[&str]| {
             let meter = Meter::default();
-            let account = Account::open(meter.clone(), Some(Message::awaited("haiku".into(), 3_000_000)));
+            let message = Message::awaited("haiku".into(), 3_000_000, 1_000);
+            let account = Account::open(meter.clone(), Some(message), None);
             let mut tap = Tap::of(account, None);
             for event in events {
                 tap.read(&Bytes::copy_from_slice(event.as_bytes()));
