@@ -68,7 +68,10 @@ pub struct Message {
     usage: Tokens,
     #[serde(skip)]
     is_regional: bool,
-    /// So many tokens may come out.
+    /// So many tokens went in, by the length of the request.
+    #[serde(skip)]
+    asked_input: u32,
+    /// So many may come out.
     #[serde(skip)]
     max_output: u32,
 }
@@ -122,15 +125,12 @@ struct Stays {
 
 /// A token is seldom less.
 const BYTES_OF_TOKEN: usize = 3;
+/// And seldom comes faster.
+const MILLIS_OF_TOKEN: u128 = 10;
 
 impl Tokens {
-    /// At most so many are in a text that came out, where nobody has counted them.
-    pub fn of_text(bytes: usize) -> Self {
-        Self { output: at_most_in(bytes), ..Self::default() }
-    }
-
-    /// The same for a text that went in.
-    pub fn of_request(bytes: usize) -> Self {
+    /// At most so many are in a text that went in, where nobody has counted them.
+    fn of_request(bytes: usize) -> Self {
         Self { input: at_most_in(bytes), ..Self::default() }
     }
 
@@ -436,7 +436,7 @@ impl Message {
     pub fn awaited(model: String, bytes: usize, max_output: u32) -> Self {
         let is_regional = model.contains("anthropic.") && !model.contains("global.anthropic.");
         let (id, usage) = (Uuid::new_v4().to_string(), Tokens::of_request(bytes));
-        Self { id, model, usage, is_regional, max_output }
+        Self { id, model, usage, is_regional, asked_input: usage.input, max_output }
     }
 
     /// US dollars that it may cost in all, as far as anybody knows by now.
@@ -454,12 +454,25 @@ impl Message {
     /// The same message as its model tells of it.
     pub fn begins(&mut self, told: Self) {
         let id = if told.is_known() { told.id } else { std::mem::take(&mut self.id) };
-        *self = Self { id, is_regional: self.is_regional, max_output: self.max_output, ..told };
+        let Self { is_regional, asked_input, max_output, .. } = *self;
+        *self = Self { id, is_regional, asked_input, max_output, ..told };
     }
 
     /// Whether it has a name by which it can be counted.
     fn is_known(&self) -> bool {
         (1..=MAX_ID_BYTES).contains(&self.id.len())
+    }
+
+    /// It came to no end that was told. All that it may have said in this time came out of it, whether anybody saw it or not.
+    pub fn breaks_off(&mut self, seen_bytes: usize, after: Duration) {
+        let unseen = u32::try_from(after.as_millis() / MILLIS_OF_TOKEN).unwrap_or(u32::MAX);
+        let output = at_most_in(seen_bytes).max(unseen).min(self.max_output);
+        self.goes_on(Tokens { output, ..Tokens::default() });
+    }
+
+    /// It began by shortening the conversation that it was asked with, and has not told what that took.
+    pub fn has_shortened(&mut self) {
+        self.usage = self.usage.and(Tokens { input: self.asked_input, ..Tokens::default() });
     }
 
     /// Takes over what a later event says of the same message; zero means that it says nothing.

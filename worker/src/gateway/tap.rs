@@ -6,6 +6,7 @@ use bytes::Bytes;
 use common::cloud::aws::bedrock::EventStream;
 use hyper::header::HeaderValue;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use crate::meter::{Aside, Message, Meter, Tokens, in_all};
 
@@ -40,10 +41,23 @@ pub(super) struct Account {
     message: Message,
     /// What else it may cost, until that is told.
     aside: Option<Aside>,
-    has_begun: bool,
-    is_free: bool,
+    sent: Instant,
+    stands: Stands,
+    /// It began with a shorter conversation in place of the one that it was asked with.
+    has_shortened: bool,
     /// Bytes of text for which nobody has told the tokens yet.
     uncounted: usize,
+}
+
+/// How far an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stands {
+    /// Nothing is paid for it.
+    Free,
+    Asked,
+    Begun,
+    /// The tokens of all of it are told.
+    Told,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +65,10 @@ pub(super) struct Account {
 enum Told {
     MessageStart {
         message: Message,
+    },
+    ContentBlockStart {
+        #[serde(default)]
+        content_block: Block,
     },
     ContentBlockDelta {
         delta: Delta,
@@ -69,10 +87,29 @@ enum Told {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
+struct Block {
+    /// Thoughts that are not shown.
+    data: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Delta {
     text: String,
     partial_json: String,
     thinking: String,
+    /// Of thoughts, shown or not: it holds them.
+    signature: String,
+    /// The conversation in short.
+    content: Option<String>,
+}
+
+impl Delta {
+    fn bytes(&self) -> usize {
+        let Self { text, partial_json, thinking, signature, content } = self;
+        let words = [text, partial_json, thinking, signature].map(String::len).iter().sum::<usize>();
+        words + content.as_ref().map_or(0, String::len)
+    }
 }
 
 impl Tap {
@@ -137,19 +174,27 @@ fn lines(partial: &mut Vec<u8>, bytes: &Bytes, account: &mut Account) {
 impl Account {
     /// For a request that is sent now, and answered by this message; by none when nothing is paid for.
     pub(super) fn open(meter: Meter, message: Option<Message>, aside: Option<Aside>) -> Self {
-        let (is_free, message) = (message.is_none(), message.unwrap_or_default());
-        Self { meter, message, aside, has_begun: false, is_free, uncounted: 0 }
+        let stands = if message.is_some() { Stands::Asked } else { Stands::Free };
+        Self {
+            meter,
+            message: message.unwrap_or_default(),
+            aside,
+            sent: Instant::now(),
+            stands,
+            has_shortened: false,
+            uncounted: 0,
+        }
     }
 
     /// Nobody worked on it: what went in costs nothing.
     pub(super) fn take_back(&mut self) {
-        self.is_free = true;
+        self.stands = Stands::Free;
         self.aside = None;
     }
 
     fn begins(&mut self, message: Message) {
         self.message.begins(message);
-        self.has_begun = true;
+        self.stands = Stands::Begun;
     }
 
     /// Counts what it has told by now.
@@ -162,9 +207,17 @@ impl Account {
 
     /// Counts what it has told of all of it.
     fn count_all(&mut self) {
-        self.uncounted = 0;
+        (self.stands, self.uncounted) = (Stands::Told, 0);
         self.meter.count(&self.message);
         self.aside = None;
+    }
+
+    /// So much more was said, or is there unseen.
+    fn goes_on(&mut self, bytes: usize) {
+        if self.stands == Stands::Told && bytes > 0 {
+            self.stands = Stands::Begun;
+        }
+        self.uncounted += bytes;
     }
 
     /// Whether it was one.
@@ -179,14 +232,18 @@ impl Account {
                 self.begins(message);
                 self.count_all();
             }
-            Ok(Told::ContentBlockDelta { delta: Delta { text, partial_json, thinking } }) => {
-                self.uncounted += text.len() + partial_json.len() + thinking.len();
+            Ok(Told::ContentBlockStart { content_block: Block { data } }) => {
+                self.goes_on(data.map_or(0, |data| data.len()));
+            }
+            Ok(Told::ContentBlockDelta { delta }) => {
+                self.goes_on(delta.bytes());
+                self.has_shortened |= delta.content.is_some();
             }
             Ok(Told::MessageDelta { usage }) => {
                 self.message.goes_on(usage);
                 self.count_all();
             }
-            Ok(Told::Error) if !self.has_begun => self.take_back(),
+            Ok(Told::Error) if self.stands == Stands::Asked => self.take_back(),
             Ok(Told::Error | Told::Other) => {}
             Err(_) => return false,
         }
@@ -194,19 +251,24 @@ impl Account {
     }
 }
 
-/// Whoever hangs up before the tokens are told has had the text all the same, and has asked.
+/// Whoever hangs up before the tokens are told has asked all the same, and had the model work until then.
 impl Drop for Account {
     fn drop(&mut self) {
-        let is_open = !self.has_begun && !self.is_free;
-        if is_open || self.uncounted > 0 {
-            self.message.goes_on(Tokens::of_text(self.uncounted));
-            self.meter.count(&self.message);
+        if matches!(self.stands, Stands::Free | Stands::Told) {
+            return;
         }
+        if self.has_shortened {
+            self.message.has_shortened();
+        }
+        self.message.breaks_off(self.uncounted, self.sent.elapsed());
+        self.meter.count(&self.message);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn read(kind: &'static str, pieces: &[&[u8]]) -> f64 {
@@ -283,6 +345,45 @@ mod tests {
         let (cut, whole) = (cost(&[START, &said]), cost(&[START, &said, told]));
         assert!((whole - 1.3).abs() < 1e-9, "{whole}");
         assert!((1.3..1.6).contains(&cut), "not much more than it was: {cut}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_hangs_up_has_had_what_nobody_saw_as_well_but_no_more_than_was_asked_for() {
+        let hung_up = async |events: &[&str], secs: u64, max_output| {
+            let meter = Meter::default();
+            let message = Message::awaited("haiku".into(), 300_000, max_output);
+            let account = Account::open(meter.clone(), Some(message), None);
+            let mut tap = Tap::of(account, None);
+            for event in events {
+                tap.read(&Bytes::from(format!("data: {event}\n\n")));
+            }
+            tokio::time::advance(Duration::from_secs(secs)).await;
+            drop(tap);
+            meter.usage().cost_usd * 1e6
+        };
+        let start = r#"{"type":"message_start","message":{"id":"m","model":"haiku","usage":{"input_tokens":10000,"output_tokens":1}}}"#;
+        let delta = |delta: &str| format!(r#"{{"type":"content_block_delta","index":0,"delta":{delta}}}"#);
+        let unseen = "x".repeat(30_000);
+        let signed = delta(&format!(r#"{{"type":"signature_delta","signature":"{unseen}"}}"#));
+        let short = delta(r#"{"type":"compaction_delta","content":"so it was"}"#);
+        let redacted = format!(
+            r#"{{"type":"content_block_start","index":0,"content_block":{{"type":"redacted_thinking","data":"{unseen}"}}}}"#
+        );
+        let told = r#"{"type":"message_delta","delta":{},"usage":{"output_tokens":7}}"#;
+        for (events, secs, max_output, tokens_in, tokens_out) in [
+            (&[][..], 60, 32_000, 100_000.0, 6_000.0),
+            (&[], 60, 1_000, 100_000.0, 1_000.0),
+            (&[start], 60, 32_000, 10_000.0, 6_000.0),
+            (&[start, &signed], 0, 32_000, 10_000.0, 10_000.0),
+            (&[start, &redacted], 0, 32_000, 10_000.0, 10_000.0),
+            (&[start, &redacted], 0, 2_000, 10_000.0, 2_000.0),
+            (&[start, &short], 10, 32_000, 110_000.0, 1_000.0),
+            (&[start, &signed, told], 60, 32_000, 10_000.0, 7.0),
+            (&[start, &short, told], 60, 32_000, 10_000.0, 7.0),
+        ] {
+            let cost = hung_up(events, secs, max_output).await;
+            assert!((cost - tokens_in - 5.0 * tokens_out).abs() < 1e-3, "{tokens_in} {tokens_out}: {cost}");
+        }
     }
 
     #[test]
