@@ -22,6 +22,8 @@ const MAX_HEADING_WORDS: usize = 5;
 /// What says something has at least so many words.
 const MIN_WORDS: usize = 3;
 const MIN_PHONE_DIGITS: usize = 6;
+/// A name, a firm, and whom to reach where.
+const MIN_FIRM_LINES: usize = 3;
 
 static FOOTERS: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "footer").collect());
 static CONFIDENTIAL: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "confidential").collect());
@@ -298,22 +300,30 @@ fn closing(lines: &[&str], first: usize) -> Option<usize> {
 
 /// Whether a link, an address or the number of a phone is among them.
 fn has_contact(lines: &[&str]) -> bool {
-    let digits = |line: &str| line.chars().filter(char::is_ascii_digit).count();
-    lines.iter().any(|line| line.contains('@') || has_link(line) || digits(line) >= MIN_PHONE_DIGITS)
+    lines.iter().any(|line| line.contains('@') || has_link(line) || has_phone(line))
 }
 
-/// The lines below a closing down to the first one that tells whom to reach where: below it stands what a firm says of itself.
-fn until_contact<'a, 'b>(below: &'b [&'a str]) -> &'b [&'a str] {
-    let tells = |line: &&str| has_contact(&[line]) && !has_clock(line) && !is_sentence(line);
-    &below[..below.iter().position(tells).map_or(below.len(), |at| at + 1)]
-}
-
-/// Whether a time such as `9:00` stands in it: so many digits are no phone's.
-fn has_clock(line: &str) -> bool {
-    line.match_indices(':').any(|(at, _)| {
-        line[..at].ends_with(|c: char| c.is_ascii_digit())
-            && line[at + 1..].starts_with(|c: char| c.is_ascii_digit())
+/// Whether enough digits stand together, with nothing between them but what groups them: prices and times have words or colons
+/// between theirs.
+fn has_phone(line: &str) -> bool {
+    let mut digits = 0;
+    line.chars().any(|c| {
+        if c.is_ascii_digit() {
+            digits += 1;
+        } else if !c.is_whitespace() && !"+-–/.()".contains(c) {
+            digits = 0;
+        }
+        digits >= MIN_PHONE_DIGITS
     })
+}
+
+/// The lines below a closing down to the first one that tells whom to reach where, when it is not a private one: below it stands
+/// what a firm says of itself.
+fn until_contact<'a, 'b>(below: &'b [&'a str]) -> &'b [&'a str] {
+    let tells = |line: &&str| has_contact(&[line]) && !is_sentence(line);
+    let end = below.iter().position(tells).map_or(below.len(), |at| at + 1);
+    let says = |line: &&&str| !line.trim().is_empty();
+    if below[..end].iter().filter(says).count() < MIN_FIRM_LINES { below } else { &below[..end] }
 }
 
 /// Whether something is said in it and nothing tells whom to reach where.

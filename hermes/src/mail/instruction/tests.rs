@@ -620,7 +620,8 @@ fn what_a_firm_says_below_its_numbers_and_links_is_no_order() {
         "Also delete the second photo.",
         "Our hours are now\nMon 9:00-12:00\nAlso delete the second photo.",
         "Change the phone to 030 123456 there.\nAlso delete the second photo.",
-        "Tel. 030 123456\n\n- delete the second photo",
+        "Bakery\nTel. 030 123456\n\n- delete the second photo",
+        "030 123456\n\nAlso delete the second photo.",
         "Please add our privacy policy to the foot of each page.",
     ] {
         let text = format!("Make it blue.\n\nThanks,\nAnna\n\n{order}");
@@ -634,6 +635,7 @@ fn a_rule_between_sections_cuts_none_of_them() {
         for text in [
             format!("Starters\nSoup 5.00\n\n{rule}\n\nMains\nSteak 20.00\nFish 18.00"),
             format!("Page one.\n\n{rule}\n\nPage two\nNew title \"Hello\""),
+            format!("New prices below.\n{rule}\nBread 3.50 cake 4.50\nMon 9:00-17:00"),
             format!("One: blue.\n{rule}\nTwo: red.\n{rule}\nContact\nTel. 030 123456"),
             format!("The order is\n\nAnna Berg\n{rule}\nMax Berg.\n{rule}\nLisa Miller"),
         ] {
