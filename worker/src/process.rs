@@ -3,8 +3,8 @@
 //!
 //! What left the group is known by the workspace lock that it inherited, and killed at the end as well. A worker that is
 //! killed itself cannot take its children along (that needs `unsafe` code before `exec`): the lock keeps the next worker
-//! out of their folder until it has killed them. Behind namespaces there is no need for either: everything in them ends
-//! with the worker.
+//! out of their folder until it has killed them. Children that have a user to themselves are known by that instead, and
+//! behind namespaces there is no need for either: everything in them ends with the worker.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -28,6 +28,7 @@ use crate::secrets::Secrets;
 mod running;
 
 pub use running::Running;
+pub(crate) use running::end_user;
 
 /// How long a group has between being asked and being killed.
 pub const STOP_GRACE: Duration = Duration::from_secs(2);

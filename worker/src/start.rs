@@ -126,6 +126,7 @@ async fn job_settings(settings: &RunSettings) -> Result<JobSettings, StartError>
         capacity: settings.claims.capacity,
     };
     let sandbox = Sandbox::build(&ground, gateway(settings, &environment).await?).await?;
+    sandbox.end_orphans().await;
     git::verify_objects(sandbox.mode() == Mode::Off);
     Ok(JobSettings {
         agent,

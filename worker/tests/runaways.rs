@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::disallowed_methods,
     clippy::print_stderr,
     reason = "a test may"
 )]
@@ -12,6 +13,7 @@
 mod support;
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -174,6 +176,28 @@ async fn a_daemon_ends_with_the_build_that_left_it() {
         let left = run_away(mode, DAEMON).await;
         assert_eq!(left.outcome, JobOutcome::Changed, "{}", left.error);
     }
+}
+
+/// Such a one has no lock of a folder that would tell of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_worker_left_running_as_another_user_is_ended_by_the_next_one() {
+    let world = World::new();
+    open_for_others(&world);
+    world.bakery().await;
+    let workspaces = world.path("workspaces").display().to_string();
+    let first_user = users_of_its_own();
+    let left = |uid| std::process::Command::new("/bin/sleep").arg("60").uid(uid).gid(uid).spawn().unwrap();
+    let mut left = [first_user, first_user + 1].map(left);
+    assert_eq!(alive(first_user) + alive(first_user + 1), 2);
+    let first = first_user.to_string();
+    let arguments = ["--sandbox", "uid", "--sandbox-uid", &first, "--workspace-path", &workspaces];
+    let worker = world.worker_with_agent(&agent_for_all(&world), &arguments);
+    let ended = async || (alive(first_user) + alive(first_user + 1) == 0).then_some(());
+    world.until("the end of both", ended).await;
+    for process in &mut left {
+        process.wait().unwrap();
+    }
+    worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -180,7 +180,7 @@ fn kill_group(group: Option<Pid>) {
 }
 
 /// Kills every process of a user that is only for this child.
-async fn end_user(inside: String, account: &str) {
+pub(crate) async fn end_user(inside: String, account: &str) {
     let argv = [inside.as_str(), "kill", "--account", account].map(str::to_owned).to_vec();
     let launch = Launch {
         argv,

@@ -72,6 +72,7 @@ impl Sandbox {
 
     /// Prepares the folders and opens the way out.
     pub async fn cell<'a>(&'a self, workspace: &'a Workspace, who: Who) -> io::Result<Cell<'a>> {
+        self.end_orphans().await;
         // Its child before may have left millions of files. Whoever stops waiting leaves the folder held until they are gone.
         let (walls, folder) = (self.walls.clone(), workspace.clone());
         let prepared = tokio::task::spawn_blocking(move || walls.prepare(&folder, who));
@@ -308,7 +309,8 @@ impl Users {
             argv: words,
             dir: cell.outside.repo.clone(),
             env,
-            lock: Some(cell.workspace.lock()),
+            // Walls do not bind what is open already: it could fill the file, and let go of the lock. It is known by its user.
+            lock: None,
             bounds: Bounds {
                 cage,
                 quota: Some(cell.quota(self.limits)),

@@ -21,6 +21,7 @@ pub use ready::{Ground, NoSandbox};
 use crate::gateway::Gateway;
 use crate::inside::Account;
 use crate::meter::Meter;
+use crate::process::end_user;
 use cgroup::Cgroups;
 use system::System;
 
@@ -103,6 +104,15 @@ impl Sandbox {
             Walls::Off => None,
             Walls::Namespaces(namespaces) => Some(namespaces.limits),
             Walls::Uid(users) => Some(users.limits),
+        }
+    }
+
+    /// Ends what was left running as the users of children, which are nobody else's: by a worker that was killed, or by a job that
+    /// nobody waited for.
+    pub async fn end_orphans(&self) {
+        let Walls::Uid(users) = &self.walls else { return };
+        for account in [users.agent, users.build] {
+            end_user(users.inside.clone(), &account.to_string()).await;
         }
     }
 

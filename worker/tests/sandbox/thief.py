@@ -358,8 +358,11 @@ def machine_folder():
 
 @theft
 def inherited_files():
-    names = {os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if int(name) > 2}
-    return any("lock" in name or "hermes" in name for name in names)
+    def is_one(name):
+        leads_to = os.readlink(f"/proc/self/fd/{name}")
+        return int(name) > 2 and ("lock" in leads_to or "hermes" in leads_to)
+
+    return any_of(is_one, os.listdir("/proc/self/fd"))
 
 
 @theft
