@@ -1,6 +1,6 @@
 //! System calls that neither an agent nor a build needs, and that reach what namespaces do not part: other processes, the
-//! kernel's key rings and programs, what outlives a process without a file, and sockets of unusual families (a virtual machine's
-//! host among them). Where the network is the machine's, no other sockets to it than those that Landlock fences.
+//! kernel's key rings and programs, what outlives a process without a file, what a terminal takes as typed, and sockets of unusual
+//! families (a virtual machine's host among them). Where the network is the machine's, no other sockets to it than those that Landlock fences.
 
 use std::collections::BTreeMap;
 
@@ -40,6 +40,8 @@ const REFUSED: [libc::c_long; 28] = [
     libc::SYS_semget,
     libc::SYS_mq_open,
 ];
+/// Asked of a terminal, they type for whoever sits at it.
+const TYPING: [u64; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
 const ALLOWED_FAMILIES: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
 /// Families of the network.
@@ -96,6 +98,8 @@ fn no_clone3() -> anyhow::Result<BpfProgram> {
 
 fn program(network: Network) -> anyhow::Result<BpfProgram> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = REFUSED.map(|call| (call, Vec::new())).into();
+    let typing = |asked| all([masked(1, u64::from(u32::MAX), asked)?]);
+    rules.insert(libc::SYS_ioctl, TYPING.into_iter().map(typing).collect::<anyhow::Result<_>>()?);
     rules.insert(libc::SYS_socket, vec![other_families()?]);
     rules.insert(libc::SYS_clone, vec![all([has(0, flag(libc::CLONE_NEWUSER)?)?])?]);
     if network == Network::OfTheMachine {

@@ -296,7 +296,7 @@ impl Users {
         }
         let writable = [&cell.outside.repo, &cell.outside.home, &cell.outside.tmp];
         // What is written to /dev/shm outlives it, and belongs to no project.
-        let devices = ["/dev/null", "/dev/zero", "/dev/full", "/dev/tty"].map(str::to_owned);
+        let devices = ["/dev/null", "/dev/zero", "/dev/full"].map(str::to_owned);
         for path in writable.map(|path| path.display().to_string()).into_iter().chain(devices) {
             words.extend(["--write".to_owned(), path]);
         }

@@ -1,7 +1,7 @@
 """A hostile stand-in for an agent and for a build. It tries everything in plan.json, which only says where to look; a theft
 counts when it holds the very secret that was laid there, known by its hash, or when it changed what it must not."""
 
-import array, ctypes, hashlib, json, os, socket, struct, sys
+import array, ctypes, errno, hashlib, json, os, socket, struct, sys
 
 WHO = sys.argv[1]
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -363,6 +363,12 @@ def inherited_files():
         return int(name) > 2 and ("lock" in leads_to or "hermes" in leads_to)
 
     return any_of(is_one, os.listdir("/proc/self/fd"))
+
+
+@theft
+def type_for_whoever_sits_at_the_terminal():
+    """Where there is none the kernel says so; behind walls it is not asked."""
+    return LIBC.ioctl(0, 0x5412, b"x") == 0 or ctypes.get_errno() != errno.EPERM
 
 
 @theft
