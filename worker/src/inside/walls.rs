@@ -1,5 +1,6 @@
-//! Walls without namespaces: Landlock lets a process see only some files, connect to one port, and reach no abstract
-//! socket and no process outside. What a kernel does not know yet is left out; `worker doctor` says so.
+//! Walls without namespaces: Landlock lets a process see only some files, connect to one port (whosever: it knows no
+//! addresses), and reach no socket of this machine and no process outside. What a kernel does not know yet is left out, such
+//! as sockets that have a path before Linux 7.1; `worker doctor` says so.
 
 use std::path::PathBuf;
 
@@ -10,7 +11,7 @@ use landlock::{
 };
 
 /// The newest kernel interface whose rules are used.
-const KNOWN: ABI = ABI::V6;
+const KNOWN: ABI = ABI::V9;
 
 /// What Landlock fences on this machine, in words; none where the kernel has none of it. It restricts nothing.
 pub fn fenced() -> Option<&'static str> {
@@ -18,9 +19,12 @@ pub fn fenced() -> Option<&'static str> {
     let files = || rules().handle_access(AccessFs::from_all(ABI::V1));
     let ports = || files().and_then(|rules| rules.handle_access(AccessNet::ConnectTcp));
     let sockets = || ports().and_then(|rules| rules.scope(Scope::AbstractUnixSocket | Scope::Signal));
+    let named = || sockets().and_then(|rules| rules.handle_access(AccessFs::ResolveUnix));
     let stands = |rules: Result<Ruleset, landlock::RulesetError>| rules.and_then(Ruleset::create).is_ok();
-    if stands(sockets()) {
-        Some("files, ports, abstract sockets and signals")
+    if stands(named()) {
+        Some("files, ports, sockets and signals")
+    } else if stands(sockets()) {
+        Some("files, ports, abstract sockets and signals, but no sockets that have a path")
     } else if stands(ports()) {
         Some("files and ports")
     } else {
