@@ -198,7 +198,11 @@ async fn walls(
     match Sandbox::build(&ground, Gateway::closed()).await {
         Ok(sandbox) => match sandbox.mode() {
             Mode::Namespaces => Finding::good(name, "namespaces: tried, and they stand"),
-            Mode::Uid => Finding::weak(name, "uid", "namespaces are stronger where a machine has them"),
+            Mode::Uid => Finding::weak(
+                name,
+                "uid: agent and build reach one port of TCP, but that of any host",
+                "keep their users, or this machine, from other hosts by a rule of its network (see README); namespaces are stronger",
+            ),
             Mode::Off => Finding::weak(
                 name,
                 "off: agent and build have the rights of the worker",
@@ -244,7 +248,9 @@ fn landlock() -> Finding {
     match crate::inside::fenced() {
         Some(fenced) => Finding::good(
             name,
-            format!("fences {fenced} in uid mode, where no socket to the network but TCP is made"),
+            format!(
+                "fences {fenced} in uid mode, where no socket to the network but TCP is made, and that to one port of any host"
+            ),
         ),
         None => Finding::weak(
             name,
