@@ -257,9 +257,11 @@ async fn what_a_silent_table_was_not_told_at_the_end_of_a_run_is_told_before_its
     };
     world.until("the agent's step", at_the_agent).await;
     silent.fall_silent();
-    // The remote does not take it either.
+    // The remote does not take it either, and it cannot be put aside: a name is taken.
     let lock = remote.path.join("refs/heads/thread-aaaaaa1.lock");
     std::fs::write(&lock, "").unwrap();
+    let folder = git2::Repository::open(world.path("data/workspaces/bakery-amelia/repo")).unwrap();
+    folder.reference("refs/hermes/kept", folder.head().unwrap().target().unwrap(), true, "taken").unwrap();
     std::fs::write(world.path("may"), "").unwrap();
     assert_eq!(world.result().await.outcome, JobOutcome::Refused, "whoever waits is answered");
     assert!(world.job("c-1").await.unwrap().uncounted.is_some());
