@@ -16,7 +16,8 @@ use super::words::{folded, phrases};
 const TABLE: &str = include_str!("words/automatic.txt");
 
 static SUBJECTS: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "subject").collect());
-static ABSENCES: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "absence").collect());
+static TITLES: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "title").collect());
+static TOPICS: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "topic").collect());
 static LOCALS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "local").collect());
 
 /// Header fields that only machines write, and what they say.
@@ -41,7 +42,7 @@ const FIELDS: [(&str, &str); 15] = [
 /// Lets mails of people pass.
 pub fn screen(mail: &ParsedMail, desk: Desk<'_>, trace: &mut Trace) -> Result<(), MailEnding> {
     let reason =
-        marked(mail).or_else(|| of_ours(mail, desk)).or_else(|| named(mail)).or_else(|| titled(mail));
+        marked(mail).or_else(|| of_ours(mail, desk)).or_else(|| named(mail)).or_else(|| titled(mail, desk));
     if let Some(reason) = reason {
         trace.note(Stage::Screen, format!("a machine wrote it: {reason}"));
         return Err(MailEnding::Automatic);
@@ -109,19 +110,19 @@ fn named(mail: &ParsedMail) -> Option<String> {
 
 /// A subject that machines write, in many languages. One that people write too counts when something else says that the
 /// mail answers another, or that a machine wrote it.
-fn titled(mail: &ParsedMail) -> Option<String> {
+fn titled(mail: &ParsedMail, desk: Desk<'_>) -> Option<String> {
     let subject = folded(mail.subject.trim_start_matches(|c: char| c.is_whitespace() || "[(*".contains(c)));
-    let absent = || {
-        let (phrase, rest) = begun(&subject, &ABSENCES)?;
-        (answers(mail, rest) || is_suspect(mail)).then_some((phrase, rest))
-    };
-    let (phrase, _) = begun(&subject, &SUBJECTS).or_else(absent)?;
+    let backed = |rest: &str| answers(mail, desk, rest) || is_suspect(mail);
+    let (phrase, _) = begun(&subject, &SUBJECTS)
+        .next()
+        .or_else(|| begun(&subject, &TITLES).find(|(_, rest)| is_whole(rest) || backed(rest)))
+        .or_else(|| begun(&subject, &TOPICS).find(|(_, rest)| backed(rest)))?;
     Some(format!("its subject begins with \"{phrase}\""))
 }
 
-/// The phrase that begins a subject, and what follows it.
-fn begun<'a, 'b>(subject: &'a str, phrases: &'b [String]) -> Option<(&'b str, &'a str)> {
-    phrases.iter().find_map(|phrase| {
+/// The phrases that begin a subject, each with what follows it.
+fn begun<'a>(subject: &'a str, phrases: &'a [String]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    phrases.iter().filter_map(move |phrase| {
         let rest = subject.strip_prefix(phrase.as_str())?;
         let ends = phrase.ends_with(':')
             || !rest.starts_with(char::is_alphanumeric)
@@ -130,11 +131,20 @@ fn begun<'a, 'b>(subject: &'a str, phrases: &'b [String]) -> Option<(&'b str, &'
     })
 }
 
-/// Whether it answers a mail, by its header or by a mark in its subject.
-fn answers(mail: &ParsedMail, rest: &str) -> bool {
+/// Whether the phrase before it stands alone, or before what the mail is about.
+fn is_whole(rest: &str) -> bool {
+    let rest = rest.trim_start();
+    rest.is_empty() || rest.starts_with([':', '：', '(', ')', ']', '*', '.', '!'])
+}
+
+/// Whether it answers a mail, by its header, by a mark in its subject, or because it went where only answers to ours go.
+fn answers(mail: &ParsedMail, desk: Desk<'_>, rest: &str) -> bool {
     let refers = |name| mail.header(name).any(|ids| !ids.trim().is_empty());
     let rest = rest.trim_start_matches(|c: char| !c.is_alphanumeric());
-    refers("in-reply-to") || refers("references") || subject::carried(rest) == Carried::Reply
+    refers("in-reply-to")
+        || refers("references")
+        || subject::carried(rest) == Carried::Reply
+        || mail.recipients.iter().any(|to| desk.key.thread_of_address(to).is_some())
 }
 
 /// Whether it has marks that mails of people may have, but seldom do.
@@ -190,6 +200,12 @@ mod tests {
             "From: a@b.c\r\nSubject: Out of office\r\nReferences: <x@y>",
             "From: a@b.c\r\nSubject: Out of office: Re: Menu",
             "From: a@b.c\r\nSubject: On vacation\r\nX-Auto-Response-Suppress: All",
+            "From: a@b.c\r\nSubject: Automatic reply (Anna Berger)",
+            "From: a@b.c\r\nSubject: Undeliverable: Menu",
+            "From: a@b.c\r\nSubject: Automatic reply from our office\r\nIn-Reply-To: <x@y>",
+            "From: a@b.c\r\nSubject: Automatic reply RE: Menu",
+            "From: a@b.c\r\nSubject: Delivery failed\r\nReferences: <x@y>",
+            "From: a@b.c\r\nSubject: Mailbox full: Menu\r\nX-Precedence: bulk",
         ] {
             assert_eq!(screened(header), Err(MailEnding::Automatic), "{header}");
         }
@@ -212,6 +228,14 @@ mod tests {
             "From: a@b.c\r\nSubject: Out of office hours: please change the phone number",
             "From: a@b.c\r\nSubject: Away from home page: broken link",
             "From: a@b.c\r\nSubject: Auto: neues Foto",
+            "From: a@b.c\r\nSubject: Automatic reply of the booking page: new words",
+            "From: a@b.c\r\nSubject: Automatische Antwort vom Formular kürzen",
+            "From: a@b.c\r\nSubject: 自動返信の文面を変更してください",
+            "From: a@b.c\r\nSubject: Undelivered orders - words for the help page",
+            "From: a@b.c\r\nSubject: Unzustellbare Sendungen: ein Absatz mehr",
+            "From: a@b.c\r\nSubject: Failed delivery: one more question and answer",
+            "From: a@b.c\r\nSubject: User unknown page",
+            "From: a@b.c\r\nSubject: Feedback loop: a post for the blog",
             "From: a@b.c\r\nList-Unsubscribe: <mailto:x@b.c>",
         ] {
             assert_eq!(screened(header), Ok(()), "{header}");
@@ -229,6 +253,19 @@ mod tests {
         for header in [format!("From: {address}"), format!("From: a@b.c\r\nMessage-ID: <{id}>")] {
             let mail = crate::mail::read(format!("{header}\r\n\r\nhello").as_bytes()).unwrap();
             assert_eq!(screen(&mail, desk, &mut Trace::default()), Err(MailEnding::Automatic), "{header}");
+        }
+    }
+
+    #[test]
+    fn a_note_of_absence_is_known_by_where_it_goes() {
+        let (own, key) = (EmailAddress::parse("hermes@localhost").unwrap(), SecretKey::fleeting());
+        let desk = Desk { own: &own, places: &[], key: &key };
+        let thread = common::domain::ids::ThreadId::parse("abcdef").unwrap();
+        let answer = key.reply_address(&own, &thread).unwrap();
+        for (to, wanted) in [(answer, Err(MailEnding::Automatic)), (own.clone(), Ok(()))] {
+            let raw = format!("From: a@b.c\r\nTo: {to}\r\nSubject: On vacation until Monday\r\n\r\nhello");
+            let mail = crate::mail::read(raw.as_bytes()).unwrap();
+            assert_eq!(screen(&mail, desk, &mut Trace::default()), wanted, "{to}");
         }
     }
 
