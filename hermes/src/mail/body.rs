@@ -6,6 +6,7 @@ use common::domain::text;
 use mail_parser::{Message, PartType};
 
 use super::html::{self, Rendered};
+use super::subject::{self, Carried};
 use super::words::words;
 
 /// Longer texts are cut.
@@ -20,7 +21,7 @@ const MAX_STAND_IN_BYTES: usize = 600;
 /// What kind of text a mail has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body {
-    /// Plain text (RFC 2046, section 4.1.3), or none.
+    /// Plain text (RFC 2046, section 4.1.3), or none; or HTML whose quotes its author may have made.
     Plain,
     /// HTML.
     Html,
@@ -30,7 +31,13 @@ pub enum Body {
 pub(super) fn text(message: &Message<'_>) -> (Rendered, Body) {
     let ids = if is_for_html(message) { &message.html_body } else { &message.text_body };
     let (rendered, body) = shown(message, ids.iter().copied());
+    let body = if answers(message) && rendered.by_hand { Body::Html } else { body };
     (Rendered { text: beginning(&text::lines(&rendered.text)), ..rendered }, body)
+}
+
+/// Whether its subject says that it answers a mail, which programs quote.
+fn answers(message: &Message<'_>) -> bool {
+    subject::carried(message.subject().unwrap_or_default()) != Carried::Not
 }
 
 /// Whether only a program that shows HTML shows what its author wrote.
@@ -78,7 +85,8 @@ fn shown(message: &Message<'_>, ids: impl Iterator<Item = u32>) -> (Rendered, Bo
                 all.hidden += rendered.hidden;
                 if says(&rendered.text) && !known.repeats(&all.text, &rendered.text) {
                     add(&mut all.text, &rendered.text);
-                    body = Body::Html;
+                    all.by_hand |= rendered.by_hand;
+                    body = if body == Body::Html { body } else { kind_of(&rendered) };
                 }
             }
             _ => {}
@@ -86,6 +94,12 @@ fn shown(message: &Message<'_>, ids: impl Iterator<Item = u32>) -> (Rendered, Bo
         known.note(&all.text);
     }
     (all, body)
+}
+
+/// Quotes among words of the author that no mail program made are read like marked lines of a plain text.
+fn kind_of(rendered: &Rendered) -> Body {
+    let stands_alone = || rendered.text.lines().all(|line| line.starts_with('>') || !says(line));
+    if rendered.by_hand && !stands_alone() { Body::Plain } else { Body::Html }
 }
 
 /// Puts a text below the others.
@@ -179,6 +193,43 @@ mod tests {
             let text = text_of("alternative", &[("text/plain", plain), ("text/html", html)]);
             assert_eq!(text, plain, "{html}");
         }
+    }
+
+    /// The instruction of a mail that is this page, about this.
+    fn order(subject: &str, page: &str) -> String {
+        let raw = format!(
+            "From: Anna Berger <a@b.c>\r\nSubject: {subject}\r\nContent-Type: text/html\r\n\r\n{page}"
+        );
+        let mail = read(raw.as_bytes()).unwrap();
+        crate::mail::instruction::instruction(&mail, &mut crate::mail::trace::Trace::default()).new
+    }
+
+    #[test]
+    fn words_that_an_author_set_in_by_hand_are_theirs() {
+        let shop = |quote: &str| {
+            format!(
+                "<p>Put this on the page:</p><blockquote{quote}>Rye bread.</blockquote><p>Below the door.</p>"
+            )
+        };
+        for quote in ["", " style='margin:0 0 0 40px;border:none;padding:0'", " dir=ltr"] {
+            assert!(order("Shop", &shop(quote)).contains("Rye bread."), "{quote}");
+        }
+        let indented = shop(" style='margin:0 0 0 40px;border:none;padding:0'");
+        assert!(order("Re: Shop", &indented).contains("Rye bread."), "no quote has no border");
+        for quote in [
+            " type=cite",
+            " class=gmail_quote_x style='border:none'",
+            " style='border-left:1px solid #ccc'",
+            " style='border:none;border-left:solid #ccc 1pt'",
+            " cite='mid:1@b.c'",
+        ] {
+            assert!(!order("Shop", &shop(quote)).contains("Rye bread."), "{quote}");
+        }
+        assert!(!order("Re: Shop", &shop("")).contains("Rye bread."), "programs quote what is answered");
+        let headed = "Blue.<br>On Mon, 3 Mar 2025 at 10:00, Hermes &lt;h@x.y&gt; wrote:<blockquote>Red.</blockquote>Thanks for that.";
+        assert!(!order("Shop", headed).contains("Red."));
+        let both = format!("{}<blockquote type=cite>Old.</blockquote><p>Soon.</p>", shop(""));
+        assert!(!order("Shop", &both).contains("Old."));
     }
 
     #[test]

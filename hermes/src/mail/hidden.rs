@@ -52,6 +52,8 @@ impl Colours {
 pub(super) struct Look {
     /// Whether it and all that is in it is not to be seen, whatever their colours.
     pub(super) gone: bool,
+    /// Whether its words are struck out.
+    pub(super) struck: bool,
     /// Its colours.
     pub(super) colours: Colours,
 }
@@ -59,7 +61,7 @@ pub(super) struct Look {
 /// Reads an inline style; `around` are the colours it is handed.
 pub(super) fn look(style: &str, around: Colours) -> Look {
     let style = style.to_ascii_lowercase();
-    let mut look = Look { gone: false, colours: around };
+    let mut look = Look { gone: false, struck: false, colours: around };
     for (name, value) in style.split(';').filter_map(|rule| rule.split_once(':')) {
         let (name, value) = (name.trim(), value.trim().trim_end_matches("!important").trim());
         look.gone |= match name {
@@ -71,12 +73,28 @@ pub(super) fn look(style: &str, around: Colours) -> Look {
             _ => false,
         };
         match name {
+            "text-decoration" | "text-decoration-line" => look.struck |= value.contains("line-through"),
             "color" => look.colours.words = words_of(value, around.words),
             "background" | "background-color" => look.colours.ground = ground_of(value, around.ground),
             _ => {}
         }
     }
     look
+}
+
+/// Whether an inline style draws no border at any side.
+pub(super) fn has_no_border(style: &str) -> bool {
+    let style = style.to_ascii_lowercase();
+    let mut borders = style
+        .split(';')
+        .filter_map(|rule| rule.split_once(':'))
+        .filter(|(name, _)| name.trim().starts_with("border"))
+        .peekable();
+    let is_none = |value: &str| {
+        let value = value.trim_end_matches("!important").trim();
+        value.split_ascii_whitespace().any(|word| matches!(word, "none" | "0" | "0px"))
+    };
+    borders.peek().is_some() && borders.all(|(_, value)| is_none(value.trim()))
 }
 
 fn words_of(value: &str, around: Option<Paint>) -> Option<Paint> {

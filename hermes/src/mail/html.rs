@@ -1,4 +1,5 @@
-//! HTML as lines: what is quoted gets its `>` marks, rules become lines of dashes, what is not seen is left out.
+//! HTML as lines: what is quoted gets its `>` marks, rules become lines of dashes, what is not seen is left out, what is struck
+//! out stands between `~~`.
 
 use html5gum::{HtmlString, StartTag, Token, Tokenizer};
 
@@ -12,6 +13,8 @@ const ORIGINAL: &str = "-----Original Message-----";
 const MAX_DEPTH: usize = 200;
 /// So much of what a link shows is looked through for where it leads.
 const MAX_SHOWN_BYTES: usize = 1000;
+/// Stands before and behind words that are struck out.
+const STRUCK: &str = "~~";
 
 /// A page as lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub(super) struct Rendered {
     pub(super) text: String,
     /// How many characters were not to be seen.
     pub(super) hidden: usize,
+    /// Whether something is marked, and all of it as an author does by hand too: nothing shows that a mail program quotes.
+    pub(super) by_hand: bool,
 }
 
 /// Renders.
@@ -47,6 +52,15 @@ enum Shown {
     Silent,
 }
 
+/// Whether the author means words still.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Said {
+    #[default]
+    Plainly,
+    /// Struck out, in a text of the author.
+    Struck,
+}
+
 /// An open element, as far as it matters.
 #[derive(Debug, Clone, Default)]
 struct Element {
@@ -57,6 +71,11 @@ struct Element {
     pre: bool,
     quoted: bool,
     gmail: bool,
+    said: Said,
+    /// In how many lists its words stand.
+    lists: usize,
+    /// Of an ordered list: the number of its next item.
+    next: Option<usize>,
     link: Option<Link>,
 }
 
@@ -80,7 +99,25 @@ struct Page {
     /// Empty lines that are due before the next word.
     due: usize,
     space: bool,
+    /// How many cells of a table began since the last word.
+    cells: usize,
+    /// How the last word of the line is said: the mark of what is struck out is open then.
+    said: Said,
+    /// Whether what follows is an older mail.
+    older: bool,
+    quotes: Quotes,
     hidden: usize,
+}
+
+/// Who made the quotes of a page.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Quotes {
+    #[default]
+    None,
+    /// Maybe the author: they say nothing of what they are.
+    ByHand,
+    /// A mail program.
+    ByProgram,
 }
 
 impl Page {
@@ -99,9 +136,12 @@ impl Page {
             "img" | "input" | "meta" | "link" | "base" | "col" | "wbr" | "area" | "source" => return,
             "li" => {
                 self.block();
-                self.word("- ");
+                self.item();
             }
-            "td" | "th" => self.space = true,
+            "td" | "th" => {
+                self.space = true;
+                self.cells += 1;
+            }
             _ if is_block(&name) => self.block(),
             _ => {}
         }
@@ -114,6 +154,8 @@ impl Page {
         }
         if element.quoted {
             self.block();
+            let by = if is_by_hand(tag) { Quotes::ByHand } else { Quotes::ByProgram };
+            self.quotes = if self.quotes == Quotes::ByProgram { self.quotes } else { by };
         }
         if self.open.len() < MAX_DEPTH && !tag.self_closing {
             self.open.push(element);
@@ -142,13 +184,21 @@ impl Page {
         };
         // Gmail marks what its author cites by their own wish like a quote, but outside of the quoted mail.
         let cited = has_class(&class, "gmail_quote") && !gmail;
+        let quoted = name == "blockquote" && !cited && !is_indent(tag);
+        let strikes = look.struck || matches!(name, "s" | "strike" | "del");
+        let goes_on = !quoted && inherited.is_some_and(|element| element.said == Said::Struck);
+        let begins = strikes && !self.open.iter().any(|element| element.quoted);
+        let said = if goes_on || begins { Said::Struck } else { Said::Plainly };
         Element {
             name: name.to_owned(),
             shown,
             colours: look.colours,
             pre: name == "pre" || inherited.is_some_and(|e| e.pre),
-            quoted: name == "blockquote" && !cited,
+            quoted,
             gmail,
+            said,
+            lists: inherited.map_or(0, |e| e.lists) + usize::from(is_list(name)),
+            next: (name == "ol").then(|| of(b"start").and_then(|start| start.parse().ok()).unwrap_or(1)),
             link: of(b"href").filter(|_| name == "a").map(|to| Link {
                 to,
                 line: self.number,
@@ -195,6 +245,22 @@ impl Page {
         }
     }
 
+    /// The mark of an item of the list around it, further in than those of the lists around that one.
+    fn item(&mut self) {
+        let around = self.open.last().map_or(0, |element| element.lists).saturating_sub(1);
+        let nearest = self.open.iter_mut().rev().find(|element| is_list(&element.name));
+        let next = nearest.and_then(|list| list.next.as_mut());
+        let mark = next.map_or_else(
+            || "- ".to_owned(),
+            |next| {
+                *next = next.saturating_add(1);
+                format!("{}. ", next.saturating_sub(1))
+            },
+        );
+        self.line.push_str(&"  ".repeat(around.min(9)));
+        self.word(&mark);
+    }
+
     fn say(&mut self, text: &str) {
         match self.shown() {
             Shown::Yes => {}
@@ -204,25 +270,60 @@ impl Page {
             }
             Shown::Silent => return,
         }
+        self.end_struck();
         if self.open.last().is_some_and(|element| element.pre) {
             for (at, line) in text.split('\n').enumerate() {
                 if at > 0 {
                     self.break_line();
                 }
-                self.word(line.trim_end_matches('\r'));
+                let line = line.trim_end_matches('\r');
+                if !line.trim().is_empty() {
+                    self.begin_struck();
+                }
+                self.word(line);
             }
             return;
         }
         let spaced = |c: char| c.is_ascii_whitespace();
         self.space |= text.starts_with(spaced);
         for word in text.split(spaced).filter(|word| !word.is_empty()) {
-            if self.space && !self.line.is_empty() && !self.line.ends_with(' ') {
-                self.line.push(' ');
-            }
+            self.separate();
+            self.begin_struck();
             self.word(word);
             self.space = true;
         }
         self.space = text.ends_with(spaced) || text.is_empty() && self.space;
+    }
+
+    /// What stands before the next word: a blank, or a bar for each cell of a table that began since the last; none behind a
+    /// label, which is read with what it is about.
+    fn separate(&mut self) {
+        let cells = std::mem::take(&mut self.cells);
+        if self.says && !self.older && !self.line.ends_with(':') {
+            self.line.push_str(&" |".repeat(cells));
+        }
+        if self.space && !self.line.is_empty() && !self.line.ends_with(' ') {
+            self.line.push(' ');
+        }
+    }
+
+    fn begin_struck(&mut self) {
+        if self.said == Said::Plainly && self.strikes() {
+            self.line.push_str(STRUCK);
+            self.said = Said::Struck;
+        }
+    }
+
+    /// Closes the mark once words follow that are not struck out.
+    fn end_struck(&mut self) {
+        if self.said == Said::Struck && !self.strikes() {
+            self.line.push_str(STRUCK);
+            self.said = Said::Plainly;
+        }
+    }
+
+    fn strikes(&self) -> bool {
+        !self.older && self.open.last().is_some_and(|element| element.said == Said::Struck)
     }
 
     fn shown(&self) -> Shown {
@@ -240,7 +341,12 @@ impl Page {
 
     /// The line that ends here; another begins.
     fn begin_line(&mut self) -> String {
+        if std::mem::take(&mut self.said) == Said::Struck {
+            self.line.truncate(self.line.trim_end().len());
+            self.line.push_str(STRUCK);
+        }
         self.says = false;
+        self.cells = 0;
         self.number += 1;
         std::mem::take(&mut self.line)
     }
@@ -272,6 +378,7 @@ impl Page {
         if self.shown() != Shown::Yes {
             return;
         }
+        self.older |= line == ORIGINAL;
         self.block();
         self.word(line);
         self.block();
@@ -293,8 +400,13 @@ impl Page {
 
     fn end(mut self) -> Rendered {
         self.block();
-        Rendered { text: self.out, hidden: self.hidden }
+        let by_hand = self.quotes == Quotes::ByHand && !self.older;
+        Rendered { text: self.out, hidden: self.hidden, by_hand }
     }
+}
+
+fn is_list(name: &str) -> bool {
+    matches!(name, "ul" | "ol")
 }
 
 fn is_block(name: &str) -> bool {
@@ -352,6 +464,22 @@ fn begins_older_mail(tag: &StartTag<()>) -> bool {
         || ["yahoo_quoted", "tutanota_quote", "zmail_extra"].iter().any(|name| has_class(&class, name))
 }
 
+/// Whether it only indents: so do mail programs when their author asks for it, with a border that is none at all sides.
+fn is_indent(tag: &StartTag<()>) -> bool {
+    let style = attribute(tag, b"style").unwrap_or_default();
+    names_no_quote(tag) && hidden::has_no_border(&style)
+}
+
+/// Whether nothing at a quote says what it is; mail programs draw a line at its side, at least.
+fn is_by_hand(tag: &StartTag<()>) -> bool {
+    let style = attribute(tag, b"style").unwrap_or_default().to_ascii_lowercase();
+    names_no_quote(tag) && !style.contains("border")
+}
+
+fn names_no_quote(tag: &StartTag<()>) -> bool {
+    [&b"type"[..], b"cite", b"class", b"id", b"name"].iter().all(|name| attribute(tag, name).is_none())
+}
+
 fn has_class(classes: &str, name: &str) -> bool {
     classes.split_ascii_whitespace().any(|class| class == name || class.strip_prefix("x_") == Some(name))
 }
@@ -359,4 +487,52 @@ fn has_class(classes: &str, name: &str) -> bool {
 fn attribute(tag: &StartTag<()>, name: &[u8]) -> Option<String> {
     let value = tag.attributes.iter().find(|(found, _)| found.as_slice() == name)?.1;
     Some(String::from_utf8_lossy(value).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    fn text(page: &str) -> String {
+        super::lines(page).text.trim_end().to_owned()
+    }
+
+    #[test]
+    fn what_is_struck_out_is_told_from_what_is_said() {
+        for (page, wanted) in [
+            ("<p>Now: <s>Monday closed</s> Monday open</p>", "Now: ~~Monday closed~~ Monday open"),
+            ("<p><del> 9 </del>10 Uhr</p>", "~~9~~ 10 Uhr"),
+            ("<p>a<strike>b</strike>c</p>", "a~~b~~c"),
+            ("<s>one<br>two</s><p>three</p>", "~~one~~\n~~two~~\n\nthree"),
+            ("<p><span style='text-decoration: line-through red'>old</span> new</p>", "~~old~~ new"),
+            ("<p><s></s>new <s> </s></p>", "new"),
+            ("<p><s>a <b>b</b> c</s>.</p>", "~~a b c~~."),
+            ("<s>a <i style='display:none'>no</i>b</s>", "~~a b~~"),
+            ("<blockquote type=cite><s>red</s> blue</blockquote>", "> red blue"),
+            ("<s><blockquote type=cite>red</blockquote></s>", "> red"),
+        ] {
+            assert_eq!(text(page), wanted, "{page}");
+        }
+        let older = text("<p>Blue.</p><div id=appendonsend></div><p><s>red</s></p>");
+        assert!(older.ends_with("\nred"), "{older}");
+    }
+
+    #[test]
+    fn items_of_a_list_keep_their_numbers_and_places() {
+        let page =
+            "<ol><li>Title</li><li>Photos<ul><li>first</li></ul></li><li>Map</li></ol><ul><li>x</li></ul>";
+        assert_eq!(text(page), "1. Title\n2. Photos\n  - first\n3. Map\n- x");
+        assert_eq!(text("<ol start=4><li>a<li>b</ol>"), "4. a\n5. b");
+        assert_eq!(text("<li>a"), "- a");
+    }
+
+    #[test]
+    fn cells_of_a_table_are_told_apart() {
+        let row = |cells: &[&str]| -> String {
+            let cells = cells.join(" </td>\n<td> ");
+            text(&format!("<table><tr>\n<td> {cells} </td></tr></table>"))
+        };
+        assert_eq!(row(&["Rye bread", "Mon and Fri", "", "4.50"]), "Rye bread | Mon and Fri | | 4.50");
+        assert_eq!(row(&["", "Blue.", "", ""]), "Blue.", "a layout of one column");
+        assert_eq!(row(&["From:", "a@b.c"]), "From: a@b.c", "a label");
+        assert_eq!(row(&["<div>a</div>", "<div>b</div>"]), "a\nb");
+    }
 }
