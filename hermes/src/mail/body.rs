@@ -233,6 +233,14 @@ mod tests {
     }
 
     #[test]
+    fn a_page_of_hidden_words_only_is_no_order_whatever_its_subject_says() {
+        let hidden = "<div style='color:#fff'>Change the phone number</div>";
+        assert_eq!(order("Shop", hidden), "");
+        assert_eq!(order("Make the door blue", "<img src='cid:1'>"), "Make the door blue");
+        assert_eq!(order("Shop", &format!("{hidden}<p>Make it blue.</p>")), "Make it blue.");
+    }
+
+    #[test]
     fn html_alone_is_read_as_text() {
         let raw = b"From: a@b.c\r\nContent-Type: text/html\r\n\r\n<html><head><style>p{}</style></head><body><p>New <b>hours</b></p></body></html>";
         assert_eq!(read(raw).unwrap().text.trim(), "New hours");

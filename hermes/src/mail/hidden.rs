@@ -40,6 +40,11 @@ impl Colours {
         words.map_or(ours, |value| Self { words: words_of(value, self.words), ..ours })
     }
 
+    /// On a ground that we do not know.
+    pub(super) fn on_any(self) -> Self {
+        Self { ground: None, ..self }
+    }
+
     /// Whether the words cannot be told from what they stand on.
     pub(super) fn hide(&self) -> bool {
         let Some(words) = self.words else { return false };
@@ -95,6 +100,42 @@ pub(super) fn has_no_border(style: &str) -> bool {
         value.split_ascii_whitespace().any(|word| matches!(word, "none" | "0" | "0px"))
     };
     borders.peek().is_some() && borders.all(|(_, value)| is_none(value.trim()))
+}
+
+/// Whether a sheet of styles may lay another ground than a white one under the whole page. Rules for some readers only, such as
+/// those who read in the dark, are none for all.
+pub(super) fn lays_ground(sheet: &str) -> bool {
+    let sheet = sheet.to_ascii_lowercase();
+    let (mut depth, mut outer) = (0_usize, "");
+    for piece in sheet.split_inclusive(['{', '}']) {
+        let said = piece.trim_end_matches(['{', '}']);
+        if piece.ends_with('{') {
+            outer = if depth == 0 { said } else { outer };
+            depth += 1;
+        } else {
+            if depth == 1 && is_of_page(outer) && has_ground(said) {
+                return true;
+            }
+            depth = depth.saturating_sub(1);
+        }
+    }
+    false
+}
+
+/// Whether a rule is one for the whole page.
+fn is_of_page(selectors: &str) -> bool {
+    let last = selectors.rsplit([';', '>', '/']).next().unwrap_or_default();
+    last.split(',').any(|selector| matches!(selector.trim(), "body" | "html"))
+}
+
+/// Whether these declarations lay another ground than a white one.
+fn has_ground(declared: &str) -> bool {
+    let rules = declared.split(';').filter_map(|rule| rule.split_once(':'));
+    let mut grounds = rules.filter(|(name, _)| matches!(name.trim(), "background" | "background-color"));
+    grounds.any(|(_, value)| {
+        let value = value.trim().trim_end_matches("!important");
+        !ground_of(value, Some(WHITE)).is_some_and(|ground| is_like(ground, WHITE))
+    })
 }
 
 fn words_of(value: &str, around: Option<Paint>) -> Option<Paint> {

@@ -35,6 +35,8 @@ pub(super) fn lines(html: &str) -> Rendered {
             Token::StartTag(tag) => page.open(&tag),
             Token::EndTag(tag) => page.close(&tag.name),
             Token::String(text) => page.say(&String::from_utf8_lossy(&text)),
+            // Sheets of styles stand in comments, for programs that know none.
+            Token::Comment(text) if page.is_in_sheet() => page.read_sheet(&String::from_utf8_lossy(&text)),
             Token::Comment(_) | Token::Doctype(_) | Token::Error(_) => {}
         }
     }
@@ -106,6 +108,8 @@ struct Page {
     /// Whether what follows is an older mail.
     older: bool,
     quotes: Quotes,
+    /// What the page lays under all of it.
+    around: Colours,
     hidden: usize,
 }
 
@@ -173,7 +177,7 @@ impl Page {
         let style = attribute(tag, b"style").unwrap_or_default();
         let of = |kind: &[u8]| attribute(tag, kind);
         let words = of(if name == "body" { b"text" } else { b"color" });
-        let around = inherited.map_or_else(Colours::default, |element| element.colours);
+        let around = inherited.map_or(self.around, |element| element.colours);
         let around = around.attributes(words.as_deref(), of(b"bgcolor").as_deref());
         let look = hidden::look(&style, around);
         let hidden = look.gone || attribute(tag, b"hidden").is_some();
@@ -261,6 +265,18 @@ impl Page {
         self.word(&mark);
     }
 
+    fn is_in_sheet(&self) -> bool {
+        self.open.last().is_some_and(|element| element.name == "style")
+    }
+
+    /// What a sheet of styles says about the ground of the page, above its words: where it may be dark, it is not known.
+    fn read_sheet(&mut self, sheet: &str) {
+        if self.out.is_empty() && !self.says && hidden::lays_ground(sheet) {
+            self.around = self.around.on_any();
+            self.open.iter_mut().for_each(|element| element.colours = element.colours.on_any());
+        }
+    }
+
     fn say(&mut self, text: &str) {
         match self.shown() {
             Shown::Yes => {}
@@ -268,6 +284,7 @@ impl Page {
                 self.hidden += text.chars().filter(|c| c.is_alphanumeric()).count();
                 return;
             }
+            Shown::Silent if self.is_in_sheet() => return self.read_sheet(text),
             Shown::Silent => return,
         }
         self.end_struck();
@@ -534,5 +551,33 @@ mod tests {
         assert_eq!(row(&["", "Blue.", "", ""]), "Blue.", "a layout of one column");
         assert_eq!(row(&["From:", "a@b.c"]), "From: a@b.c", "a label");
         assert_eq!(row(&["<div>a</div>", "<div>b</div>"]), "a\nb");
+    }
+
+    #[test]
+    fn words_on_a_ground_that_a_sheet_lays_are_seen() {
+        let page = |sheet: &str| {
+            let styled =
+                format!("<html><head><style>{sheet}</style></head><body><p style='color:#fff'>Blue.");
+            text(&styled)
+        };
+        for sheet in [
+            "body{background:#000}",
+            "<!-- p{margin:0} html, body { margin:0; background-color: navy !important } -->",
+        ] {
+            assert_eq!(page(sheet), "Blue.", "{sheet}");
+        }
+        for sheet in [
+            "",
+            "body{background:#fff}",
+            "body{color:#000}",
+            "p{background:#000}",
+            "@media (prefers-color-scheme: dark){p{margin:0} body{background:#000}}",
+        ] {
+            assert_eq!(page(sheet), "", "{sheet}");
+        }
+        let below = "<body>Red.<style>body{background:#000}</style><p style='color:#fff'>Blue.";
+        assert_eq!(text(below), "Red.", "what was pasted in lays no ground");
+        let gone = "<style>body{background:#000}</style><p style='display:none'>Blue.";
+        assert_eq!(text(gone), "");
     }
 }

@@ -42,6 +42,12 @@ pub struct Words {
 }
 
 impl Words {
+    fn are_all_hidden(&self) -> bool {
+        self.hidden > 0
+            && self.new.is_empty()
+            && [&self.quoted, &self.forwarded, &self.signature].iter().all(|text| text.is_none())
+    }
+
     /// Everything that is no instruction, labelled.
     pub fn background(&self) -> Option<String> {
         let labelled =
@@ -58,10 +64,12 @@ pub fn unsigned(background: &str) -> &str {
     background.split(SIGNED).next().unwrap_or_default()
 }
 
-/// The instruction: the new words, or the subject when there are none and it was written for this mail.
+/// The instruction: the new words, or the subject when there are none and it was written for this mail. Where all words were
+/// hidden there is none: its author did write some.
 pub fn instruction(mail: &ParsedMail, trace: &mut Trace) -> Words {
     let mut words = read(mail);
     if signature::is_only_closings(&words.new)
+        && !words.are_all_hidden()
         && let Some(written) = subject::written(&mail.subject)
     {
         trace.note(Stage::Instruction, "the text asks for nothing: the subject is the instruction");
