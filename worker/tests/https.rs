@@ -387,4 +387,11 @@ async fn what_the_remote_refuses_is_put_aside_and_in_nobodys_way() {
     let kept = folder.references_glob("refs/hermes/kept/thread-abcdef1-*").unwrap().next().unwrap().unwrap();
     let kept = kept.peel_to_tree().unwrap();
     assert!(kept.get_path(Path::new("rye/index.html")).is_ok());
+
+    // Where nobody has what was refused, its pages are not missed either.
+    let refused = stand.order_to("c-5", "abcdef1", "add a page about rye").await;
+    assert_eq!(refused.outcome, JobOutcome::Refused);
+    std::fs::remove_dir_all(stand.world.path("data/workspaces/bakery-amelia")).unwrap();
+    let next = stand.order_to("c-6", "abcdef1", "change \"1921\" to \"1922\"").await;
+    assert_eq!(next.outcome, JobOutcome::Changed, "{next:?}");
 }

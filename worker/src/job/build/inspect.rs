@@ -167,11 +167,14 @@ async fn check(
     if findings.is_empty() { Ok(()) } else { Err(faulty(told(&findings)).into()) }
 }
 
-/// The site that this change was made on, as it was last put up: the thread's own preview, else the live site if it was
-/// built from an ancestor.
+/// The site that this change was made on, as it was last put up: the thread's own preview, unless its commit is nowhere but
+/// where the remote refused it, else the live site if it was built from an ancestor.
 async fn before(context: &JobContext, checkout: &Checkout) -> Result<Option<Manifest>, Trouble> {
     if let Some(own) = readable(publish::shown(context).await)? {
-        return Ok(Some(own.clone()));
+        let (path, built_from) = (checkout.workspace.repo(), own.release.commit_id.clone());
+        if off_thread(move || Ok(known(&git::open(&path)?, &built_from).is_some())).await? {
+            return Ok(Some(own.clone()));
+        }
     }
     let live = readable(publish::live(context).await)?;
     let Some(live) = live else { return Ok(None) };
