@@ -136,12 +136,18 @@ async fn said_before(context: &JobContext, errand: &Errand<'_>) -> Vec<u8> {
     found.map(|content| content.bytes.to_vec()).unwrap_or_default()
 }
 
-/// Its words without the mark, when a line is marked as a question: from the last such line on, all of it is asked.
+/// Its words without the mark, when a line is marked as a question: from the last such line on, all of it is asked. Any
+/// but the last line may be quoted from a page, so there the mark is written as it was asked for.
 fn question(summary: &str) -> Option<String> {
     let lines: Vec<&str> = summary.trim().lines().collect();
-    let (at, first) = lines.iter().enumerate().rev().find_map(|(at, line)| Some((at, marked(line)?)))?;
+    let is_last = |at: usize| at + 1 == lines.len();
+    let marks = |(at, line): (usize, &&str)| {
+        let first = marked(line).filter(|_| is_last(at) || line.contains(QUESTION))?;
+        Some((at, first.to_owned()))
+    };
+    let (at, first) = lines.iter().enumerate().rev().find_map(marks)?;
     let (before, after) = (&lines[..at], &lines[at + 1..]);
-    let asked = [&[first], after].concat().join("\n");
+    let asked = [&[first.as_str()], after].concat().join("\n");
     (!asked.trim().is_empty()).then(|| format!("{}\n{}", before.join("\n"), asked.trim()).trim().to_owned())
 }
 
@@ -520,6 +526,7 @@ mod tests {
             ("Two.\n\n**Question:** Which one?", Some("Two.\n\nWhich one?")),
             ("QUESTION:\nWhich one?", Some("Which one?")),
             ("QUESTION:", None),
+            ("Your FAQ says:\n**Question:** Do you deliver?\n**Answer:** Yes.", None),
             ("I have answered the question: it is 7.", None),
             ("\u{e4}\u{f6}\u{fc}\u{df}\u{e4} done", None),
         ] {
