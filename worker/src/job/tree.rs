@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use git2::build::CheckoutBuilder;
-use git2::{Diff, Index, IndexAddOption, Repository, RepositoryState};
+use git2::{Diff, DiffOptions, Index, IndexAddOption, Repository, RepositoryState};
 
 use super::amount::{Change, check_tree, is_readable, may_be_committed};
 use super::{settings, sweep};
@@ -81,23 +81,20 @@ impl Staging<'_> {
         Ok((tree != self.old.id()).then_some(tree))
     }
 
-    /// Counts what would be staged, without reading any of it.
-    fn check_amount(&self, index: &mut Index, with_new: bool) -> git::Result<()> {
+    /// Counts what would be staged. Files that the index takes for changed are read: those that are as they were, such as
+    /// files that have another owner now, it knows again from then on.
+    fn check_amount(&self, index: &Index, with_new: bool) -> git::Result<()> {
+        let mut how = DiffOptions::new();
+        how.include_typechange(true).update_index(true);
+        how.include_untracked(with_new).recurse_untracked_dirs(with_new);
+        let changed = unless_too_deep(self.repo.diff_index_to_workdir(Some(index), Some(&mut how)))?;
         let mut change = Change::default();
-        let mut count = |path: &Path, _: &[u8]| {
+        for path in changed.deltas().filter_map(|delta| delta.new_file().path()) {
             let bytes = length(&self.root.join(path));
             if bytes.is_some() && !self.is_left_out(bytes) {
                 change.count(path, bytes.unwrap_or_default());
             }
-            // It is left out for now.
-            1
-        };
-        let counted = if with_new {
-            index.add_all(["*"], IndexAddOption::DEFAULT, Some(&mut count))
-        } else {
-            index.update_all(["*"], Some(&mut count))
-        };
-        unless_too_deep(counted)?;
+        }
         change.check()
     }
 
@@ -120,7 +117,7 @@ fn length(path: &Path) -> Option<u64> {
 }
 
 /// libgit2 does not go into more than a hundred folders within one another, and tells it by its message only.
-fn unless_too_deep(counted: Result<(), git2::Error>) -> git::Result<()> {
+fn unless_too_deep<T>(counted: Result<T, git2::Error>) -> git::Result<T> {
     const WHAT: &str = "count what was changed";
     match counted {
         Err(error) if error.message().contains("nesting too deep") => {
@@ -343,6 +340,32 @@ mod tests {
         std::fs::write(in_root("page.html"), "edited").unwrap();
         (0..11).for_each(|number| sparse(&in_root(&format!("{number}.tar")), 100));
         assert_eq!(kept(), (vec!["page.html".to_owned()], true), "there is too much that is new");
+    }
+
+    #[test]
+    fn files_that_were_only_given_to_somebody_are_read_once() {
+        let stand = tempfile::tempdir().unwrap();
+        let (repo, before) = edited(stand.path());
+        let page = stand.path().join("page.html");
+        let written = page.metadata().unwrap().modified().unwrap();
+        let put_back = |text: &str| {
+            std::fs::write(&page, text).unwrap();
+            std::fs::File::open(&page).unwrap().set_modified(written).unwrap();
+        };
+        let known = || {
+            let there = page.metadata().unwrap();
+            let index = git::open(stand.path()).unwrap().index().unwrap();
+            let entry = index.get_path("page.html".as_ref(), 0).unwrap();
+            let changed = (i64::from(entry.ctime.seconds()), i64::from(entry.ctime.nanoseconds()));
+            changed == (there.ctime(), there.ctime_nsec())
+        };
+        put_back("before");
+        assert!(!known());
+        assert_eq!(stage(&repo, before, TooMuch::Refused).unwrap(), None);
+        assert!(known());
+        put_back("edited");
+        let staged = stage(&repo, before, TooMuch::Refused).unwrap();
+        assert!(staged.is_some(), "same length, same time, and not the same");
     }
 
     #[test]
