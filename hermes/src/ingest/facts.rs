@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use common::cloud::Result;
 use common::cloud::store::{Query, Store};
-use common::cloud::{Cloud, Result};
-use common::domain::ids::{ProjectId, ProjectUser, ThreadId};
+use common::domain::ids::{EmailAddress, ProjectId, ProjectUser, ThreadId};
 use common::domain::project::{Project, Sender};
 use common::domain::thread::{Direction, Thread, ThreadMapping};
 
+use crate::app::App;
 use crate::mail::thread::ThreadSignal;
 use crate::mail::{MailRequest, recipient};
 use crate::route::Facts;
@@ -16,15 +17,15 @@ use crate::route::Facts;
 const MAX_NAMED: usize = 5;
 
 /// The facts about a request.
-pub(super) async fn gather(cloud: &Cloud, request: &MailRequest) -> Result<Facts> {
-    let store = &*cloud.store;
+pub(super) async fn gather(app: &App, request: &MailRequest) -> Result<Facts> {
+    let store = &*app.cloud.store;
     let (senders, _) = store.find::<Sender>(Query::partition(&request.from)).await?;
     if senders.is_empty() {
         return Ok(Facts::default());
     }
     let (projects, foreign, (threads, namesake)) = tokio::try_join!(
         projects(store, &senders),
-        foreign(store, request, &senders),
+        foreign(store, request, &senders, &app.mail_from.address),
         threads(store, request, &senders),
     )?;
     Ok(Facts { senders, projects, foreign, threads, namesake })
@@ -40,9 +41,14 @@ async fn projects(store: &dyn Store, senders: &[Sender]) -> Result<BTreeMap<Proj
     Ok(found)
 }
 
-/// A project that a recipient names and that the author does not stand for.
-async fn foreign(store: &dyn Store, request: &MailRequest, senders: &[Sender]) -> Result<Option<ProjectId>> {
-    let named = request.recipients.iter().filter_map(recipient::site);
+/// A project that a recipient names and that the author does not stand for. The address that all may write to names none.
+async fn foreign(
+    store: &dyn Store,
+    request: &MailRequest,
+    senders: &[Sender],
+    all: &EmailAddress,
+) -> Result<Option<ProjectId>> {
+    let named = request.recipients.iter().filter(|to| *to != all).filter_map(recipient::site);
     for project in named.take(MAX_NAMED) {
         let own = senders.iter().any(|sender| sender.project_id == project);
         if !own && store.load::<Project>(&project).await?.is_some() {

@@ -305,7 +305,7 @@ async fn decide(
     };
     let quoted = request.quoted.as_deref();
     let language = mail::language::language(parsed, &request.instruction, quoted, &mut trace);
-    let facts = facts::gather(&app.cloud, &request).await?;
+    let facts = facts::gather(app, &request).await?;
     if facts.namesake && earlier.is_none() {
         trace
             .note(Stage::Thread, "another mail with the same Message-ID came before and said something else");

@@ -260,6 +260,15 @@ async fn somebody_elses_site_is_not_touched() {
 }
 
 #[tokio::test]
+async fn the_address_that_all_write_to_names_no_site() {
+    let world = World::with_scott().await;
+    world.project("hermes").await;
+    let answer = world.accepted(mail("1", "x").replace("edit@hermes.localhost", "hermes@localhost")).await;
+    assert_eq!(answer["ending"], "routed");
+    assert_eq!(world.works("amelia#scott").await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_project_whose_row_is_missing_is_an_ending_that_says_what_to_do() {
     let world = World::with_scott().await;
     world.cloud().store.remove::<Project>(&ProjectId::parse("amelia").unwrap()).await.unwrap();
