@@ -1,11 +1,16 @@
-//! What a mail costs in hermes over an AWS-compatible endpoint: CPU of the process, and the calls it makes.
+//! What a mail costs in hermes over an AWS-compatible endpoint: CPU of the process, and the calls it makes. The project has an
+//! owner, a worker that sleeps meanwhile.
 
+use std::time::Duration;
+
+use anyhow::Context;
 use common::cloud::contract::endpoint::Endpoint;
 use e2e::mail::Letter;
-use e2e::world::World;
+use e2e::world::{World, demo_agent, plain_site};
+use nix::sys::signal::Signal;
 
 use crate::endpoint::{Counter, over, said};
-use crate::{Bar, Held, figure};
+use crate::{Bar, Held, LIMIT, figure};
 
 const MAILS: usize = 300;
 const OWNER: &str = "amelia@example.org";
@@ -16,12 +21,15 @@ pub(crate) async fn count() -> anyhow::Result<Vec<Held>> {
     let endpoint = Endpoint::ministack();
     let counter = Counter::before(&endpoint, |call| Some(call.name())).await;
     let (mut world, api, _prefix) = over(&endpoint, counter.url()).await?;
-    api.put("/v1/projects/bakery", &serde_json::json!({"repoUrl": "https://github.com/you/bakery.git"}))
-        .await?;
-    api.put(&format!("/v1/senders/{OWNER}"), &serde_json::json!({"projectId": "bakery", "userId": "amelia"}))
-        .await?;
-    // The first one makes the queue.
-    api.order(Letter::new(OWNER, "Hours", "change 7 to 8").to_bytes()).await?;
+    let (folder, build) = plain_site()?;
+    world.add_project("bakery", folder.path(), Some(build), (OWNER, "amelia")).await?;
+    // The first one makes the queue, and a claim that is held for a while.
+    world.start_worker(&demo_agent("")?, &[]).await?;
+    let first = api.order(Letter::new(OWNER, "Hours", "change 7 to 8").to_bytes()).await?;
+    api.job_done(first["commandId"].as_str().context("a commandId")?, LIMIT).await?;
+    world.workers[0].signal(Signal::SIGSTOP)?;
+    // Its answer goes out.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let mut held = Vec::new();
     for (what, words) in [("taken", "change 7 to 8"), ("taken and answered at once", "help")] {
         counter.taken();
@@ -40,6 +48,8 @@ pub(crate) async fn count() -> anyhow::Result<Vec<Held>> {
             each,
         ));
     }
+    world.workers[0].signal(Signal::SIGCONT)?;
+    world.workers[0].kill().await?;
     world.stop().await?;
     Ok(held)
 }
