@@ -249,6 +249,31 @@ async fn a_request_that_changes_nothing_is_answered_without_a_build() {
     worker.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_developer_calls_unfinished_is_no_work_of_ours() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let key = format!("AKIA{}", "ABCDEFGH234567AB");
+    let theirs = remote.commit("main", &[("site/new.html", &key)], "WIP: redesign\n");
+    let worker = world.worker(&[]);
+    world.order(KEY, work("c-1", "abcdef1", "what is this?")).await;
+    let answered = world.result().await;
+    assert_eq!(
+        (answered.outcome, answered.commit_id),
+        (JobOutcome::Answered, None),
+        "{:?}",
+        answered.summary
+    );
+    assert_eq!(remote.branches(), ["main"]);
+    world.order(KEY, work("c-2", "abcdef1", HOURS)).await;
+    let changed = world.result().await;
+    assert_eq!(changed.files_changed, ["site/index.html"], "{changed:?}");
+    let repo = remote.repo();
+    let tip = repo.find_commit(remote.tip("thread-abcdef1").unwrap()).unwrap();
+    assert_eq!(tip.parent_id(0).unwrap(), theirs);
+    worker.stop().await;
+}
+
 const ASKING: &str =
     "console.log(JSON.stringify({type:'result',subtype:'success',result:'QUESTION: Which?'}))";
 

@@ -20,6 +20,7 @@ use support::{Remote, World, work};
 const KEY: &str = "bakery#amelia";
 const HOURS: &str = "change \"7 to 18\" to \"8 to 20\"";
 const YEAR: &str = "change \"1920\" to \"1921\"";
+const UNFINISHED: &str = "WIP: Auto-save: Stopped\n\nUnfinished-Command-Id: c-2\n";
 const BRANCH: &str = "thread-abcdef1";
 
 fn folder(world: &World) -> PathBuf {
@@ -107,7 +108,7 @@ fn bundled(world: &World) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kept_work_that_conflicts_stays_kept() {
     let (world, remote, worker) = warm().await;
-    commit_unpushed(&world, "site/index.html", "ours\n", "WIP: Auto-save\n\nCommand-Id: c-2\n");
+    commit_unpushed(&world, "site/index.html", "ours\n", UNFINISHED);
     let kept = At::object("wip/c-2");
     world.cloud.files.put(&kept, bundled(&world).into(), IfMatch::Any).await.unwrap();
     remote.commit(BRANCH, &[("site/index.html", "theirs\n")], "theirs");
@@ -121,7 +122,7 @@ async fn kept_work_that_conflicts_stays_kept() {
 async fn kept_work_is_taken_over_although_its_session_was_not_known_at_once() {
     let (world, remote, worker) = warm().await;
     worker.stop().await;
-    commit_unpushed(&world, "site/kept.html", "kept\n", "WIP: Auto-save\n\nCommand-Id: c-2\n");
+    commit_unpushed(&world, "site/kept.html", "kept\n", UNFINISHED);
     let kept = ["c-2", "c-broken"].map(|command| At::object(format!("wip/{command}")));
     for (at, bundle) in kept.iter().zip([bundled(&world), b"no bundle".to_vec()]) {
         world.cloud.files.put(at, bundle.into(), IfMatch::Any).await.unwrap();

@@ -9,6 +9,15 @@ use crate::git::{self, During as _};
 /// git's customary width of a subject line.
 const SUBJECT_MAX: usize = 72;
 const WIP: &str = "WIP: ";
+const COMMAND: &str = "Command-Id";
+const UNFINISHED: &str = "Unfinished-Command-Id";
+const SHUTDOWN: &str = "WIP: Auto-save: Container shutdown";
+const STOPPED: &str = "WIP: Auto-save: Stopped";
+const INTERRUPTED: &str = "WIP: Auto-save: Interrupted by newer work";
+const BUDGET: &str = "WIP: Auto-save: Budget exhausted";
+const LEFT_BEHIND: &str = "WIP: Auto-save: Left behind by an earlier run";
+/// The subjects of all commits of unfinished work that we ever made.
+const AUTO_SAVES: [&str; 5] = [SHUTDOWN, STOPPED, INTERRUPTED, BUDGET, LEFT_BEHIND];
 
 /// Who commits.
 #[derive(Debug, Clone)]
@@ -53,15 +62,14 @@ impl Purpose {
 /// The message of the commit for this work.
 pub fn message(work: &Work, purpose: Purpose) -> String {
     let thread = &work.thread_id;
-    let (subject, command_trailer) = match purpose {
-        Purpose::Done | Purpose::Asked => (subject(&work.instruction), "Command-Id"),
-        Purpose::Shutdown => (format!("{WIP}Auto-save: Container shutdown"), "Unfinished-Command-Id"),
-        Purpose::Stopped => (format!("{WIP}Auto-save: Stopped"), "Unfinished-Command-Id"),
-        Purpose::Interrupted => {
-            (format!("{WIP}Auto-save: Interrupted by newer work"), "Unfinished-Command-Id")
-        }
-        Purpose::Budget => (format!("{WIP}Auto-save: Budget exhausted"), "Unfinished-Command-Id"),
+    let subject = match purpose {
+        Purpose::Done | Purpose::Asked => subject(&work.instruction),
+        Purpose::Shutdown => SHUTDOWN.to_owned(),
+        Purpose::Stopped => STOPPED.to_owned(),
+        Purpose::Interrupted => INTERRUPTED.to_owned(),
+        Purpose::Budget => BUDGET.to_owned(),
     };
+    let command_trailer = if purpose.is_finished() { COMMAND } else { UNFINISHED };
     let body = without_controls(work.instruction.trim());
     let by = one_line(work.context.from.as_deref().unwrap_or_else(|| work.user_id.as_str()));
     format!(
@@ -72,40 +80,44 @@ pub fn message(work: &Work, purpose: Purpose) -> String {
 
 /// The message of the commit that keeps what was found in a folder, of this command's run if that is known.
 pub fn left_behind(command: Option<&CommandId>) -> String {
-    let trailer = command.map(|command| format!("\nUnfinished-Command-Id: {command}\n")).unwrap_or_default();
-    format!("{WIP}Auto-save: Left behind by an earlier run\n{trailer}")
+    let trailer = command.map(|command| format!("\n{UNFINISHED}: {command}\n")).unwrap_or_default();
+    format!("{LEFT_BEHIND}\n{trailer}")
 }
 
 /// Whether a commit with this message is the finished work of this command.
 pub fn is_finished(message: &str, command: &CommandId) -> bool {
-    trailer(message, "Command-Id: ") == Some(command.as_str())
+    finished_command(message) == Some(command.as_str())
 }
 
 /// The command whose finished work a commit with this message is.
 pub fn finished_command(message: &str) -> Option<&str> {
-    trailer(message, "Command-Id: ")
+    trailer(message, COMMAND)
 }
 
 /// The command whose work, finished or not, a commit with this message is.
 pub fn command(message: &str) -> Option<&str> {
-    finished_command(message).or_else(|| trailer(message, "Unfinished-Command-Id: "))
+    finished_command(message).or_else(|| trailer(message, UNFINISHED))
 }
 
 fn trailer<'a>(message: &'a str, name: &str) -> Option<&'a str> {
     let last = message.trim_end().rsplit("\n\n").next().unwrap_or_default();
-    last.lines().find_map(|line| line.strip_prefix(name))
+    last.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
-/// Whether a commit with this message holds unfinished work.
+/// Whether a commit with this message holds unfinished work of ours: it says so in our words, and whose work it is. What
+/// others call "WIP: ..." is theirs, and as they want it.
 pub fn is_wip(message: &str) -> bool {
-    message.starts_with(WIP)
+    let subject = message.lines().next().unwrap_or_default();
+    // Of what an earlier run left it is not always known whose it is.
+    let is_signed = trailer(message, UNFINISHED).is_some() || message.trim_end() == LEFT_BEHIND;
+    is_signed && AUTO_SAVES.contains(&subject)
 }
 
 /// The first sentence, literally, on one line of at most 72 characters.
 pub fn subject(instruction: &str) -> String {
     let line = instruction.lines().map(one_line).find(|line| !line.is_empty()).unwrap_or_default();
     let sentence = first_sentence(&line);
-    // A subject that reads like our own mark would be taken for unfinished work.
+    // Whoever reads the history takes our own mark for unfinished work.
     let sentence = sentence.strip_prefix(WIP).unwrap_or(sentence);
     if sentence.chars().count() <= SUBJECT_MAX {
         return if sentence.is_empty() { "Change the site".to_owned() } else { sentence.to_owned() };
@@ -179,5 +191,20 @@ pub(super) mod tests {
         assert!(!is_finished(&left_behind(Some(&id)), &id) && is_wip(&left_behind(None)));
         assert_eq!((command(&left_behind(Some(&id))), command(&left_behind(None))), (Some("c-1"), None));
         assert!(!is_wip(&message(&work("WIP: hi"), Purpose::Done)));
+    }
+
+    #[test]
+    fn only_what_we_saved_ourselves_is_unfinished_work() {
+        use Purpose::{Asked, Budget, Done, Interrupted, Shutdown, Stopped};
+        for purpose in [Shutdown, Stopped, Interrupted, Budget] {
+            assert!(is_wip(&message(&work("hi"), purpose)), "{purpose:?}");
+        }
+        let text = format!("{STOPPED}\n\nUnfinished-Command-Id: c-2");
+        assert!([Done, Asked].iter().all(|purpose| !is_wip(&message(&work(&text), *purpose))));
+        let somebody = "x\n\nUnfinished-Command-Id: c-2";
+        for theirs in ["WIP: redesign\n", STOPPED, &format!("{STOPPED}: {somebody}"), somebody, ""] {
+            assert!(!is_wip(theirs), "{theirs:?}");
+        }
+        assert!(!is_wip(&format!("WIP: redesign\n\n{}", left_behind(Some(&"c-2".parse().unwrap())))));
     }
 }
