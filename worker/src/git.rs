@@ -11,8 +11,8 @@ use std::time::Duration;
 use common::domain::repo_url::RepoUrl;
 pub use git2::Oid;
 use git2::{
-    AutotagOption, Cred, Direction, ErrorClass, ErrorCode, FetchOptions, PushOptions, RemoteCallbacks,
-    RemoteRedirect, Repository, RepositoryInitOptions,
+    AutotagOption, Commit, Cred, Direction, ErrorClass, ErrorCode, FetchOptions, PushOptions,
+    RemoteCallbacks, RemoteRedirect, Repository, RepositoryInitOptions,
 };
 
 pub use self::excluded::{exclude, folder_rule};
@@ -410,6 +410,11 @@ fn advertised(repo: &Repository, access: &Access) -> Result<Advertised> {
 /// Where a local branch stands.
 pub fn local_branch(repo: &Repository, branch: &str) -> Option<Oid> {
     repo.refname_to_id(&format!("refs/heads/{branch}")).ok()
+}
+
+/// The first parent of a commit, whether it is here or not.
+pub fn first_parent(commit: &Commit<'_>) -> Option<Oid> {
+    line::parents_as_written(commit).first().copied()
 }
 
 /// Whether `commit` is `other` or has it among its ancestors, as far as they are here.

@@ -193,6 +193,30 @@ async fn a_new_conversation_starts_from_what_is_live_in_a_shallow_clone_too() {
     assert_eq!(parent("thread-dddddd4"), second);
 }
 
+/// What is compared with is one of the commits that a shallow clone has not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_done_before_is_told_by_its_own_files_in_a_shallow_clone_too() {
+    let stand = Stand::new().await;
+    let text = |subject: &str, thread: &str, trailer: &str| {
+        format!("{subject}\n\nHours\n\nThread: {thread}\n{trailer}\nRequested-By: x\n")
+    };
+    let key = format!("AKIA{}", "ABCDEFGH234567AB");
+    stand.remote.commit("main", &[("site/old.txt", &key)], "theirs");
+    for half in ["a", "b"] {
+        let unfinished = text("WIP: Auto-save: Stopped", "aaaaaa1", "Unfinished-Command-Id: c-0");
+        stand.remote.commit("thread-aaaaaa1", &[("site/index.html", half)], &unfinished);
+    }
+    let done = text("Hours", "bbbbbb2", "Command-Id: c-2");
+    stand.remote.commit("thread-bbbbbb2", &[("site/index.html", "whole")], &done);
+    let _worker = stand.worker("the-right-token");
+    let going_on = stand.order_to("c-1", "aaaaaa1", "go on").await;
+    assert_eq!(going_on.outcome, JobOutcome::Changed, "{going_on:?}\n{}", stand.requests());
+    assert_eq!(going_on.files_changed, ["site/index.html"]);
+    let again = stand.order_to("c-2", "bbbbbb2", HOURS).await;
+    assert_eq!(again.outcome, JobOutcome::Changed, "{again:?}\n{}", stand.requests());
+    assert_eq!(again.files_changed, ["site/index.html"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s57_bad_credentials_and_no_right_to_push_fail_clearly_before_the_agent_runs() {
     for token in ["a-wrong-token", "a-reading-token", ""] {

@@ -45,7 +45,7 @@ impl Line {
 }
 
 /// Those that libgit2 leaves out where a shallow copy ends, too.
-fn parents_as_written(commit: &Commit<'_>) -> Vec<Oid> {
+pub(super) fn parents_as_written(commit: &Commit<'_>) -> Vec<Oid> {
     let header = String::from_utf8_lossy(commit.raw_header_bytes());
     header.lines().filter_map(|line| Oid::from_str(line.strip_prefix("parent ")?).ok()).collect()
 }

@@ -13,7 +13,7 @@ use git2::Repository;
 
 use super::base::Live;
 use super::begun::Begun;
-use super::commit::finished_base;
+use super::commit::Base;
 use super::handover::Checkout;
 use super::message::{self, Identity};
 use super::origin::{Origin, Standing};
@@ -36,6 +36,9 @@ pub(super) const ENDED: &str = "refs/hermes/kept/";
 const NO_BRANCH: &str = "refs/heads/hermes-unborn";
 /// The branches of all conversations.
 const CONVERSATIONS: &str = "thread-*";
+
+/// Unfinished work is rarely more commits.
+const A_FEW: i32 = 20;
 
 /// Prepares the branch of this work.
 pub async fn prepare(context: &JobContext, store: &dyn Store) -> Result<Checkout, Trouble> {
@@ -224,9 +227,10 @@ impl Wanted {
             }
         };
         let finished = find_finished(repo, tip, &self.command)?;
+        self.deepen_below(repo, &advertised, tip, finished)?;
         self.leave_built_out(repo, tip)?;
         self.check_out(repo, path, tip, caches)?;
-        let newest = finished_base(repo, Some(tip))?.unwrap_or(tip);
+        let newest = Base::from(repo, Some(tip))?.at.unwrap_or(tip);
         let includes = self.live.as_ref().map(|live| live.included(repo, tip)).unwrap_or_default();
         Ok(Prepared { before: tip, newest, finished, includes, taken_over })
     }
@@ -327,6 +331,25 @@ impl Wanted {
         git::fetch_whole(repo, &self.access, &branch)?;
         // It may go on from another conversation, whose change was live when this one began.
         if is_whole() { Ok(()) } else { git::fetch_whole(repo, &self.access, CONVERSATIONS) }
+    }
+
+    /// In a shallow copy: what is compared with must be here, or all of the source would seem to be the change.
+    fn deepen_below(
+        &self,
+        repo: &Repository,
+        advertised: &Advertised,
+        tip: Oid,
+        finished: Option<Oid>,
+    ) -> git::Result<()> {
+        let is_cut = || {
+            let earlier = finished.map(|commit| Base::below(repo, commit)).transpose()?;
+            git::Result::Ok(Base::from(repo, Some(tip))?.is_cut || earlier.is_some_and(|base| base.is_cut))
+        };
+        let Some((branch, _)) = self.source(advertised) else { return Ok(()) };
+        if is_cut()? {
+            git::fetch_history(repo, &self.access, &branch, A_FEW)?;
+        }
+        if is_cut()? { git::fetch_whole(repo, &self.access, &branch) } else { Ok(()) }
     }
 
     fn put_on_branch(&self, repo: &Repository, tip: Oid) -> git::Result<()> {

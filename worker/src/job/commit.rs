@@ -2,7 +2,7 @@
 //! secrets never get into it.
 
 use common::domain::outcome::JobOutcome;
-use git2::{Diff, Repository};
+use git2::{Diff, ErrorCode, Repository};
 
 use super::begun::Begun;
 use super::handover::{Checkout, Commit};
@@ -10,7 +10,7 @@ use super::message::{self, Identity, Purpose};
 use super::tree::{TooMuch, diff, leave_middle_of_anything, secret_in, stage};
 use super::workspace::Workspace;
 use super::{Failure, JobContext, Trouble};
-use crate::git::{self, During as _, GitKind, Oid, off_thread};
+use crate::git::{self, During as _, GitError, GitKind, Oid, off_thread};
 use crate::secrets::Secrets;
 use crate::text::plain_line;
 
@@ -72,8 +72,12 @@ pub async fn describe(checkout: &Checkout, id: Oid) -> Result<Commit, Trouble> {
     let described = off_thread(move || {
         let repo = git::open(&path)?;
         let commit = repo.find_commit(id).during("read the earlier commit")?;
-        let base = finished_base(&repo, commit.parent_id(0).ok())?;
-        Ok((commit.tree_id(), files_of(&diff(&repo, base, commit.tree_id())?)))
+        let base = Base::below(&repo, id)?;
+        if base.is_cut && base.at.is_none() {
+            let detail = format!("what {id} goes on from is not here");
+            return Err(GitError::new(GitKind::Unreachable, "read the earlier commit", detail));
+        }
+        Ok((commit.tree_id(), files_of(&diff(&repo, base.at, commit.tree_id())?)))
     });
     let (tree, files) = described.await?;
     Ok(Commit { id, tree, files })
@@ -130,7 +134,7 @@ impl Order {
         let name = format!("refs/heads/{}", self.branch);
         repo.reference(&name, self.before, true, "agent done").during(&what)?;
         repo.set_head(&name).during(&what)?;
-        let base = finished_base(&repo, Some(self.before))?;
+        let base = Base::from(&repo, Some(self.before))?.at;
         let too_much = if self.purpose.is_finished() { TooMuch::Refused } else { TooMuch::LeftOut };
         let (tree, unfinished) = match stage(&repo, self.before, too_much)? {
             Some(tree) => (tree, false),
@@ -159,17 +163,37 @@ impl Order {
     }
 }
 
-/// The nearest commit that is not unfinished work of ours.
-pub(super) fn finished_base(repo: &Repository, from: Option<Oid>) -> git::Result<Option<Oid>> {
-    let mut at = from;
-    while let Some(id) = at {
-        let commit = repo.find_commit(id).during("look at the commit before")?;
-        if !commit.message().is_ok_and(message::is_wip) {
-            break;
+/// What a change is compared with: the nearest commit that is not unfinished work of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Base {
+    /// The commit; where the history that is here ends before it, the last one that is here. None when there is none at all.
+    pub(super) at: Option<Oid>,
+    /// Whether the history that is here ends before it.
+    pub(super) is_cut: bool,
+}
+
+impl Base {
+    /// On the way back from a commit, which may be it.
+    pub(super) fn from(repo: &Repository, from: Option<Oid>) -> git::Result<Self> {
+        let (mut at, mut next) = (None, from);
+        while let Some(id) = next {
+            let commit = match repo.find_commit(id) {
+                Err(error) if error.code() == ErrorCode::NotFound => return Ok(Self { at, is_cut: true }),
+                found => found.during("look at the commit before")?,
+            };
+            if !commit.message().is_ok_and(message::is_wip) {
+                return Ok(Self { at: next, is_cut: false });
+            }
+            (at, next) = (next, git::first_parent(&commit));
         }
-        at = commit.parent_id(0).ok();
+        Ok(Self { at: None, is_cut: false })
     }
-    Ok(at)
+
+    /// On the way back from what a commit goes on from.
+    pub(super) fn below(repo: &Repository, commit: Oid) -> git::Result<Self> {
+        let commit = repo.find_commit(commit).during("look at what a commit goes on from")?;
+        Self::from(repo, git::first_parent(&commit))
+    }
 }
 
 /// The paths it touches; of very many only the first.

@@ -154,7 +154,7 @@ pub(super) fn has(tree: &git2::Tree<'_>, path: &str) -> bool {
 /// What a tree changes against a commit.
 pub(super) fn diff(repo: &Repository, base: Option<Oid>, tree: Oid) -> git::Result<Diff<'_>> {
     let what = "compare with the commit before";
-    let old = base.and_then(|id| repo.find_commit(id).ok()).and_then(|commit| commit.tree().ok());
+    let old = base.map(|id| repo.find_commit(id)?.tree()).transpose().during(what)?;
     let new = repo.find_tree(tree).during(what)?;
     repo.diff_tree_to_tree(old.as_ref(), Some(&new), None).during(what)
 }
