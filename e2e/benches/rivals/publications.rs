@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use common::cloud::contract::endpoint::front::Call;
@@ -20,6 +21,7 @@ use crate::{Bar, Held, LIMIT, ROUNDS, Times, figure, timed};
 const PAGES: usize = 1600;
 /// Pages whose words a rebuild changes, the front page among them.
 const CHANGED: usize = 5;
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 const BUCKET: &str = "rivals";
 /// Any will do for an endpoint on this machine.
 const KEY: &str = "local";
@@ -116,11 +118,24 @@ async fn order(
         None => letter,
     };
     let accepted = api.order(letter.to_bytes()).await?;
-    let job = api.job_done(accepted["commandId"].as_str().context("a commandId")?, LIMIT).await?;
+    let job = done(api, accepted["commandId"].as_str().context("a commandId")?).await?;
     anyhow::ensure!(job["outcome"] == "changed", "{job}");
     let mail = api.get(&format!("/v1/mails/{}", accepted["mailId"].as_str().context("a mailId")?)).await?;
     let id = mail["messageId"].as_str().context("a messageId")?;
     Ok((job, format!("<{}>", id.trim_matches(['<', '>']))))
+}
+
+/// Waits for the end of a job, and asks seldom: each question is one more request to an endpoint that answers one at a time.
+async fn done(api: &Api, command: &str) -> anyhow::Result<Value> {
+    let waiting = Instant::now();
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let job = api.get(&format!("/v1/jobs/{command}")).await?;
+        if job["state"] == "done" {
+            return Ok(job);
+        }
+        anyhow::ensure!(waiting.elapsed() < LIMIT, "job {command} has not ended: {job}");
+    }
 }
 
 /// Notes what a publication took and asked for.
