@@ -479,11 +479,13 @@ async fn nothing_is_left_with(walls: &[&str]) {
     let worker = world.worker_with_agent(&format!("node -e {}", shell_words::quote(LITTERING)), &walls);
     let jobs = [
         ("c-1", "aaaaaa1", "quiet", "x"),
-        ("c-2", "bbbbbb2", "quiet", "xx"),
-        ("c-3", "aaaaaa1", "litter", "x"),
+        ("c-2", "bbbbbb2", "quiet", "x"),
+        ("c-3", "bbbbbb2", "quiet", "xx"),
+        ("c-4", "bbbbbb2", "litter", "x"),
+        ("c-5", "bbbbbb2", "quiet", "xx"),
+        ("c-6", "aaaaaa1", "quiet", "x"),
     ];
-    for (command, thread, instruction, builds) in jobs.into_iter().chain([("c-4", "bbbbbb2", "quiet", "xx")])
-    {
+    for (command, thread, instruction, builds) in jobs {
         world.order(KEY, work(command, thread, instruction)).await;
         let result = world.result().await;
         assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
@@ -494,10 +496,88 @@ async fn nothing_is_left_with(walls: &[&str]) {
         assert_eq!(
             world.page(&result, "builds.txt").unwrap(),
             builds,
-            "{command}: caches stay while no agent changes them"
+            "{command}: caches stay for what goes on from the commit that was built, while no agent changes them"
         );
     }
     worker.stop().await;
+}
+
+/// Makes the page that it is told of.
+const PUTTING: &str = r"
+const fs = require('fs');
+const page = fs.readFileSync(0, 'utf8').includes('evil') ? 'evil' : Date.now();
+fs.writeFileSync(`site/${page}.html`, 'fine');
+console.log(JSON.stringify({ type: 'result', subtype: 'success', is_error: false, result: 'Done.' }));
+";
+
+/// A package as it lies in a registry, but that it is not compressed.
+fn tar(files: &[(&str, &str)]) -> String {
+    let packed = files.iter().map(|(name, text)| {
+        let name = format!("package/{name}");
+        let start =
+            format!("{name:\0<100}{:07o}\0{:07o}\0{:07o}\0{:011o}\0{:011o}\0", 0o644, 0, 0, text.len(), 0);
+        let end = format!("0{:\0<100}ustar\x0000", "");
+        let sum: u32 = [&start, "        ", &end].map(|part| part.bytes().map(u32::from).sum()).iter().sum();
+        let header = format!("{start}{sum:06o}\0 {end}");
+        format!("{header:\0<512}{text:\0<512}")
+    });
+    packed.chain([String::from("\0").repeat(1024)]).collect()
+}
+
+/// Shows its packages and what it finds of builds before; where there is an evil page, it changes all that it can reach.
+const PLANTING: &str = r"
+const fs = require('fs');
+const rye = 'node_modules/rye/rye.html', settings = `${process.env.HOME}/.npmrc`, cache = '.cache/compiled.js';
+fs.cpSync('site', 'dist', { recursive: true });
+fs.cpSync(rye, 'dist/rye.html');
+fs.writeFileSync('dist/found.txt', [settings, cache].filter((path) => fs.existsSync(path)).join(' '));
+if (fs.existsSync('site/evil.html')) {
+  fs.mkdirSync('.cache', { recursive: true });
+  for (const path of [rye, settings, cache]) fs.writeFileSync(path, 'evil');
+}
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_build_changes_is_in_no_build_of_another_conversation() {
+    for walls in [
+        &["--sandbox", "off"][..],
+        &["--sandbox", "namespaces"],
+        &["--sandbox", "uid", "--sandbox-uid", "64420"],
+    ] {
+        let world = World::new();
+        let lists = [
+            ("package.json", r#"{"name": "x", "dependencies": {"rye": "file:./rye.tar"}}"#),
+            (
+                "rye.tar",
+                &tar(&[("package.json", r#"{"name": "rye", "version": "1.0.0"}"#), ("rye.html", "rye\n")]),
+            ),
+        ];
+        let remote = bakery_with_packages(&world, &lists).await;
+        world.project_built_by("bakery", &remote, &["node", "-e", PLANTING]).await;
+        // A worker that runs children as other users keeps their folders where these may pass.
+        let workspaces = tempfile::tempdir().unwrap();
+        let place = workspaces.path().display().to_string();
+        let walls = [walls, &["--workspace-path", &place]].concat();
+        let worker = world.worker_with_agent(&format!("node -e {}", shell_words::quote(PUTTING)), &walls);
+        let installed = workspaces.path().join("bakery-amelia/repo/node_modules/rye");
+        let mut seen = Vec::new();
+        for (command, thread, page) in [
+            ("c-1", "aaaaaa1", "a"),
+            ("c-2", "aaaaaa1", "evil"),
+            ("c-3", "bbbbbb2", "b"),
+            ("c-4", "bbbbbb2", "c"),
+        ] {
+            world.order(KEY, work(command, thread, page)).await;
+            let result = world.result().await;
+            assert_eq!(result.outcome, JobOutcome::Changed, "{walls:?}: {result:?}");
+            assert_eq!(world.page(&result, "rye.html").unwrap(), "rye\n", "{walls:?}: {command}");
+            assert_eq!(world.page(&result, "found.txt").unwrap(), "", "{walls:?}: {command}");
+            seen.extend(installed.metadata().and_then(|meta| meta.modified()));
+        }
+        assert!(!seen.is_empty() && seen.first() != seen.last(), "{walls:?}: installed anew");
+        assert_eq!(seen.last(), seen.get(seen.len() - 2), "{walls:?}: and kept while nobody changes them");
+        worker.stop().await;
+    }
 }
 
 /// Makes a file that is long and takes no room, or does as it is told otherwise.

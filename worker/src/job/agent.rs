@@ -14,10 +14,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::begun::Begun;
+use super::caches::{self, Writer};
 use super::handover::{AgentReport, Checkout};
 use super::prompt::{lay_out, prompt, put_away, repair};
 use super::workspace::Places;
-use super::{Cut, Failure, JobContext, Stopper, Trouble, caches, settings as repo_settings};
+use super::{Cut, Failure, JobContext, Stopper, Trouble, settings as repo_settings};
 use crate::git::{During as _, off_thread};
 use crate::meter::Met;
 use crate::process::{Running, STOP_GRACE, last_words, tail};
@@ -273,7 +274,7 @@ async fn once(
         failed("agent-start", format!("the folders of the agent could not be prepared: {error}"))
     })?;
     let repo = workspace.repo();
-    off_thread(move || caches::agent_begins(&repo).during("note that an agent begins")).await?;
+    off_thread(move || caches::begins(&repo, Writer::Agent).during("note that an agent begins")).await?;
     let before = (context.meter.usage(), context.meter.asked());
     let session = match session {
         Some(id) => memory::restore(context, &cell, id).await.then_some(id),

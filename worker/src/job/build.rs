@@ -18,12 +18,14 @@ use common::domain::project::Build;
 
 use checks::{MAX_FINDINGS, listed};
 use packages::Packages;
+use tokio::task::JoinHandle;
 
 pub(super) use packages::{LOCK_BEHIND, LOCK_OF_THE_SOURCE};
 
+use super::caches::{self, Writer};
 use super::handover::{Checkout, Commit, Site};
 use super::workspace::Workspace;
-use super::{Cut, Failure, JobContext, Stopper, Trouble};
+use super::{Cut, Failure, JobContext, Stopper, Trouble, fetched};
 use crate::git::{self, off_thread};
 use crate::process::{End, Exceeded, Finished};
 use crate::sandbox::Who;
@@ -41,6 +43,7 @@ const WARM: [&str; 2] = [".astro", ".cache"];
 pub async fn build(context: &JobContext, checkout: &Checkout, commit: &Commit) -> Result<Site, Trouble> {
     let build = settings(context);
     if !build.command.is_empty() {
+        fresh_home(context, checkout).await?;
         install(context, checkout, commit).await?;
         let failed = |said: &str, output: &str| build_failed(format!("{said}:\n{}", last_chars(output)));
         let done = run(context, checkout, build.command.clone(), Step::Build, failed).await;
@@ -68,6 +71,20 @@ fn settings(context: &JobContext) -> Build {
     context.project.as_ref().map(|project| project.build.clone()).unwrap_or_default()
 }
 
+/// Nothing that builds of other commits left there is obeyed.
+async fn fresh_home(context: &JobContext, checkout: &Checkout) -> Result<(), Trouble> {
+    let workspace = checkout.workspace.clone();
+    let made = tokio::task::spawn_blocking(move || workspace.fresh_build_home());
+    aside(context, made, "make a home for the build").await
+}
+
+/// Waits for work on files, but not once the job is cut off.
+async fn aside(context: &JobContext, work: JoinHandle<io::Result<()>>, what: &str) -> Result<(), Trouble> {
+    let done = context.stopper.within(Duration::ZERO, work).await.map_err(Trouble::Cut)?;
+    let done = done.map_err(io::Error::other).flatten();
+    done.map_err(|error| not_run(format!("{what}: {error}")).into())
+}
+
 /// Installs the packages when what decides on them is another than at the last time.
 async fn install(context: &JobContext, checkout: &Checkout, commit: &Commit) -> Result<(), Trouble> {
     let repo = checkout.workspace.repo();
@@ -80,8 +97,15 @@ async fn install(context: &JobContext, checkout: &Checkout, commit: &Commit) -> 
         return Ok(());
     }
     tokio::fs::remove_file(&marker).await.ok();
+    let emptied = tokio::task::spawn_blocking(move || caches::remove_packages(&repo));
+    aside(context, emptied, "remove packages that were installed before").await?;
     let failed = |said: &str, output: &str| packages.failed(commit, said, output);
     run(context, checkout, words(packages.install()), Step::Install, failed).await?;
+    let home = checkout.workspace.places("build").home;
+    if !fetched::is_all_there_is(&home).unwrap_or(false) {
+        tracing::info!("packages left more in the home than can be kept; they are installed again next time");
+        return Ok(());
+    }
     if let Err(error) = tokio::fs::write(&marker, wanted.as_str()).await {
         tracing::warn!(%error, "what was installed could not be remembered; it is installed again next time");
     }
@@ -92,8 +116,9 @@ async fn install(context: &JobContext, checkout: &Checkout, commit: &Commit) -> 
 pub(super) async fn lock(context: &JobContext, checkout: &Checkout, commit: &Commit) -> Result<(), Trouble> {
     let Some(packages) = Packages::of(&checkout.workspace.repo())? else { return Ok(()) };
     let Some(lock_only) = packages.lock_only() else { return Ok(()) };
+    fresh_home(context, checkout).await?;
     let failed = |said: &str, output: &str| packages.failed(commit, said, output);
-    run(context, checkout, words(lock_only), Step::Install, failed).await
+    run(context, checkout, words(lock_only), Step::Lock, failed).await
 }
 
 /// Refuses a source whose packages nobody here can install, before anything is spent on it. What nothing is built with is
@@ -116,20 +141,29 @@ fn words(words: &[&str]) -> Vec<String> {
 /// What a program is started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
+    /// Packages change.
     Install,
+    /// Their lock file changes, and none of them.
+    Lock,
+    /// Caches change, and no packages.
     Build,
 }
 
 impl Step {
     /// "install (npm ci)".
     fn of(self, argv: &[String]) -> String {
-        let name = if self == Self::Install { "install" } else { "build" };
+        let name = if self == Self::Build { "build" } else { "install" };
         format!("{name} ({})", argv.join(" "))
+    }
+
+    /// Caches are a build's own only.
+    fn writer(self) -> Writer {
+        if self == Self::Build { Writer::Build } else { Writer::Agent }
     }
 
     /// It took too long. A registry that answers slowly may be faster next time.
     fn timed_out(self, detail: String) -> Failure {
-        if self == Self::Install { packages::unfetched(detail) } else { over_limit(detail) }
+        if self == Self::Build { over_limit(detail) } else { packages::unfetched(detail) }
     }
 }
 
@@ -147,9 +181,9 @@ async fn run(
         *program = found;
     }
     let unstarted = |error: io::Error| not_run(format!("{what}: {error}"));
-    let mut finished = once(context, checkout, argv.clone()).await.map_err(unstarted)?;
+    let mut finished = once(context, checkout, argv.clone(), step).await.map_err(unstarted)?;
     if finished.exceeded == Some(Exceeded::Disk) && forgotten(context, checkout).await? {
-        finished = once(context, checkout, argv).await.map_err(unstarted)?;
+        finished = once(context, checkout, argv, step).await.map_err(unstarted)?;
     }
     let Finished { end, output, exceeded } = finished;
     match end {
@@ -180,11 +214,22 @@ fn program(context: &JobContext, argv: &[String], step: Step) -> Result<Option<S
 }
 
 /// One start, to its end.
-async fn once(context: &JobContext, checkout: &Checkout, argv: Vec<String>) -> io::Result<Finished> {
+async fn once(
+    context: &JobContext,
+    checkout: &Checkout,
+    argv: Vec<String>,
+    step: Step,
+) -> io::Result<Finished> {
     let (settings, stopper) = (&context.settings, &context.stopper);
     let cell = settings.sandbox.cell(&checkout.workspace, Who::Build);
     let Ok(cell) = stopper.within(Duration::ZERO, cell).await else { return Ok(Finished::cancelled()) };
     let cell = cell?;
+    if step != Step::Install {
+        // From when its files are given to it: that changes them.
+        let repo = checkout.workspace.repo();
+        let noted = tokio::task::spawn_blocking(move || caches::begins(&repo, step.writer()));
+        noted.await.map_err(io::Error::other)??;
+    }
     let launch = cell.enclose(argv, settings.environment.for_build(&cell.view().places()))?;
     let finished = launch.run(LIMIT, KEPT_OUTPUT_BYTES, &settings.secrets, context.stopper.token()).await?;
     if finished.end != End::Cancelled {

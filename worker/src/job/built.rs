@@ -4,15 +4,18 @@
 
 use super::checkout::CACHES;
 use super::handover::{Checkout, Commit};
+use super::workspace::cached_marker;
 use super::{Trouble, tree};
 use crate::git::{self, During as _, off_thread};
 
 /// From now on nothing in the checkout is worth keeping. It becomes what was committed: what is ignored, or could not
 /// be committed, would be shown by this build, and by no other.
 pub(super) async fn begins(checkout: &Checkout, commit: &Commit) -> Result<(), Trouble> {
-    let marker = checkout.workspace.built_marker();
-    tokio::fs::write(marker, "").await.during("note that a build begins")?;
-    make_equal(checkout, commit, || Ok(())).await
+    const WHAT: &str = "note that a build begins";
+    let (marker, cached) = (checkout.workspace.built_marker(), cached_marker(&checkout.workspace.repo()));
+    let tip = checkout.tip(commit).to_string();
+    tokio::fs::write(marker, "").await.during(WHAT)?;
+    make_equal(checkout, commit, || std::fs::write(cached, tip).during(WHAT)).await
 }
 
 /// Makes the checkout again what was committed, if a build was at work in it.

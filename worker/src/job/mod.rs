@@ -12,6 +12,7 @@ mod caches;
 pub mod checkout;
 pub mod commit;
 mod context;
+mod fetched;
 pub mod handover;
 pub mod journal;
 pub mod live;

@@ -13,7 +13,7 @@ use super::caches::Caches;
 use super::tree::TooMuch;
 use super::{amount, settings};
 use crate::folders;
-use crate::git::{self, During as _};
+use crate::git::{self, During as _, Oid};
 
 /// Never committed, so never looked into before staging.
 const NEVER_STAGED: &str = "node_modules";
@@ -67,9 +67,9 @@ pub(super) fn remove_settings(root: &Path) -> git::Result<()> {
     })
 }
 
-/// Removes whatever the index does not have, but for caches with the names given that no agent has changed. Without a name
-/// no cache is looked at.
-pub(super) fn remove_unknown(repo: &Repository, keep: &[&str]) -> git::Result<()> {
+/// Removes whatever the index, which is that of the commit, does not have, but for caches with the names given that may be
+/// kept. Without a name no cache is looked at.
+pub(super) fn remove_unknown(repo: &Repository, commit: Oid, keep: &[&str]) -> git::Result<()> {
     let Some(root) = repo.workdir() else { return Ok(()) };
     let index = repo.index().during("clean the checkout")?;
     let (mut files, mut folders) = (HashSet::new(), HashSet::new());
@@ -79,7 +79,7 @@ pub(super) fn remove_unknown(repo: &Repository, keep: &[&str]) -> git::Result<()
         files.insert(path);
     }
     let root_git = root.join(".git");
-    let caches = Caches::of(root, keep);
+    let caches = Caches::of(repo, commit, root, keep);
     each_below(root, TooMuch::LeftOut, &mut |path, kind| {
         let inside = path.strip_prefix(root).unwrap_or(path);
         Ok(if path == root_git || (kind.is_dir() && caches.keep(path, &files)) {

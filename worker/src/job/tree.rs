@@ -255,7 +255,7 @@ pub(super) fn check_out(repo: &Repository, branch: &str, commit: Oid, keep: &[&s
     repo.reference(&name, commit, true, "checkout").during(&what)?;
     repo.checkout_tree(target.as_object(), Some(&mut how)).during(&what)?;
     repo.set_head(&name).during(&what)?;
-    sweep::remove_unknown(repo, keep)
+    sweep::remove_unknown(repo, commit, keep)
 }
 
 #[cfg(test)]

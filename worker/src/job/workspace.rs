@@ -42,9 +42,15 @@ pub(super) fn left_marker(repo: &Path) -> PathBuf {
     repo.with_file_name("left")
 }
 
-/// What says since when an agent was at work in this checkout, and that nobody has looked for what it did to caches.
+/// What says since when an agent or a build was at work in this checkout, and that nobody has looked for what it did to
+/// packages and caches.
 pub(super) fn agent_marker(repo: &Path) -> PathBuf {
     repo.with_file_name("agent")
+}
+
+/// What says which commit was built last: builds of it, and of those before it, have written what is in the caches.
+pub(super) fn cached_marker(repo: &Path) -> PathBuf {
+    repo.with_file_name("cached")
 }
 
 /// Remembers what was installed last.
@@ -101,7 +107,19 @@ impl Workspace {
         Ok(places)
     }
 
-    /// The build's own folders: its home is kept warm, nothing else is left of the build before.
+    /// A home for the builds of one commit. What builds of others left in it would be obeyed, as the settings of npm are;
+    /// so nothing stays but [packages](super::fetched).
+    pub fn fresh_build_home(&self) -> io::Result<()> {
+        let home = self.places("build").home;
+        let aside = self.root.join("fetched");
+        folders::remove(&aside)?;
+        super::fetched::take(&home, &aside);
+        empty(&home)?;
+        super::fetched::put_back(&aside, &home);
+        folders::remove(&aside)
+    }
+
+    /// The build's own folders; nothing is left of the child before but its home.
     pub fn build_places(&self) -> io::Result<Places> {
         let places = self.places("build");
         std::fs::create_dir_all(&places.home)?;
