@@ -117,7 +117,16 @@ pub(super) struct Block {
     /// Over so many lines.
     pub(super) length: usize,
     /// Whether it says when that mail was written, or gives the address of its author.
-    pub(super) certain: bool,
+    certain: bool,
+    /// Whether it says both, and to whom that mail was written.
+    whole: bool,
+}
+
+impl Block {
+    /// Whether it proves an older mail whatever stands above: in a mail that shows no other sign of one it has to be whole.
+    pub(super) fn is_proof(self, fresh: bool) -> bool {
+        if fresh { self.whole } else { self.certain }
+    }
 }
 
 /// How many of these lines, of each of which is stated what it says, are the header fields of an older mail. Below a rule two
@@ -161,8 +170,12 @@ pub(super) fn header_block(lines: &[&str], stated: &[Stated], below_rule: bool) 
         (_, false) => subject || address || of_program,
         (_, true) => subject || address || date,
     };
-    (enough && seen.iter().any(|field| matches!(field, Field::From | Field::Date)))
-        .then_some(Block { length, certain: sender || date })
+    let whole = sender && date && [Field::Date, Field::To].iter().all(|field| seen.contains(field));
+    (enough && seen.iter().any(|field| matches!(field, Field::From | Field::Date))).then_some(Block {
+        length,
+        certain: sender || date,
+        whole,
+    })
 }
 
 fn add(seen: &mut Vec<Field>, field: Field) {

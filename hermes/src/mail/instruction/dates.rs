@@ -34,6 +34,18 @@ pub(super) fn has_date(text: &str) -> bool {
     runs.iter().any(is_year) || runs.windows(2).any(is_time) || runs.windows(3).any(is_day)
 }
 
+/// A time of day, with a colon, a full stop or an `h` in it.
+pub(super) fn has_time(text: &str) -> bool {
+    let runs = runs(text);
+    runs.windows(2).enumerate().any(|(at, pair)| {
+        let (hour, minute) = (&pair[0], &pair[1]);
+        let dotted = matches!(hour.next, Some('.' | 'h' | 'H')) && hour.end + 1 == minute.start;
+        let of_day = runs.get(at + 2).is_some_and(|next| minute.end + 1 == next.start)
+            || at > 0 && runs[at - 1].end + 1 == hour.start;
+        is_time(pair) || dotted && !of_day && hour.len <= 2 && minute.len == 2 && hour.value < 25
+    }) || runs.iter().any(|digits| matches!(digits.next, Some('時' | '时' | '点' | '시')))
+}
+
 /// Whether it begins with a day by numbers, as in `2017-02-05`, `30.09.2017` or `2016年`.
 pub(super) fn begins_with_date(text: &str) -> bool {
     let runs = runs(text.get(..40).unwrap_or(text));

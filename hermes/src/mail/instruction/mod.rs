@@ -110,7 +110,7 @@ fn describe(words: &Words, trace: &mut Trace) {
 fn read(mail: &ParsedMail) -> Words {
     let (text, hidden) = hidden::visible(&mail.text.replace("\r\n", "\n").replace('\u{a0}', " "));
     let name = words(mail.author_name.as_deref().unwrap_or_default());
-    let mut words = split(&text, mail.body, subject::carried(&mail.subject), &name);
+    let mut words = split(&text, mail.body, carried(mail), &name);
     if words.new.is_empty() && subject::written(&mail.subject).is_none() && !mail.attachments.is_empty() {
         // Somebody sends files: what stands beside them may be all that tells of them.
         words.new = words.signature.take().unwrap_or_default();
@@ -119,10 +119,19 @@ fn read(mail: &ParsedMail) -> Words {
     words
 }
 
+/// What its subject and its fields say of an older mail.
+fn carried(mail: &ParsedMail) -> Carried {
+    let names_one = || mail.header("in-reply-to").chain(mail.header("references")).any(|ids| !ids.is_empty());
+    match subject::carried(&mail.subject) {
+        Carried::Not if names_one() => Carried::Reply,
+        carried => carried,
+    }
+}
+
 /// Tells new from quoted; `name` is what the author is called, in folded words.
 fn split(text: &str, body: Body, carried: Carried, name: &[String]) -> Words {
     let lines: Vec<&str> = text.split('\n').map(ended).collect();
-    let mut pieces = pieces::pieces(&lines);
+    let mut pieces = pieces::pieces(&lines, carried);
     if carried == Carried::Forward {
         // Mail programs that pass a mail on put its header where they put that of an answered one.
         pieces

@@ -1,7 +1,10 @@
 //! A text in pieces: what is new, what is quoted, what is passed on. Reads from the top; each line is looked at once.
 
 use super::block::{Divider, Stated, divider, header_block, is_rule, reply_above, stated};
+use super::dates::has_time;
 use super::headline::{Certainty, has_address, headline, plain, shared};
+use crate::mail::subject::Carried;
+use crate::mail::thread::conversation_line;
 
 /// So many marked lines show whether a headline or the header of a mail stands in them.
 const MAX_HEAD_LINES: usize = 12;
@@ -46,6 +49,8 @@ struct Above {
     /// Words of the author that end with a colon, and nothing says that our own mail is below: what comes next may be what
     /// they want.
     colon: bool,
+    /// Words of a mail that shows no sign of an older one.
+    fresh: bool,
 }
 
 /// What shows that the rest is quoted.
@@ -57,10 +62,12 @@ enum Proof {
     Header,
 }
 
-/// Takes a text apart.
-pub(super) fn pieces<'a>(lines: &[&'a str]) -> Vec<Piece<'a>> {
+/// Takes a text apart; `carried` is what the mail says of an older one.
+pub(super) fn pieces<'a>(lines: &[&'a str], carried: Carried) -> Vec<Piece<'a>> {
     let mut found = Found { pieces: Vec::new() };
-    let ours = lines.iter().rposition(|line| crate::mail::thread::conversation_line(line).is_some());
+    let ours = lines.iter().rposition(|line| conversation_line(line).is_some());
+    let tells = |line: &&str| is_marked(line) || divider(line).is_some() || reply_above(line).is_some();
+    let fresh = carried == Carried::Not && ours.is_none() && !lines.iter().any(tells);
     let stated: Vec<Stated> = lines.iter().map(|line| stated(line)).collect();
     let (mut at, mut looked, mut below_rule) = (0, 0, false);
     while at < lines.len() {
@@ -71,6 +78,7 @@ pub(super) fn pieces<'a>(lines: &[&'a str]) -> Vec<Piece<'a>> {
         let above = Above {
             rule: below_rule,
             colon: !lines[at].trim().is_empty() && found.announces() && ours.is_none_or(|ours| ours < at),
+            fresh,
         };
         match begins(&lines[at..], &stated[at..], above) {
             Begins::Text => at = found.text(lines, at),
@@ -113,7 +121,9 @@ fn begins(lines: &[&str], stated: &[Stated], above: Above) -> Begins {
         return Begins::Cited;
     }
     if let Some(block) = header_block(lines, stated, above.rule)
-        && (above.rule || block.certain || !above.colon || marked_next(&lines[block.length..]))
+        && (above.rule
+            || block.is_proof(above.fresh)
+            || !above.fresh && (!above.colon || marked_next(&lines[block.length..])))
     {
         let proof = if above.rule { Proof::Divider } else { Proof::Header };
         return Begins::Rest(Kind::Quoted, block.length, proof);
@@ -123,7 +133,9 @@ fn begins(lines: &[&str], stated: &[Stated], above: Above) -> Begins {
     }
     match headline(lines) {
         Some((length, certainty)) => {
-            let wanted = || above.colon && !lines[..length].iter().any(|line| has_address(line));
+            let holds = |is: fn(&str) -> bool| lines[..length].iter().any(|line| is(line));
+            let is_proof = || holds(has_address) && (!above.fresh || holds(has_time) && !above.colon);
+            let wanted = || (above.fresh || above.colon) && !is_proof();
             match (marked_next(&lines[length..]), certainty) {
                 (true, _) => Begins::Marked(length),
                 (false, Certainty::Sure) if wanted() => Begins::Text,

@@ -677,3 +677,46 @@ fn what_somebody_wrote_below_a_colon_is_what_the_author_wants() {
         assert_eq!(new(&format!("Not like this:\n\n{quoted}")), "Not like this:", "{quoted}");
     }
 }
+
+fn fresh(text: &str) -> String {
+    split(text, Body::Plain, Carried::Not, &["anna".into(), "berg".into()]).new
+}
+
+#[test]
+fn what_looks_like_an_older_mail_is_the_authors_own_where_nothing_else_tells_of_one() {
+    for text in [
+        "Bitte eintragen:\n\nDatum: 3. März 2027\nVon: Freitag 18 Uhr\nBis: 22 Uhr\nBetreff: Konzert\nAn: alle\n\nUnd ein Foto dazu.",
+        "Please add this.\n\nFrom: Friday 10:00\nTo: Sunday 18:00\nSubject: Concert\nDate: 3 March 2027\n\nAnd link it.",
+        "Auf die Startseite:\n\nAm 3. März 2026 schrieb Bob Smith <b@c.d>:\n\nDas beste Brot.\n\nBitte ganz oben.",
+        "On Monday 3 March 2026 we wrote to b@c.d:\n\nPlease close.\n\nThat should go on the page too.",
+        "Add it.\n\nOn 3 March 2026 at 10:00 the paper wrote:\n\nBest bread.\n\nOn top.",
+        "Add it:\n\nOn 3 March 2026 at 10:00 Bob <b@c.d> wrote:\n\nBest bread.\n\nOn top.",
+    ] {
+        assert_eq!(fresh(text), text);
+    }
+    for quoted in [
+        "From: Bob <b@c.d>\nSent: 3 March 2026 10:00\nTo: Anna\nSubject: Hours\n\nRed.",
+        "________________________________\nFrom: Bob\nSent: 3 March 2026\nTo: Anna\n\nRed.",
+        "-----Original Message-----\nFrom: Bob\n\nRed.",
+        "On 3 March 2026 at 10:00 Bob <b@c.d> wrote:\n\nRed.",
+        "Bob <b@c.d> kirjoitti 3.3.2026 kello 9.41:\n\nPunainen.",
+        "On 3 March 2026 Bob <b@c.d> wrote:\n\nDone.\n\nConversation ID: abcdef",
+        "On 3 March 2026 Bob wrote:\n> Red.",
+    ] {
+        assert_eq!(fresh(&format!("Blue.\n\n{quoted}")), "Blue.", "{quoted}");
+    }
+}
+
+#[test]
+fn a_mail_that_names_an_older_one_answers_it_whatever_its_subject() {
+    let of = |field: &str| {
+        let raw = format!(
+            "From: a@b.c\r\nSubject: Shop\r\n{field}Content-Type: text/plain\r\n\r\nBlue.\r\n\r\nOn 3 Mar 2026 Bob <b@c.d> wrote:\r\n\r\nRed."
+        );
+        instruction(&crate::mail::read(raw.as_bytes()).unwrap(), &mut Trace::default()).new
+    };
+    for field in ["In-Reply-To: <1@x.y>\r\n", "References: <1@x.y> <2@x.y>\r\n"] {
+        assert_eq!(of(field), "Blue.", "{field}");
+    }
+    assert!(of("").ends_with("Red."));
+}
