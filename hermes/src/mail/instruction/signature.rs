@@ -9,6 +9,8 @@ use super::postscript::begins_postscript;
 use crate::mail::words::{folded, phrases, words};
 
 const TABLE: &str = include_str!("../words/quotes.txt");
+/// What stands above a signature (RFC 3676, section 4.3).
+const DELIMITER: &str = "-- ";
 /// A signature below `-- ` has at most so many lines that say something.
 const MAX_LINES: usize = 30;
 /// It is looked for in so many lines at the end.
@@ -19,6 +21,8 @@ const MAX_NAME_LINES: usize = 8;
 const MAX_BELOW_FOOTER: usize = 3;
 /// The heading above a line of dashes has at most so many words.
 const MAX_HEADING_WORDS: usize = 5;
+/// Beside the name of a mail program stand at most so many words that are written as none.
+const MAX_BESIDE_PROGRAM: usize = 2;
 /// What says something has at least so many words.
 const MIN_WORDS: usize = 3;
 const MIN_PHONE_DIGITS: usize = 6;
@@ -96,13 +100,17 @@ fn begins_signature(line: &str) -> bool {
 
 /// `-- ` (RFC 3676, section 4.3), or another rule above lines that look like a signature; rules stand between sections, too.
 fn delimiter(lines: &[&str], first: usize, name: &[String]) -> Option<usize> {
+    let mut between = Between::default();
     (first.max(lines.len().saturating_sub(TAIL))..lines.len()).find(|at| {
         let below = &lines[at + 1..];
+        if between.is_one(lines, *at, name) {
+            return false;
+        }
         let said = below.iter().filter(|line| !line.trim().is_empty()).count();
         match lines[*at].trim_end() {
             "--" | "—" | "–" | "―" => {
                 said <= MAX_LINES
-                    && (lines[*at] == "-- "
+                    && (lines[*at] == DELIMITER
                         || looks_signed(below)
                             && !underlines_heading(lines, *at)
                             && !is_announced(lines, *at)
@@ -122,6 +130,41 @@ fn delimiter(lines: &[&str], first: usize, name: &[String]) -> Option<usize> {
             _ => false,
         }
     })
+}
+
+/// What is known of the delimiters of a text while it is read from the top: whether they stand between its parts.
+#[derive(Default)]
+struct Between {
+    seen: bool,
+}
+
+impl Between {
+    /// Whether the delimiter here has another below it and stands between words of the author: an announcement is above it, the
+    /// author's name only below the last, or a sentence in between and neither a name nor whom to reach where. The last of them
+    /// begins a signature only if it tells whose.
+    fn is_one(&mut self, lines: &[&str], at: usize, name: &[String]) -> bool {
+        if lines[at] != DELIMITER {
+            return false;
+        }
+        let below = &lines[at + 1..];
+        let is_whose = |lines: &[&str]| lines.iter().any(|line| is_of(line, name));
+        let Some(next) = below.iter().position(|line| *line == DELIMITER) else {
+            return self.seen && !is_whose(below) && !has_contact(below);
+        };
+        let (part, last) =
+            (&below[..next], below.rsplit(|line| *line == DELIMITER).next().unwrap_or_default());
+        let tells = is_whose(part) || has_contact(part);
+        let says = || !has_contact(last) && part.iter().any(|line| is_sentence(line));
+        let is_part = || is_announced(lines, at) || is_whose(last) || says();
+        self.seen |= !tells && is_part();
+        self.seen
+    }
+}
+
+/// Whether a line has words of a name, and no others.
+fn is_of(line: &str, name: &[String]) -> bool {
+    let said = words(line);
+    !said.is_empty() && said.iter().all(|word| name.contains(word))
 }
 
 /// Whether nothing stands right above.
@@ -160,11 +203,10 @@ fn tells_who(lines: &[&str], at: usize, name: &[String]) -> bool {
     let (above, below) = (&lines[..at], &lines[at + 1..]);
     let alone = below.iter().filter(says).nth(1).is_none();
     let is_whose = |line: &&str| {
-        let said = words(line);
-        (said.len() > 1 || alone)
+        (words(line).len() > 1 || alone)
             && is_written_as_name(line.trim())
             && !line.contains(|c: char| c.is_ascii_digit())
-            || !said.is_empty() && said.iter().all(|word| name.contains(word))
+            || is_of(line, name)
     };
     has_contact(below)
         || below.iter().find(says).is_some_and(is_whose)
@@ -190,7 +232,8 @@ fn is_listed(line: &str) -> bool {
 fn footer(lines: &[&str], first: usize) -> Option<usize> {
     let end = disclaimers(lines, first);
     let mut last = first.max(end.saturating_sub(TAIL))..end;
-    let at = last.find(|at| is_footer(lines[*at]) && ends_text(&lines[..end], *at))?;
+    let is_wanted = |at: usize| !is_apart(lines, at) && is_announced(lines, at);
+    let at = last.find(|at| is_footer(lines[*at]) && !is_wanted(*at) && ends_text(&lines[..end], *at))?;
     Some(if is_named(lines, at, first) { at - 1 } else { at })
 }
 
@@ -274,9 +317,19 @@ fn is_footer(line: &str) -> bool {
         ["gesendet", "gesendet.", "gonderildi", "gonderildi."].iter().any(|word| folded.ends_with(word));
     let of_mail = ["mail.", "e-mail.", "email."].iter().any(|word| folded.ends_with(word));
     let clause = without_link.contains(", ") && !sent_last;
+    let of_program = of_mail || names_mail_program(without_link);
     let sentence =
-        without_link.ends_with('.') && words > 4 && !sent_last && !of_mail && !folded.contains("http");
+        without_link.ends_with('.') && words > 4 && !sent_last && !of_program && !folded.contains("http");
     known && !clause && !sentence && words <= 14 && !without_link.ends_with(':')
+}
+
+/// Whether a mail program and little else is named, as in "Sent from Example Mail for iOS.".
+fn names_mail_program(line: &str) -> bool {
+    let is_named = |word: &&str| word.contains(char::is_uppercase);
+    let mut words = line.split_whitespace();
+    words.clone().any(|word| matches!(word, "Mail" | "E-Mail" | "Email" | "Outlook"))
+        && words.clone().filter(|word| !is_named(word)).count() <= MAX_BESIDE_PROGRAM
+        && words.next_back().is_some_and(|last| is_named(&last))
 }
 
 /// "Kind regards" as a line of its own above names.
@@ -427,8 +480,7 @@ fn own_name(lines: &[&str], first: usize, name: &[String]) -> Option<usize> {
     if is_announced(lines, at) {
         return None;
     }
-    let said = words(lines[at]);
-    (!said.is_empty() && said.iter().all(|word| name.contains(word))).then_some(at)
+    is_of(lines[at], name).then_some(at)
 }
 
 /// What stands between the words of a name.

@@ -720,3 +720,43 @@ fn a_mail_that_names_an_older_one_answers_it_whatever_its_subject() {
     }
     assert!(of("").ends_with("Red."));
 }
+
+#[test]
+fn a_mail_program_that_ends_its_line_with_a_full_stop_is_no_sentence() {
+    for line in ["Sent from Proton Mail for iOS.", "Gesendet von Proton Mail für Android."] {
+        assert_eq!(new(&format!("Make it red.\n\n{line}")), "Make it red.", "{line}");
+    }
+    for line in ["Sent from Berlin to Munich by Friday.", "Sent via Mail within two or three days."] {
+        let text = format!("Make it red.\n\n{line}");
+        assert_eq!(new(&text), text);
+    }
+}
+
+#[test]
+fn the_line_of_a_phone_right_below_a_colon_is_what_the_author_wants() {
+    for text in [
+        "Change the foot of the page to:\nSent from my heart\nThanks",
+        "Please change that line to\nSent from my heart",
+    ] {
+        assert_eq!(fresh(text), text);
+    }
+    assert_eq!(fresh("Here is the photo:\n\nSent from my iPhone"), "Here is the photo:");
+}
+
+#[test]
+fn delimiters_between_the_words_of_an_author_cut_none_of_them() {
+    for text in [
+        "Three texts for three pages:\n\n-- \nWe bake.\n-- \nCome in.\n-- \nBye",
+        "Page one.\n\n-- \nPlease make page two blue.\n\n-- \nPlease make page three red.",
+    ] {
+        assert_eq!(fresh(text), text);
+        assert_eq!(fresh(&format!("{text}\n\n-- \nAnna Berg\nBakery")), text);
+    }
+    assert_eq!(fresh("Two groups\n\n-- \nBob\nTom\n\n-- \nAnna Berg\nChef"), "Two groups\n\n-- \nBob\nTom");
+    for end in [
+        "-- \nBob\n\n-- \nYou received this mail because you are in a group. See https://example.org",
+        "-- \nAnna Berg\nWe bake for you every day.\n-- \nbakers mailing list\nbakers@example.org",
+    ] {
+        assert_eq!(fresh(&format!("Make it blue.\n\n{end}")), "Make it blue.", "{end}");
+    }
+}
