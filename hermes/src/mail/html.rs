@@ -107,6 +107,8 @@ struct Page {
     said: Said,
     /// Whether what follows is an older mail.
     older: bool,
+    /// Where in the lines a headline of Gmail begins, in whatever language.
+    headline: Option<usize>,
     quotes: Quotes,
     /// What the page lays under all of it.
     around: Colours,
@@ -156,8 +158,15 @@ impl Page {
         if begins_older_mail(tag) && element.shown == Shown::Yes {
             self.rule(ORIGINAL);
         }
+        if has_class(&attribute(tag, b"class").unwrap_or_default(), "gmail_attr") {
+            self.block();
+            self.headline = Some(self.out.len());
+        }
         if element.quoted {
             self.block();
+            if element.gmail {
+                self.mark_headline();
+            }
             let by = if is_by_hand(tag) { Quotes::ByHand } else { Quotes::ByProgram };
             self.quotes = if self.quotes == Quotes::ByProgram { self.quotes } else { by };
         }
@@ -246,6 +255,17 @@ impl Page {
         let told = words[..words.floor_char_boundary(MAX_SHOWN_BYTES)].contains(shown);
         if web && self.shown() == Shown::Yes && to.len() < 300 && !told && self.says {
             self.word(&format!(" <{to}>"));
+        }
+    }
+
+    /// Puts the headline of a quote that begins here behind marks, if one stands above: it is none of the author's words.
+    fn mark_headline(&mut self) {
+        let Some(from) = self.headline.take() else { return };
+        for line in self.out.split_off(from).lines() {
+            let mark = if line.starts_with('>') || line.is_empty() { "" } else { "> " };
+            self.out.push_str(mark);
+            self.out.push_str(line);
+            self.out.push('\n');
         }
     }
 

@@ -760,3 +760,23 @@ fn delimiters_between_the_words_of_an_author_cut_none_of_them() {
         assert_eq!(fresh(&format!("Make it blue.\n\n{end}")), "Make it blue.", "{end}");
     }
 }
+
+#[test]
+fn the_headline_of_gmail_is_known_by_its_class_whatever_its_language() {
+    for headline in [
+        "2026 3 xyz 10:00, Hermes &lt;h@x.y&gt; qwrtz:",
+        "Xyz 3 xyz 2026 10:00<br>Hermes &lt;<a href='mailto:h@x.y'>h@x.y</a>&gt; qwrtz",
+    ] {
+        let page = format!(
+            "<div dir=ltr>Blue.</div><br><div class='gmail_quote gmail_quote_container'><div dir=ltr class=gmail_attr>{headline}<br></div><blockquote class=gmail_quote style='border-left:1px solid'>Red</blockquote></div>"
+        );
+        assert_eq!(html(&page).new, "Blue.", "{page}");
+        assert_eq!(html(&format!("{page}<div>Green.</div>")).new, "Blue.\n\nGreen.");
+    }
+    let forward = "<div>Put it up.</div><div class=gmail_quote><div class=gmail_attr>---------- Forwarded message ---------<br>From: Bob &lt;b@c.d&gt;<br></div>Red<blockquote class=gmail_quote>Old</blockquote></div>";
+    let words = html(forward);
+    assert_eq!(
+        (words.new.as_str(), words.forwarded.is_some_and(|text| text.contains("Red"))),
+        ("Put it up.", true)
+    );
+}
