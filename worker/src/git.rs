@@ -4,6 +4,7 @@
 mod address;
 mod excluded;
 mod line;
+mod received;
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,16 +12,17 @@ use std::time::Duration;
 use common::domain::repo_url::RepoUrl;
 pub use git2::Oid;
 use git2::{
-    AutotagOption, Commit, Cred, Direction, ErrorClass, ErrorCode, FetchOptions, PushOptions,
-    RemoteCallbacks, RemoteRedirect, Repository, RepositoryInitOptions,
+    Commit, Cred, Direction, ErrorClass, ErrorCode, PushOptions, RemoteCallbacks, RemoteRedirect, Repository,
+    RepositoryInitOptions,
 };
+use tokio_util::sync::CancellationToken;
 
 pub use self::excluded::{exclude, folder_rule};
 pub use self::line::Line;
 use crate::folders;
 use crate::secrets::Secret;
 
-/// Work with a remote that does not end is given up after this; its thread keeps the folder's lock.
+/// Work with a remote that does not end is given up after this; its thread keeps the folder's lock until it has seen that.
 const LIMIT: Duration = Duration::from_mins(10);
 /// The user name that goes with a token.
 const TOKEN_USER: &str = "x-access-token";
@@ -122,8 +124,11 @@ fn http_status(error: &git2::Error) -> Option<u16> {
     error.message().rsplit_once(": ")?.1.trim().parse().ok()
 }
 
-/// Runs blocking git work beside the runtime.
+/// Runs blocking git work beside the runtime. What it fetches ends soon after nobody waits for it any more.
 pub async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let given_up = CancellationToken::new();
+    let _waiting = given_up.clone().drop_guard();
+    let work = move || received::until(given_up, work);
     match tokio::time::timeout(LIMIT, tokio::task::spawn_blocking(work)).await {
         Ok(Ok(result)) => result,
         Ok(Err(error)) => Err(GitError::new(GitKind::Other, "git work was cut off", error)),
@@ -160,13 +165,6 @@ impl Access {
             None => Err(refusal("it asks for credentials and no GITHUB_TOKEN is set")),
         });
         callbacks
-    }
-
-    fn fetch_options(&self) -> FetchOptions<'_> {
-        let mut options = FetchOptions::new();
-        options.remote_callbacks(self.callbacks());
-        options.download_tags(AutotagOption::None).follow_redirects(RemoteRedirect::None);
-        options
     }
 }
 
@@ -301,12 +299,13 @@ pub fn fetch<B: IntoIterator<Item = String>>(
     access: &Access,
     choose: impl FnOnce(&Advertised) -> B,
 ) -> Result<Advertised> {
-    fetch_branches(repo, access, choose).map_err(|error| blame(error, repo))
+    fetch_branches(repo, access, received::MAX_BYTES, choose).map_err(|error| blame(error, repo))
 }
 
 fn fetch_branches<B: IntoIterator<Item = String>>(
     repo: &Repository,
     access: &Access,
+    max_bytes: u64,
     choose: impl FnOnce(&Advertised) -> B,
 ) -> Result<Advertised> {
     let what = format!("fetch from {}", access.url);
@@ -327,11 +326,12 @@ fn fetch_branches<B: IntoIterator<Item = String>>(
         }
     }
     if !specs.is_empty() {
-        let mut options = access.fetch_options();
-        if !access.is_local() && has_nothing(repo) {
-            options.depth(1);
-        }
-        connection.remote().fetch(&specs, Some(&mut options), None).during(&what)?;
+        received::fetch(access, &what, max_bytes, |options| {
+            if !access.is_local() && has_nothing(repo) {
+                options.depth(1);
+            }
+            connection.remote().fetch(&specs, Some(options), None)
+        })?;
     }
     Ok(advertised)
 }
@@ -356,12 +356,13 @@ pub fn fetch_whole(repo: &Repository, access: &Access, branch: &str) -> Result<(
 pub fn fetch_history(repo: &Repository, access: &Access, branch: &str, depth: i32) -> Result<()> {
     let what = format!("fetch the history of {branch} from {}", access.url);
     address::check(&access.url)?;
-    let mut options = access.fetch_options();
-    if !access.is_local() {
-        options.depth(depth);
-    }
     let mut remote = repo.remote_anonymous(access.url.as_str()).during(&what)?;
-    remote.fetch(&[spec(branch)], Some(&mut options), None).during(&what)
+    received::fetch(access, &what, received::MAX_BYTES, |options| {
+        if !access.is_local() {
+            options.depth(depth);
+        }
+        remote.fetch(&[spec(branch)], Some(options), None)
+    })
 }
 
 /// Whether nothing was fetched into it yet. (What libgit2 calls empty depends on the name of the first branch.)
