@@ -4,6 +4,7 @@
 mod address;
 mod excluded;
 mod line;
+mod machine;
 mod received;
 
 use std::path::Path;
@@ -46,6 +47,8 @@ pub enum GitKind {
     Unreachable,
     /// Our copy is damaged.
     Corrupt,
+    /// This machine lacks room, open files or memory.
+    Machine,
     /// The tree has entries that may not be checked out.
     Hostile,
     /// There is more of it than we take; the detail says of what.
@@ -97,12 +100,16 @@ impl<T> During<T> for std::result::Result<T, git2::Error> {
 
 impl<T> During<T> for std::io::Result<T> {
     fn during(self, what: impl Into<String>) -> Result<T> {
-        self.map_err(|error| GitError::new(GitKind::Other, what, error))
+        self.map_err(|error| {
+            let kind = if machine::lacks(&error) { GitKind::Machine } else { GitKind::Other };
+            GitError::new(kind, what, error)
+        })
     }
 }
 
 fn kind_of(error: &git2::Error) -> GitKind {
     match (error.code(), error.class()) {
+        _ if machine::made_fail(error) => GitKind::Machine,
         (_, ErrorClass::Http) if matches!(http_status(error), Some(401 | 403)) => GitKind::Denied,
         (_, ErrorClass::Http) if http_status(error) == Some(404) => GitKind::NotFound,
         (ErrorCode::Auth | ErrorCode::Certificate | ErrorCode::Owner, _) => GitKind::Denied,
@@ -242,8 +249,10 @@ pub fn open(path: &Path) -> Result<Repository> {
     std::fs::create_dir_all(git.join("info")).during("restore the folder .git/info")?;
     replace(&git.join("info").join("exclude"), &excluded::rules(path))?;
     replace(&git.join("info").join("attributes"), ATTRIBUTES)?;
-    Repository::open(path)
-        .map_err(|error| GitError::new(GitKind::Corrupt, "open the checkout", error.message()))
+    Repository::open(path).map_err(|error| {
+        let kind = if machine::made_fail(&error) { GitKind::Machine } else { GitKind::Corrupt };
+        GitError::new(kind, "open the checkout", error.message())
+    })
 }
 
 /// Writes a file where none, another or a link stood.
@@ -277,6 +286,7 @@ fn blame(error: GitError, repo: &Repository) -> GitError {
         }
         GitKind::Hostile | GitKind::Moved | GitKind::Other => GitKind::Corrupt,
         kind @ (GitKind::Corrupt
+        | GitKind::Machine
         | GitKind::TooLarge
         | GitKind::NotFound
         | GitKind::Denied

@@ -12,7 +12,7 @@
 
 mod support;
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -222,5 +222,49 @@ async fn two_workers_of_a_machine_do_not_run_children_as_the_same_users() {
         let said = ends(overlapping, "1").await;
         assert!(said.contains("SANDBOX_UID of its own"), "{said}");
     }
+    worker.stop().await;
+}
+
+/// A file system of its own with little room.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    /// None for those who may not mount one.
+    fn at(place: std::path::PathBuf) -> Option<Self> {
+        std::fs::create_dir_all(&place).unwrap();
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=2m", "none"])
+            .arg(&place)
+            .status();
+        mounted.is_ok_and(|status| status.success()).then_some(Self(place))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        std::process::Command::new("umount").arg("-l").arg(&self.0).status().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_no_damage_of_a_checkout() {
+    let world = World::new();
+    let Some(disk) = SmallDisk::at(world.path("small")) else { return };
+    let remote = world.bakery().await;
+    let place = disk.0.display().to_string();
+    let worker = world.worker_with_agent(&format!("'{}'", support::AGENT), &["--workspace-path", &place]);
+    let hours = "change \"7 to 18\" to \"8 to 20\"";
+    world.order(KEY, work("c-1", "abcdef1", hours)).await;
+    assert_eq!(world.result().await.outcome, JobOutcome::Changed);
+    let folder = disk.0.join("bakery-amelia");
+    let before = folder.join("repo").metadata().unwrap();
+    remote.commit("main", &[("large.txt", &"x".repeat(4 << 20))], "large");
+    world.order(KEY, work("c-2", "abcdef2", hours)).await;
+    let result = world.result().await;
+    let error = result.error.unwrap_or_default();
+    assert_eq!(result.outcome, JobOutcome::Failed, "{error}");
+    assert!(error.starts_with("machine: ") && error.contains("No space left on device"), "{error}");
+    assert_eq!(folder.join("repo").metadata().unwrap().ino(), before.ino(), "it is not made anew");
+    assert!(!folder.join("repo.aside").exists() && !folder.join("repo.damaged").exists());
     worker.stop().await;
 }

@@ -169,13 +169,17 @@ impl Wanted {
     }
 
     /// A damaged copy is put aside and made anew, once; so is one that fails in any other way of its own, and one whose
-    /// objects somebody else may have written. A copy of another repository makes way.
+    /// objects somebody else may have written. A copy of another repository makes way. Where this machine lacks something all
+    /// stays as it is: another copy would need more of it.
     fn prepare_in(&self, path: &Path) -> git::Result<Prepared> {
-        match self.origin.standing(path) {
+        match self.origin.standing(path)? {
             Standing::Same => {}
             Standing::Untrusted => {
                 tracing::info!(folder = %path.display(), "a checkout that was used without walls is made anew");
                 if let Err(error) = git::open(path).and_then(|repo| self.save_left(&repo, path)) {
+                    if error.kind == GitKind::Machine {
+                        return Err(error);
+                    }
                     tracing::warn!(%error, "what was left in it could not be saved on its branch");
                 }
                 return renew(path, |path| self.make(path));

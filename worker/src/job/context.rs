@@ -253,6 +253,11 @@ impl From<GitError> for Trouble {
                 "repository-hostile",
                 "The source of your site has files that we may not touch.",
             ),
+            GitKind::Machine => (
+                JobOutcome::Failed,
+                "machine",
+                "Something on our side kept us from working on your site. Nothing was changed; please try again later.",
+            ),
             GitKind::Unreachable | GitKind::Moved | GitKind::Corrupt | GitKind::Other => (
                 JobOutcome::Failed,
                 "repository-failed",

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use common::domain::repo_url::RepoUrl;
 
 use crate::folders;
-use crate::git::{self, During as _};
+use crate::git::{self, During as _, GitKind};
 use crate::sandbox::Mode;
 
 /// Where a clone comes from, and whether its objects are what their names say: behind walls nobody but this worker
@@ -39,23 +39,23 @@ impl Origin {
     }
 
     /// How the clone in this folder stands to it. One without a note is of the repository that it was always of.
-    pub(super) fn standing(&self, repo: &Path) -> Standing {
+    pub(super) fn standing(&self, repo: &Path) -> git::Result<Standing> {
         // Whoever worked in it may have shut it.
         folders::let_in(repo).ok();
         if !repo.join(".git").exists() {
-            return Standing::Same;
+            return Ok(Standing::Same);
         }
-        match Self::noted(repo) {
+        Ok(match Self::noted(repo)? {
             Some(noted) if noted.url != self.url => Standing::Elsewhere,
             Some(noted) if noted.walled || !self.walled => Standing::Same,
             None if !self.walled => Standing::Same,
             _ => Standing::Untrusted,
-        }
+        })
     }
 
     /// Notes it, for good, before anybody else works in the clone.
     pub(super) fn note(&self, repo: &Path) -> git::Result<()> {
-        if Self::noted(repo).as_ref() == Some(self) {
+        if Self::noted(repo)?.as_ref() == Some(self) {
             return Ok(());
         }
         let walls = if self.walled { "walls" } else { "open" };
@@ -66,8 +66,14 @@ impl Origin {
         written.during("note where the checkout comes from")
     }
 
-    fn noted(repo: &Path) -> Option<Self> {
-        let text = std::fs::read_to_string(place(repo)).ok()?;
+    fn noted(repo: &Path) -> git::Result<Option<Self>> {
+        match std::fs::read_to_string(place(repo)).during("read where the checkout comes from") {
+            Err(error) if error.kind == GitKind::Machine => Err(error),
+            text => Ok(text.ok().and_then(|text| Self::read(&text))),
+        }
+    }
+
+    fn read(text: &str) -> Option<Self> {
         let (walls, url) = text.strip_suffix('\n')?.split_once(' ')?;
         Some(Self { url: url.to_owned(), walled: walls == "walls" })
     }
@@ -92,17 +98,17 @@ mod tests {
     fn a_clone_is_used_where_it_comes_from_and_behind_walls_only_when_it_always_was() {
         let folder = tempfile::tempdir().unwrap();
         let (walled, open) = (origin("a", Mode::Namespaces), origin("a", Mode::Off));
-        assert_eq!(walled.standing(folder.path()), Standing::Same, "there is none");
+        assert_eq!(walled.standing(folder.path()).unwrap(), Standing::Same, "there is none");
         std::fs::create_dir(folder.path().join(".git")).unwrap();
-        assert_eq!(walled.standing(folder.path()), Standing::Untrusted);
-        assert_eq!(open.standing(folder.path()), Standing::Same);
+        assert_eq!(walled.standing(folder.path()).unwrap(), Standing::Untrusted);
+        assert_eq!(open.standing(folder.path()).unwrap(), Standing::Same);
         walled.note(folder.path()).unwrap();
         for mode in [Mode::Namespaces, Mode::Uid, Mode::Off] {
-            assert_eq!(origin("a", mode).standing(folder.path()), Standing::Same);
-            assert_eq!(origin("b", mode).standing(folder.path()), Standing::Elsewhere);
+            assert_eq!(origin("a", mode).standing(folder.path()).unwrap(), Standing::Same);
+            assert_eq!(origin("b", mode).standing(folder.path()).unwrap(), Standing::Elsewhere);
         }
         open.note(folder.path()).unwrap();
-        assert_eq!(open.standing(folder.path()), Standing::Same);
-        assert_eq!(origin("a", Mode::Uid).standing(folder.path()), Standing::Untrusted);
+        assert_eq!(open.standing(folder.path()).unwrap(), Standing::Same);
+        assert_eq!(origin("a", Mode::Uid).standing(folder.path()).unwrap(), Standing::Untrusted);
     }
 }
