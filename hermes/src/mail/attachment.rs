@@ -4,7 +4,7 @@
 use common::domain::left_out::{LeftOut, LeftOutReason};
 use common::domain::text;
 use infer::MatcherType;
-use mail_parser::{MimeHeaders, PartType};
+use mail_parser::{ContentType, MessagePart, MimeHeaders, PartType};
 
 use super::parse::{PARSER, ParsedMail};
 use super::tnef;
@@ -15,6 +15,8 @@ pub const MAX_FILE_BYTES: usize = 25 * 1024 * 1024;
 /// The most files of one mail.
 pub const MAX_FILES: usize = 20;
 const MAX_STEM_CHARS: usize = 50;
+/// A picture below a signature is no larger.
+const MAX_LOGO_BYTES: usize = 40 * 1024;
 /// Of the name of a file that is left out.
 const MAX_TOLD_CHARS: usize = 80;
 
@@ -29,6 +31,9 @@ const MAKE_UP: [&str; 4] = [
     "application/pkcs7-signature",
     "application/x-pkcs7-signature",
 ];
+
+/// What mail programs add to a signature, or to an invitation.
+const CARDS: [&str; 4] = ["text/vcard", "text/x-vcard", "text/directory", "text/calendar"];
 
 /// Pictures that are made anew, or in which cameras write nothing. The rest could tell where it was taken.
 const TAKEN: [&str; 6] =
@@ -69,12 +74,8 @@ pub fn files(raw: &[u8]) -> (Vec<File>, Vec<LeftOut>) {
     let Some(message) = PARSER.parse(raw) else { return (Vec::new(), Vec::new()) };
     let (mut taken, mut left_out) = (Vec::new(), Vec::new());
     for (at, part) in message.attachments().enumerate() {
-        let stated = part.content_type().map(|kind| {
-            format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or_default()).to_ascii_lowercase()
-        });
-        let packed = stated.as_deref().is_some_and(tnef::is_type) || tnef::begins(part.contents());
-        let is_make_up = stated.as_deref().is_some_and(|stated| MAKE_UP.contains(&stated));
-        if is_make_up || (packed && !tnef::may_hold_files(part.contents())) {
+        let packed = is_packed(part);
+        if is_make_up(part) {
             continue;
         }
         let is_mail = matches!(part.body, PartType::Message(_));
@@ -94,6 +95,32 @@ pub fn files(raw: &[u8]) -> (Vec<File>, Vec<LeftOut>) {
         }
     }
     (taken, left_out)
+}
+
+fn stated(part: &MessagePart<'_>) -> Option<String> {
+    let kind = part.content_type()?;
+    Some(format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or_default()).to_ascii_lowercase())
+}
+
+/// Whether Outlook packed it.
+fn is_packed(part: &MessagePart<'_>) -> bool {
+    stated(part).as_deref().is_some_and(tnef::is_type) || tnef::begins(part.contents())
+}
+
+/// Whether it is no file that somebody sent.
+fn is_make_up(part: &MessagePart<'_>) -> bool {
+    stated(part).is_some_and(|stated| MAKE_UP.contains(&stated.as_str()))
+        || is_packed(part) && !tnef::may_hold_files(part.contents())
+}
+
+/// Whether somebody meant to send it: it is neither of a mail's make-up nor of a signature, as cards are, and small pictures that
+/// a text shows.
+pub(super) fn is_meant(part: &MessagePart<'_>) -> bool {
+    let is_inline = || part.content_disposition().is_some_and(ContentType::is_inline);
+    let is_shown = || part.content_id().is_some() || is_inline();
+    let is_logo = |stated: &str| stated.starts_with("image/") && part.len() <= MAX_LOGO_BYTES && is_shown();
+    !is_make_up(part)
+        && !stated(part).is_some_and(|stated| CARDS.contains(&stated.as_str()) || is_logo(&stated))
 }
 
 /// Says that a file stays behind, by the beginning of its name.

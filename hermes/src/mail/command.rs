@@ -1,5 +1,6 @@
 //! Mails that are one word of command: `stop`, `publish`, `undo`, `status`, `help`, in the owner's language, as the whole
-//! text or, without text, as the whole subject. Anything more is an instruction.
+//! text or, without text, as the whole subject. Anything more is an instruction. So is what somebody sends files with, unless the
+//! text itself says `stop` or `undo`, or `publish` without a word that may mean the files: a command takes no files along.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
@@ -54,12 +55,29 @@ static PHRASES: LazyLock<HashMap<String, MailCommand>> = LazyLock::new(|| {
 /// Words that change nothing about what is wanted.
 static COURTESIES: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "courtesy").collect());
 
+/// What may mean a file that came along.
+static POINTING: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "pointing").collect());
+
 /// The command of a mail whose new words are these. A subject counts only where it was written for this mail: not behind
 /// `Re:`, and not when there is a text that says something else.
 pub fn command(mail: &ParsedMail, new: &str) -> Option<MailCommand> {
     let name = words(mail.author_name.as_deref().unwrap_or_default());
-    let written = if new.trim().is_empty() { subject::written(&mail.subject) } else { Some(new) };
-    phrase(written?, &name)
+    let subject = subject::written(&mail.subject);
+    let written = if new.trim().is_empty() { subject? } else { new };
+    let with_files = mail.attachments.iter().any(|file| file.is_meant);
+    let is_meant = |command: &MailCommand| {
+        !with_files || subject != Some(written) && is_without_files(*command, written)
+    };
+    phrase(written, &name).filter(is_meant)
+}
+
+/// Whether a command is meant even where files came along.
+fn is_without_files(command: MailCommand, text: &str) -> bool {
+    match command {
+        MailCommand::Stop | MailCommand::Undo => true,
+        MailCommand::Publish => !words(text).iter().any(|word| POINTING.contains(word)),
+        MailCommand::Status | MailCommand::Help => false,
+    }
 }
 
 fn phrase(text: &str, name: &[String]) -> Option<MailCommand> {
@@ -140,6 +158,55 @@ mod tests {
         assert_eq!(of("Bitte veröffentlichen", " \r\n"), Some(MailCommand::Publish));
         assert_eq!(of("Re: publish", ""), None);
         assert_eq!(of("publish", "only when the menu is done"), None);
+    }
+
+    /// The command of a mail with this subject and text, and one part of these fields and so many bytes.
+    fn with_part(subject: &str, text: &str, fields: &str, size: usize) -> Option<MailCommand> {
+        let head = format!("From: a@b.c\r\nSubject: {subject}\r\nContent-Type: multipart/mixed; boundary=x");
+        let part = "a".repeat(size);
+        let raw = format!("{head}\r\n\r\n--x\r\n\r\n{text}\r\n--x\r\n{fields}\r\n\r\n{part}\r\n--x--");
+        let mail = crate::mail::read(raw.as_bytes()).unwrap();
+        let words = crate::mail::instruction::instruction(&mail, &mut crate::mail::trace::Trace::default());
+        command(&mail, &words.new)
+    }
+
+    #[test]
+    fn what_somebody_sends_a_photo_with_is_no_command_unless_the_text_says_one_by_itself() {
+        let photo = "Content-Type: image/jpeg\r\nContent-Disposition: attachment; filename=a.jpg";
+        for (subject, text, wanted) in [
+            ("Stand", "", None),
+            ("Progress", "Best regards\r\nAnna", None),
+            ("publish", "", None),
+            ("Re: x", "Publish this", None),
+            ("Re: x", "Please put it online. Publish it", None),
+            ("Re: x", "Help", None),
+            ("Re: x", "Status?", None),
+            ("Re: x", "Publish, please", Some(MailCommand::Publish)),
+            ("Re: x", "Veröffentlichen", Some(MailCommand::Publish)),
+            ("Re: x", "Stop it", Some(MailCommand::Stop)),
+            ("Re: x", "Undo", Some(MailCommand::Undo)),
+        ] {
+            assert_eq!(with_part(subject, text, photo, 100), wanted, "{subject} {text}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_a_signature_is_no_file_that_somebody_sends() {
+        let logo = "Content-Type: image/png\r\nContent-ID: <1@b.c>";
+        for fields in [
+            logo,
+            "Content-Type: image/png\r\nContent-Disposition: inline",
+            "Content-Type: text/vcard\r\nContent-Disposition: attachment; filename=a.vcf",
+            "Content-Type: application/pgp-signature",
+        ] {
+            assert_eq!(
+                with_part("Re: x", "Publish it", fields, 9000),
+                Some(MailCommand::Publish),
+                "{fields}"
+            );
+            assert_eq!(with_part("Status", "", fields, 9000), Some(MailCommand::Status), "{fields}");
+        }
+        assert_eq!(with_part("Re: x", "Publish it", logo, 90_000), None, "a photo within the text");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use mail_parser::{
     ContentType, HeaderName, HeaderValue, Message, MessageParser, MessagePart, MimeHeaders, PartType,
 };
 
+use super::attachment;
 use super::body::{self, Body};
 use super::guard;
 use super::header;
@@ -52,6 +53,8 @@ pub struct AttachedFile {
     pub name: Option<String>,
     /// Its decoded length.
     pub size_bytes: usize,
+    /// Whether somebody meant to send it, as far as that can be told.
+    pub is_meant: bool,
 }
 
 /// A mail as far as its bytes tell.
@@ -281,7 +284,11 @@ fn attached(message: &Message<'_>) -> Vec<AttachedFile> {
 }
 
 fn file(part: &MessagePart<'_>) -> AttachedFile {
-    AttachedFile { name: part.attachment_name().map(|name| one_line(name, 200)), size_bytes: part.len() }
+    AttachedFile {
+        name: part.attachment_name().map(|name| one_line(name, 200)),
+        size_bytes: part.len(),
+        is_meant: attachment::is_meant(part),
+    }
 }
 
 fn message_of<'a, 'x>(part: &'a MessagePart<'x>) -> Option<&'a Message<'x>> {
