@@ -4,8 +4,9 @@
 use common::domain::left_out::{LeftOut, LeftOutReason};
 use common::domain::text;
 use infer::MatcherType;
-use mail_parser::{ContentType, MessagePart, MimeHeaders, PartType};
+use mail_parser::{ContentType, Message, MessagePart, MimeHeaders, PartType};
 
+use super::html;
 use super::parse::{PARSER, ParsedMail};
 use super::tnef;
 use super::trace::{Stage, Trace};
@@ -16,7 +17,7 @@ pub const MAX_FILE_BYTES: usize = 25 * 1024 * 1024;
 pub const MAX_FILES: usize = 20;
 const MAX_STEM_CHARS: usize = 50;
 /// A picture below a signature is no larger.
-const MAX_LOGO_BYTES: usize = 40 * 1024;
+pub(super) const MAX_LOGO_BYTES: usize = 40 * 1024;
 /// Of the name of a file that is left out.
 const MAX_TOLD_CHARS: usize = 80;
 
@@ -94,7 +95,28 @@ pub fn files(raw: &[u8]) -> (Vec<File>, Vec<LeftOut>) {
             break;
         }
     }
+    for picture in embedded(&message) {
+        let is_full = taken.len() + left_out.len() >= MAX_FILES;
+        let found = if is_full { Err(LeftOutReason::TooMany) } else { embedded_file(&picture) };
+        match found {
+            Ok(file) => taken.push(file),
+            Err(reason) if left_out.len() < MAX_FILES => left_out.push(leave_out("picture", reason)),
+            Err(_) => break,
+        }
+    }
     (taken, left_out)
+}
+
+/// The pictures that stand within the pages of a mail, and one more than it may bring at most.
+pub(super) fn embedded(message: &Message<'_>) -> Vec<Vec<u8>> {
+    let parts = message.html_body.iter().filter_map(|id| message.parts.get(*id as usize));
+    let pages =
+        parts.filter_map(|part| if let PartType::Html(html) = &part.body { Some(html) } else { None });
+    pages.flat_map(|html| html::pictures(html, MAX_FILES + 1)).take(MAX_FILES + 1).collect()
+}
+
+fn embedded_file(bytes: &[u8]) -> Result<File, LeftOutReason> {
+    if bytes.is_empty() { Err(LeftOutReason::Unreadable) } else { file("picture", bytes) }
 }
 
 fn stated(part: &MessagePart<'_>) -> Option<String> {
@@ -291,6 +313,22 @@ mod tests {
             assert_eq!(file(name, b"words").unwrap().name, wanted, "{name:?}");
         }
         assert!(file(&"x".repeat(500), b"words").unwrap().name.len() <= 60);
+    }
+
+    #[test]
+    fn pictures_within_a_page_come_along_or_are_told_of() {
+        let png = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+        let page = |pictures: &str| {
+            format!("From: a@b.c\r\nContent-Type: text/html\r\n\r\n<p>Put it up.</p>{pictures}")
+        };
+        let raw = page(&format!("<img src='{png}'><img src='data:image/png;base64,!'>"));
+        let (taken, left_out) = files(raw.as_bytes());
+        assert_eq!(taken.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["picture.png"]);
+        assert_eq!(left_out, [leave_out("picture", LeftOutReason::Unreadable)]);
+        assert_eq!(crate::mail::read(raw.as_bytes()).unwrap().attachments.len(), 2);
+        let many = page(&format!("<img src='{png}'>").repeat(MAX_FILES + 9));
+        let (taken, left_out) = files(many.as_bytes());
+        assert_eq!((taken.len(), left_out), (MAX_FILES, vec![leave_out("picture", LeftOutReason::TooMany)]));
     }
 
     #[test]

@@ -79,6 +79,7 @@ fn shown(message: &Message<'_>, ids: impl Iterator<Item = u32>) -> (Rendered, Bo
         match &part.body {
             PartType::Text(text) => add(&mut all.text, text),
             PartType::Html(html) => {
+                let html = html::without_pictures(html);
                 let html = &html[..html.floor_char_boundary(left)];
                 left -= html.len();
                 let rendered = html::lines(html);
@@ -238,6 +239,13 @@ mod tests {
         assert_eq!(order("Shop", hidden), "");
         assert_eq!(order("Make the door blue", "<img src='cid:1'>"), "Make the door blue");
         assert_eq!(order("Shop", &format!("{hidden}<p>Make it blue.</p>")), "Make it blue.");
+    }
+
+    #[test]
+    fn a_large_picture_within_a_page_leaves_room_for_the_words_below_it() {
+        let picture = "A".repeat(super::MAX_TEXT_BYTES + 1);
+        let page = format!("<p>Photo:</p><img src='data:image/png;base64,{picture}'><p>On top.</p>");
+        assert_eq!(order("Shop", &page), "Photo:\n\nOn top.");
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! HTML as lines: what is quoted gets its `>` marks, rules become lines of dashes, what is not seen is left out, what is struck
 //! out stands between `~~`.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use html5gum::{HtmlString, StartTag, Token, Tokenizer};
+use mail_parser::decoders::base64::base64_decode;
 
 use super::hidden::{self, Colours};
 
@@ -13,6 +17,14 @@ const ORIGINAL: &str = "-----Original Message-----";
 const MAX_DEPTH: usize = 200;
 /// So much of what a link shows is looked through for where it leads.
 const MAX_SHOWN_BYTES: usize = 1000;
+/// A link that leads to more is none that an author wrote.
+const MAX_LINK_BYTES: usize = 2000;
+/// So many digits show a number that is called.
+const MIN_SHOWN_DIGITS: usize = 3;
+/// What stands for a sign of a picture's own is no longer.
+const MAX_SIGN_CHARS: usize = 12;
+/// How a picture begins that stands within a page.
+const DATA_PICTURE: &str = "data:image/";
 /// Stands before and behind words that are struck out.
 const STRUCK: &str = "~~";
 
@@ -139,7 +151,13 @@ impl Page {
                     RULE
                 });
             }
-            "img" | "input" | "meta" | "link" | "base" | "col" | "wbr" | "area" | "source" => return,
+            "img" => {
+                if let Some(sign) = sign(tag) {
+                    self.say(&sign);
+                }
+                return;
+            }
+            "input" | "meta" | "link" | "base" | "col" | "wbr" | "area" | "source" => return,
             "li" => {
                 self.block();
                 self.item();
@@ -248,12 +266,10 @@ impl Page {
 
     fn link(&mut self, link: &Link) {
         let to = &link.to;
-        let shown = to.trim_end_matches('/').split_once("://").map_or(to.as_str(), |(_, rest)| rest);
-        let web = to.starts_with("http://") || to.starts_with("https://");
         let from = if link.line == self.number { link.from } else { 0 };
         let words = self.line.get(from..).unwrap_or_default();
-        let told = words[..words.floor_char_boundary(MAX_SHOWN_BYTES)].contains(shown);
-        if web && self.shown() == Shown::Yes && to.len() < 300 && !told && self.says {
+        let told = tells(&words[..words.floor_char_boundary(MAX_SHOWN_BYTES)], to);
+        if self.shown() == Shown::Yes && to.len() <= MAX_LINK_BYTES && !told.unwrap_or(true) && self.says {
             self.word(&format!(" <{to}>"));
         }
     }
@@ -442,6 +458,27 @@ impl Page {
     }
 }
 
+/// Whether these words show where a link leads; nothing where it leads to no page, address or phone.
+fn tells(words: &str, to: &str) -> Option<bool> {
+    let (scheme, target) = to.split_once(':')?;
+    let target = target.trim_end_matches('/');
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" | "https" => Some(words.contains(target.strip_prefix("//")?)),
+        "mailto" => {
+            let address = target.split('?').next().unwrap_or_default();
+            Some(words.to_ascii_lowercase().contains(&address.to_ascii_lowercase()))
+        }
+        "tel" => {
+            let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+            // Within its country a number begins with a zero instead of the country's own.
+            let shown = digits(words);
+            let shown = shown.trim_start_matches('0');
+            Some(shown.len() >= MIN_SHOWN_DIGITS && digits(target).ends_with(shown))
+        }
+        _ => None,
+    }
+}
+
 fn is_list(name: &str) -> bool {
     matches!(name, "ul" | "ol")
 }
@@ -515,6 +552,64 @@ fn is_by_hand(tag: &StartTag<()>) -> bool {
 
 fn names_no_quote(tag: &StartTag<()>) -> bool {
     [&b"type"[..], b"cite", b"class", b"id", b"name"].iter().all(|name| attribute(tag, name).is_none())
+}
+
+/// The sign that a picture stands for, as mail programs draw them: 🙂.
+fn sign(tag: &StartTag<()>) -> Option<String> {
+    let is_drawn = |c: char| matches!(c, '\u{203c}'..='\u{3299}' | '\u{1f000}'..='\u{1faff}');
+    let is_called =
+        || attribute(tag, b"class").is_some_and(|class| class.to_ascii_lowercase().contains("emoji"));
+    let said = attribute(tag, b"alt").filter(|said| !said.trim().is_empty())?;
+    let is_short = said.chars().nth(MAX_SIGN_CHARS).is_none();
+    let is_sign = said.contains(is_drawn) && !said.contains(char::is_alphabetic);
+    (is_short && (is_sign || is_called())).then_some(said)
+}
+
+/// The pictures that stand within a page itself, as `data:` URLs (RFC 2397), no more than so many; without bytes where these
+/// cannot be decoded.
+pub(super) fn pictures(html: &str, most: usize) -> Vec<Vec<u8>> {
+    let decoded = |at: Range<usize>| {
+        let (kind, data) = html[at].split_once(',')?;
+        kind.ends_with(";base64").then(|| base64_decode(data.as_bytes()))?
+    };
+    embedded(html).take(most).map(|at| decoded(at).unwrap_or_default()).collect()
+}
+
+/// A page without the bytes of these pictures, which leave no room for its words.
+pub(super) fn without_pictures(html: &str) -> Cow<'_, str> {
+    let (mut page, mut from) = (String::new(), 0);
+    for at in embedded(html) {
+        page.push_str(&html[from..at.start]);
+        from = at.end;
+    }
+    if from == 0 {
+        return Cow::Borrowed(html);
+    }
+    page.push_str(&html[from..]);
+    Cow::Owned(page)
+}
+
+/// Where their URLs stand.
+fn embedded(html: &str) -> impl Iterator<Item = Range<usize>> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let start = from + html[from..].find(DATA_PICTURE)?;
+            let end = match html[..start].chars().next_back() {
+                Some(quote @ ('"' | '\'')) => html[start..].find(quote),
+                _ => html[start..].find([' ', '\n', '>']),
+            };
+            from = end.map_or(html.len(), |length| start + length);
+            if is_source(&html[..start]) {
+                return Some(start..from);
+            }
+        }
+    })
+}
+
+fn is_source(before: &str) -> bool {
+    let before = before.strip_suffix(['"', '\'']).unwrap_or(before).as_bytes();
+    before.last_chunk().is_some_and(|name: &[u8; 4]| name.eq_ignore_ascii_case(b"src="))
 }
 
 fn has_class(classes: &str, name: &str) -> bool {
@@ -599,5 +694,54 @@ mod tests {
         assert_eq!(text(below), "Red.", "what was pasted in lays no ground");
         let gone = "<style>body{background:#000}</style><p style='display:none'>Blue.";
         assert_eq!(text(gone), "");
+    }
+
+    #[test]
+    fn where_links_lead_is_told_unless_their_words_show_it() {
+        let link = |to: &str, words: &str| text(&format!("<p>See <a href='{to}'>{words}</a>.</p>"));
+        let long = format!("https://x.org/?url={}", "a".repeat(1500));
+        for (to, words) in [
+            (long.as_str(), "the form"),
+            ("mailto:info@x.org?subject=Bread", "write us"),
+            ("tel:+4930123456", "call us"),
+            ("tel:+4930123456", "12"),
+        ] {
+            assert_eq!(link(to, words), format!("See {words} <{to}>."));
+        }
+        let longer = format!("https://x.org/?url={}", "a".repeat(2500));
+        for (to, words) in [
+            ("https://x.org/", "x.org"),
+            ("mailto:info@x.org?subject=Bread", "Info@x.org"),
+            ("tel:+49-30-123456", "030 123456"),
+            (longer.as_str(), "the form"),
+            ("javascript:x()", "here"),
+            ("#top", "up"),
+        ] {
+            assert_eq!(link(to, words), format!("See {words}."));
+        }
+    }
+
+    #[test]
+    fn a_picture_of_a_sign_says_what_it_stands_for() {
+        for (picture, wanted) in [
+            ("<img alt='😀' src='https://x.org/e.png'>", "Put 😀 there"),
+            ("<img alt='❤️' src='cid:e'>", "Put ❤️ there"),
+            ("<img alt=':-)' class='EmojiInsert' src='cid:e'>", "Put :-) there"),
+            ("<img alt='Logo' src='cid:e'>", "Put there"),
+            ("<img alt='Bread 🍞' src='cid:e'>", "Put there"),
+            ("<img alt='' src='cid:e'>", "Put there"),
+        ] {
+            assert_eq!(text(&format!("<p>Put {picture} there</p>")), wanted, "{picture}");
+        }
+        assert_eq!(text("<p style='display:none'>a<img alt='😀'></p>"), "");
+    }
+
+    #[test]
+    fn pictures_within_a_page_are_found() {
+        let page = "<img src='data:image/png;base64,iVBORw=='><img src='cid:1'><IMG SRC=data:image/gif,x><img src=data:text/plain,x> data:image/png,x";
+        assert_eq!(super::pictures(page, 9), [b"\x89PNG".to_vec(), Vec::new()]);
+        assert_eq!(super::pictures(page, 1).len(), 1);
+        let left = "<img src=''><img src='cid:1'><IMG SRC=><img src=data:text/plain,x> data:image/png,x";
+        assert_eq!(super::without_pictures(page), left);
     }
 }

@@ -272,6 +272,12 @@ fn attached(message: &Message<'_>) -> Vec<AttachedFile> {
         files.push(file(part));
         within.extend(message_of(part));
     }
+    let within_pages = attachment::embedded(message).into_iter();
+    files.extend(within_pages.map(|picture| AttachedFile {
+        name: None,
+        size_bytes: picture.len(),
+        is_meant: picture.len() > attachment::MAX_LOGO_BYTES,
+    }));
     while let Some(message) = within.pop() {
         for part in message.attachments().take(MAX_PARTS.saturating_sub(files.len())) {
             if part.content_disposition().is_some_and(ContentType::is_attachment) {
