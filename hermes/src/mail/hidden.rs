@@ -1,5 +1,12 @@
 //! Text that a person does not see but a model reads: removed, and said so.
 
+use std::collections::HashSet;
+
+/// Sheets of styles are read for so many classes.
+const MAX_CLASSES: usize = 500;
+/// Of the classes of one element so many are looked up.
+const MAX_CLASSES_OF_ONE: usize = 50;
+
 /// Text without invisible characters, and how many of them were there to hide something.
 pub(super) fn visible(text: &str) -> (String, usize) {
     let mut hidden = 0;
@@ -65,26 +72,94 @@ pub(super) struct Look {
 
 /// Reads an inline style; `around` are the colours it is handed.
 pub(super) fn look(style: &str, around: Colours) -> Look {
-    let style = style.to_ascii_lowercase();
+    let style = without_comments(&style.to_ascii_lowercase());
     let mut look = Look { gone: false, struck: false, colours: around };
-    for (name, value) in style.split(';').filter_map(|rule| rule.split_once(':')) {
-        let (name, value) = (name.trim(), value.trim().trim_end_matches("!important").trim());
+    let (mut flat, mut cut) = (false, false);
+    for (name, value) in declared(&style) {
         look.gone |= match name {
-            "display" => value == "none",
             "visibility" => value == "hidden" || value == "collapse",
             "font-size" | "max-height" | "max-width" | "opacity" | "line-height" => is_nothing(value, name),
+            "font" => value.split_whitespace().any(is_no_size),
             "mso-hide" => value == "all",
-            "text-indent" | "left" | "top" | "margin-left" => value.starts_with("-999"),
-            _ => false,
+            "text-indent" | "left" | "top" | "right" | "bottom" | "margin-left" | "margin-top" => {
+                is_far(value)
+            }
+            "transform" | "scale" => is_shrunk(name, value),
+            "clip-path" => cuts_all(value),
+            "filter" => within(value, "opacity").is_some_and(is_zero),
+            _ => is_gone(name, value),
         };
         match name {
+            "height" | "width" => flat |= is_nothing(value, name),
+            "overflow" | "overflow-x" | "overflow-y" => cut |= matches!(value, "hidden" | "clip"),
             "text-decoration" | "text-decoration-line" => look.struck |= value.contains("line-through"),
             "color" => look.colours.words = words_of(value, around.words),
             "background" | "background-color" => look.colours.ground = ground_of(value, around.ground),
             _ => {}
         }
     }
+    look.gone |= flat && cut;
     look
+}
+
+/// The declarations of a style: names and values.
+fn declared(style: &str) -> impl Iterator<Item = (&str, &str)> {
+    let rules = style.split(';').filter_map(|rule| rule.split_once(':'));
+    rules.map(|(name, value)| (name.trim(), value.trim().trim_end_matches("!important").trim()))
+}
+
+fn is_gone(name: &str, value: &str) -> bool {
+    name == "display" && value == "none"
+}
+
+/// What stands between `/*` and `*/` says nothing.
+fn without_comments(style: &str) -> String {
+    let mut parts = style.split("/*");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    parts.for_each(|part| kept.push_str(part.split_once("*/").map_or("", |(_, rest)| rest)));
+    kept
+}
+
+/// Whether a word of `font` is a size of nothing, maybe with the height of its lines, as in `0/0`; a weight of 400 is none.
+fn is_no_size(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        && is_nothing(word.split('/').next().unwrap_or_default(), "font-size")
+}
+
+/// Whether it moves words out of every page.
+fn is_far(value: &str) -> bool {
+    let Some(value) = value.strip_prefix('-') else { return false };
+    let end = value.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(value.len());
+    let far = if value[end..].contains("em") || value[end..].starts_with('v') { 100.0 } else { 900.0 };
+    value[..end].parse::<f32>().is_ok_and(|number| number >= far)
+}
+
+/// Whether it makes a point of words, or moves them far away.
+fn is_shrunk(name: &str, value: &str) -> bool {
+    let values = if name == "scale" { Some(value) } else { within(value, "scale") };
+    let of = |values: &str| values.split([',', ' ', ')']).any(|number| is_zero(number.trim()));
+    values.is_some_and(of)
+        || within(value, "translate").is_some_and(|values| values.split(',').any(|by| is_far(by.trim())))
+}
+
+fn is_zero(number: &str) -> bool {
+    number.trim_end_matches('%').parse::<f32>().is_ok_and(|number| number.abs() < 0.01)
+}
+
+/// What stands in the brackets of a function whose name begins so.
+fn within<'a>(value: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = value.split_once(name)?;
+    rest.split_once('(')?.1.split(')').next()
+}
+
+/// Whether a clip leaves nothing.
+fn cuts_all(value: &str) -> bool {
+    let from_each_side = |by: &str| by.trim_end_matches('%').parse::<f32>().is_ok_and(|by| by >= 50.0);
+    let inset = within(value, "inset").and_then(|by| by.split_whitespace().next());
+    inset.is_some_and(|by| by.ends_with('%') && from_each_side(by))
+        || within(value, "circle").is_some_and(|radius| {
+            radius.split_whitespace().next().is_some_and(|radius| is_nothing(radius, "height"))
+        })
 }
 
 /// Whether an inline style draws no border at any side.
@@ -105,37 +180,95 @@ pub(super) fn has_no_border(style: &str) -> bool {
 /// Whether a sheet of styles may lay another ground than a white one under the whole page. Rules for some readers only, such as
 /// those who read in the dark, are none for all.
 pub(super) fn lays_ground(sheet: &str) -> bool {
-    let sheet = sheet.to_ascii_lowercase();
+    let sheet = without_comments(&sheet.to_ascii_lowercase());
+    rules(&sheet).any(|(selectors, said)| is_of_page(selectors) && has_ground(said))
+}
+
+/// What sheets of styles say about classes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Classes {
+    /// Those whose elements are not to be seen.
+    gone: HashSet<String>,
+    /// Those that lay a ground of their own.
+    grounds: HashSet<String>,
+}
+
+impl Classes {
+    /// Reads a sheet: rules for all readers, and of their selectors those of one class, with or without the name of an element.
+    pub(super) fn read(&mut self, sheet: &str) {
+        let sheet = without_comments(&sheet.to_ascii_lowercase());
+        for (selectors, said) in rules(&sheet) {
+            let shown = declared(said).filter(|(name, _)| *name == "display").last();
+            let grounds = has_ground(said);
+            for class in selectors.split(',').filter_map(class_of) {
+                if self.gone.len() + self.grounds.len() >= MAX_CLASSES {
+                    return;
+                }
+                match shown {
+                    Some((name, value)) if is_gone(name, value) => drop(self.gone.insert(class.to_owned())),
+                    Some(_) => drop(self.gone.remove(class)),
+                    None => {}
+                }
+                if grounds {
+                    self.grounds.insert(class.to_owned());
+                }
+            }
+        }
+    }
+
+    /// Whether an element of these classes is not to be seen.
+    pub(super) fn hide(&self, name: &str, classes: &str) -> bool {
+        holds(&self.gone, name, classes)
+    }
+
+    /// Whether an element of these classes has a ground of its own.
+    pub(super) fn lay_ground(&self, name: &str, classes: &str) -> bool {
+        holds(&self.grounds, name, classes)
+    }
+}
+
+fn holds(known: &HashSet<String>, name: &str, classes: &str) -> bool {
+    !known.is_empty()
+        && classes
+            .to_ascii_lowercase()
+            .split_ascii_whitespace()
+            .take(MAX_CLASSES_OF_ONE)
+            .any(|class| known.contains(&format!(".{class}")) || known.contains(&format!("{name}.{class}")))
+}
+
+/// A selector of one class: `.card`, `p.card`.
+fn class_of(selector: &str) -> Option<&str> {
+    let selector = selector.trim();
+    let is_name = |text: &str| text.chars().all(|c| c.is_alphanumeric() || "-_".contains(c));
+    let (name, class) = selector.split_once('.')?;
+    (is_name(name) && !class.is_empty() && is_name(class)).then_some(selector)
+}
+
+/// The rules of a sheet that hold for all readers: selectors and declarations.
+fn rules(sheet: &str) -> impl Iterator<Item = (&str, &str)> {
     let (mut depth, mut outer) = (0_usize, "");
-    for piece in sheet.split_inclusive(['{', '}']) {
+    sheet.split_inclusive(['{', '}']).filter_map(move |piece| {
         let said = piece.trim_end_matches(['{', '}']);
         if piece.ends_with('{') {
             outer = if depth == 0 { said } else { outer };
             depth += 1;
-        } else {
-            if depth == 1 && is_of_page(outer) && has_ground(said) {
-                return true;
-            }
-            depth = depth.saturating_sub(1);
+            return None;
         }
-    }
-    false
+        let found = (depth == 1).then_some((outer.rsplit([';', '>', '/']).next().unwrap_or_default(), said));
+        depth = depth.saturating_sub(1);
+        found
+    })
 }
 
 /// Whether a rule is one for the whole page.
 fn is_of_page(selectors: &str) -> bool {
-    let last = selectors.rsplit([';', '>', '/']).next().unwrap_or_default();
-    last.split(',').any(|selector| matches!(selector.trim(), "body" | "html"))
+    selectors.split(',').any(|selector| matches!(selector.trim(), "body" | "html"))
 }
 
 /// Whether these declarations lay another ground than a white one.
-fn has_ground(declared: &str) -> bool {
-    let rules = declared.split(';').filter_map(|rule| rule.split_once(':'));
-    let mut grounds = rules.filter(|(name, _)| matches!(name.trim(), "background" | "background-color"));
-    grounds.any(|(_, value)| {
-        let value = value.trim().trim_end_matches("!important");
-        !ground_of(value, Some(WHITE)).is_some_and(|ground| is_like(ground, WHITE))
-    })
+fn has_ground(said: &str) -> bool {
+    let mut grounds = declared(said).filter(|(name, _)| matches!(*name, "background" | "background-color"));
+    grounds.any(|(_, value)| !ground_of(value, Some(WHITE)).is_some_and(|ground| is_like(ground, WHITE)))
 }
 
 fn words_of(value: &str, around: Option<Paint>) -> Option<Paint> {
@@ -188,6 +321,19 @@ type Rgb = [f32; 3];
 
 const WHITE: Rgb = [255.0; 3];
 
+/// Names of colours that nobody tells from white.
+const NEARLY_WHITE: [(&str, Rgb); 9] = [
+    ("snow", [255.0, 250.0, 250.0]),
+    ("ghostwhite", [248.0, 248.0, 255.0]),
+    ("ivory", [255.0, 255.0, 240.0]),
+    ("mintcream", [245.0, 255.0, 250.0]),
+    ("azure", [240.0, 255.0, 255.0]),
+    ("aliceblue", [240.0, 248.0, 255.0]),
+    ("floralwhite", [255.0, 250.0, 240.0]),
+    ("whitesmoke", [245.0, 245.0, 245.0]),
+    ("seashell", [255.0, 245.0, 238.0]),
+];
+
 /// A colour, and how much of what is below it it covers, from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Paint {
@@ -211,7 +357,7 @@ impl Paint {
 
 /// Whether two colours cannot be told apart.
 fn is_like(one: Rgb, other: Rgb) -> bool {
-    one.iter().zip(other).all(|(one, other)| (one - other).abs() <= 8.0)
+    one.iter().zip(other).all(|(one, other)| (one - other).abs() <= 16.0)
 }
 
 fn paint(colour: &str) -> Option<Paint> {
@@ -221,6 +367,12 @@ fn paint(colour: &str) -> Option<Paint> {
     }
     if let Some(parts) = colour.strip_prefix("rgb(").or_else(|| colour.strip_prefix("rgba(")) {
         return numbers(parts.trim_end_matches(')'));
+    }
+    if let Some(parts) = colour.strip_prefix("hsl(").or_else(|| colour.strip_prefix("hsla(")) {
+        return shades(parts.trim_end_matches(')'));
+    }
+    if let Some((_, rgb)) = NEARLY_WHITE.iter().find(|(name, _)| *name == colour) {
+        return Some(Paint::solid(*rgb));
     }
     match colour.as_str() {
         "white" => Some(Paint::solid(WHITE)),
@@ -244,6 +396,21 @@ fn numbers(parts: &str) -> Option<Paint> {
     let mut parts = parts.split([',', ' ', '/']).filter(|part| !part.is_empty());
     let rgb = [number(parts.next()?, 255.0)?, number(parts.next()?, 255.0)?, number(parts.next()?, 255.0)?];
     Some(Paint { rgb, alpha: parts.next().and_then(|part| number(part, 1.0)).unwrap_or(1.0) })
+}
+
+/// `0, 0%, 100%` or `0deg 0% 100%`, and the same with an alpha.
+fn shades(parts: &str) -> Option<Paint> {
+    let mut parts = parts.split([',', ' ', '/']).filter(|part| !part.is_empty());
+    let hue = parts.next()?.trim_end_matches("deg").parse::<f32>().ok().filter(|hue| hue.is_finite())?;
+    let (saturation, light) = (number(parts.next()?, 1.0)?, number(parts.next()?, 1.0)?);
+    let reach = saturation.clamp(0.0, 1.0) * light.min(1.0 - light);
+    // CSS Color Module Level 4, section 7.1.
+    let part = |at: f32| {
+        let step = (at + hue / 30.0).rem_euclid(12.0);
+        255.0 * (light - reach * (step - 3.0).min(9.0 - step).clamp(-1.0, 1.0))
+    };
+    let alpha = parts.next().and_then(|part| number(part, 1.0)).unwrap_or(1.0);
+    Some(Paint { rgb: [part(0.0), part(8.0), part(4.0)], alpha })
 }
 
 /// A number as it is, or so many per cent of the whole.
@@ -281,6 +448,25 @@ mod tests {
             "color:rgb(255 255 255 / 40%)",
             "color:#FFF;background:#fff none repeat",
             "color:white;background:none",
+            "height:0;overflow:hidden",
+            "overflow: hidden; width: 0px; white-space: nowrap",
+            "font:0/0 a",
+            "font: 400 0px Arial",
+            "font-size:.01pt",
+            "position:absolute;left:-1000px",
+            "position:absolute;top:-5000px",
+            "text-indent:-100em",
+            "transform:scale(0)",
+            "transform:rotate(9deg) scale3d(0, 0, 1)",
+            "transform:translateX(-9999px)",
+            "clip-path:inset(100%)",
+            "clip-path:circle(0)",
+            "display:/**/none",
+            "filter:opacity(0)",
+            "color:snow",
+            "color:hsl(0,0%,100%)",
+            "color:hsla(240 100% 99% / 1)",
+            "color:#ffffffff",
         ] {
             assert!(is_hidden(style), "{style}");
         }
@@ -298,6 +484,18 @@ mod tests {
             "color:#fff;background:#fff url(photo.jpg)",
             "color:#fff;background:navy",
             "color:#fff;background:no-repeat rgb(0, 0, 0)",
+            "height:0",
+            "overflow:hidden",
+            "height:20px;overflow:hidden",
+            "font:400 14px/1.5 Arial",
+            "font:bold 1em Arial",
+            "margin-left:-36pt;text-indent:-18.0pt",
+            "transform:scale(1.05)",
+            "transform:translate(-50%, -50%)",
+            "clip-path:inset(0 0 10% 0)",
+            "color:hsl(0,0%,50%)",
+            "color:silver",
+            "display:none*/;display:block /*",
         ] {
             assert!(!is_hidden(style), "{style}");
         }

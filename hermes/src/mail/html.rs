@@ -7,7 +7,7 @@ use std::ops::Range;
 use html5gum::{HtmlString, StartTag, Token, Tokenizer};
 use mail_parser::decoders::base64::base64_decode;
 
-use super::hidden::{self, Colours};
+use super::hidden::{self, Classes, Colours};
 
 /// The line that stands for `<hr>`.
 const RULE: &str = "________________________________";
@@ -124,6 +124,8 @@ struct Page {
     quotes: Quotes,
     /// What the page lays under all of it.
     around: Colours,
+    /// What its sheets of styles say about classes.
+    classes: Classes,
     hidden: usize,
 }
 
@@ -206,8 +208,10 @@ impl Page {
         let words = of(if name == "body" { b"text" } else { b"color" });
         let around = inherited.map_or(self.around, |element| element.colours);
         let around = around.attributes(words.as_deref(), of(b"bgcolor").as_deref());
-        let look = hidden::look(&style, around);
-        let hidden = look.gone || attribute(tag, b"hidden").is_some();
+        let pictured = of(b"background").is_some_and(|picture| !picture.trim().is_empty());
+        let unknown = pictured || self.classes.lay_ground(name, &class);
+        let look = hidden::look(&style, if unknown { around.on_any() } else { around });
+        let hidden = look.gone || attribute(tag, b"hidden").is_some() || self.classes.hide(name, &class);
         let shown = match inherited.map_or(Shown::Yes, |element| element.shown) {
             Shown::Yes if silent => Shown::Silent,
             Shown::Yes if hidden => Shown::Hidden,
@@ -305,8 +309,10 @@ impl Page {
         self.open.last().is_some_and(|element| element.name == "style")
     }
 
-    /// What a sheet of styles says about the ground of the page, above its words: where it may be dark, it is not known.
+    /// What a sheet of styles says about classes, and about the ground of the page, above its words: where it may be dark, it is
+    /// not known.
     fn read_sheet(&mut self, sheet: &str) {
+        self.classes.read(sheet);
         if self.out.is_empty() && !self.says && hidden::lays_ground(sheet) {
             self.around = self.around.on_any();
             self.open.iter_mut().for_each(|element| element.colours = element.colours.on_any());
@@ -743,5 +749,47 @@ mod tests {
         assert_eq!(super::pictures(page, 1).len(), 1);
         let left = "<img src=''><img src='cid:1'><IMG SRC=><img src=data:text/plain,x> data:image/png,x";
         assert_eq!(super::without_pictures(page), left);
+    }
+
+    #[test]
+    fn what_a_sheet_says_about_a_class_holds_for_its_elements() {
+        let page = |sheet: &str, class: &str| {
+            text(&format!("<style>{sheet}</style><p>Blue.</p><p class='{class}'>Red.</p>"))
+        };
+        for (sheet, class) in [
+            (".x{display:none}", "x"),
+            ("a, p.x { color: red; display: none !important }", "y X"),
+            ("<!-- /* a */ .x{display:/**/none} -->", "x"),
+        ] {
+            assert_eq!(page(sheet, class), "Blue.", "{sheet}");
+        }
+        for (sheet, class) in [
+            (".x{display:none}", "xy"),
+            ("td.x{display:none}", "x"),
+            (".a .x{display:none}", "x"),
+            ("@media print{.x{display:none}}", "x"),
+            (".x{display:none} .x{display:block}", "x"),
+        ] {
+            assert_eq!(page(sheet, class), "Blue.\n\nRed.", "{sheet}");
+        }
+    }
+
+    #[test]
+    fn white_words_on_a_picture_or_on_the_ground_of_a_class_are_seen() {
+        for page in [
+            "<table background=dark.jpg><tr><td><font color=white>Blue.</font></table>",
+            "<style>.card{background:#111}</style><div class=card><p style='color:#fff'>Blue.</p></div>",
+            "<style>body.dark{background-color:#000}</style><body class=dark><p style='color:#fff'>Blue.",
+        ] {
+            assert_eq!(text(page), "Blue.", "{page}");
+        }
+        for page in [
+            "<table background=''><tr><td><font color=white>Blue.</font></table>",
+            "<style>.card{background:#fff}</style><div class=card><p style='color:#fff'>Blue.</p></div>",
+            "<style>.card{background:#111}</style><div class=card style='background:#fff'><p style='color:#fff'>Blue.",
+            "<div class=card><p style='color:#fff'>Blue.</p></div>",
+        ] {
+            assert_eq!(text(page), "", "{page}");
+        }
     }
 }
