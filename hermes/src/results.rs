@@ -169,16 +169,20 @@ fn plain(note: SwitchNote) -> SwitchNote {
         SwitchNote::Replaced { subject } => {
             SwitchNote::Replaced { subject: subject.as_deref().map(text::one_line) }
         }
-        SwitchNote::GoesOn | SwitchNote::PreviewChanged | SwitchNote::NeverShown => note,
+        SwitchNote::GoesOn
+        | SwitchNote::PreviewChanged
+        | SwitchNote::NeverShown
+        | SwitchNote::LiveChanged => note,
     }
 }
 
-/// Where its reader is to look: at the preview when nothing was switched because it changed.
+/// Where its reader is to look: at what has changed when nothing was switched because of that.
 async fn looked_at(app: &App, result: &JobResult) -> Result<Option<String>> {
     match result.note {
         Some(SwitchNote::PreviewChanged) => {
             untold::preview_of(app, &result.project_id, &result.thread_id).await
         }
+        Some(SwitchNote::LiveChanged) => Ok(Some(untold::live_of(app, &result.project_id))),
         _ => Ok(preview(app, result)),
     }
 }

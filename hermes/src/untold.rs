@@ -53,8 +53,10 @@ pub async fn settle(app: &App, command: &CommandId) -> Result<()> {
 }
 
 async fn shown_at(app: &App, job: &Job) -> Result<Option<String>> {
-    if job.note == Some(SwitchNote::PreviewChanged) {
-        return preview_of(app, &job.project_id, &job.thread_id).await;
+    match job.note {
+        Some(SwitchNote::PreviewChanged) => return preview_of(app, &job.project_id, &job.thread_id).await,
+        Some(SwitchNote::LiveChanged) => return Ok(Some(live_of(app, &job.project_id))),
+        _ => {}
     }
     if !matches!(job.outcome, Some(JobOutcome::Changed | JobOutcome::PushConflict)) {
         return Ok(None);
@@ -66,6 +68,11 @@ async fn shown_at(app: &App, job: &Job) -> Result<Option<String>> {
         WorkAction::Edit => return preview_of(app, &job.project_id, &job.thread_id).await,
     };
     Ok(site.map(|site| app.site_url(&site)))
+}
+
+/// The address of a project's live site.
+pub(crate) fn live_of(app: &App, project: &ProjectId) -> String {
+    app.site_url(&SiteTarget::Live(project.clone()))
 }
 
 /// The address of a conversation's own preview.

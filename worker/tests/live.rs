@@ -268,6 +268,36 @@ async fn a_preview_that_nobody_can_have_seen_who_wants_it_live_is_not_put_live()
     worker.stop().await;
 }
 
+/// Somebody who wants the version of before back does not mean what somebody else has put live since they wrote.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_else_put_live_since_an_undo_was_written_stays_live() {
+    let world = World::new();
+    let (first, second, worker) = two_previews(&world).await;
+    act(&world, "c-3", "publish", "aaaaaa1").await;
+    let written = world.cloud.clock.now();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    act(&world, "c-4", "publish", "bbbbbb2").await;
+    let undo = |at: Timestamp| json!({"action": "undo", "threadId": "dddddd4", "timestamp": at.millis()});
+
+    let unseen = act_as(&world, "bob", "d-1", &undo(written)).await;
+    assert_eq!((unseen.outcome, unseen.note), (JobOutcome::Answered, Some(SwitchNote::LiveChanged)));
+    assert!(pages(&world, &live()).await == second && unseen.s3_bucket.is_none(), "nothing was switched");
+    let since = world.cloud.clock.now();
+    assert_eq!(act_as(&world, "bob", "d-2", &undo(since)).await.outcome, JobOutcome::Changed);
+    assert_eq!(pages(&world, &live()).await, first);
+
+    // Its own release is newer than it, and so is what whoever wrote it had ordered before that.
+    forget_outcome(&world, "d-2").await;
+    assert_eq!(act_as(&world, "bob", "d-2", &undo(since)).await.outcome, JobOutcome::Changed);
+    assert_eq!(pages(&world, &live()).await, first);
+    assert_eq!(act_as(&world, "bob", "d-3", &undo(written)).await.outcome, JobOutcome::Changed);
+    assert_eq!(pages(&world, &live()).await, second);
+    let named = json!({"action": "undo", "threadId": "bbbbbb2", "release": 1, "timestamp": written.millis()});
+    assert_eq!(act_as(&world, "amelia", "c-5", &named).await.outcome, JobOutcome::Changed);
+    assert_eq!(pages(&world, &live()).await, first, "a release that is named is meant whatever is live");
+    worker.stop().await;
+}
+
 async fn forget_outcome(world: &World, command: &str) {
     let forget = |job: &mut Job| {
         job.outcome = None;

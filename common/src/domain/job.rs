@@ -75,6 +75,8 @@ pub enum SwitchNote {
     PreviewChanged,
     /// There was none: the preview is of work that did not come to its end, so that no answer has shown it.
     NeverShown,
+    /// There was none: somebody else has put another version live since the one of before was wanted back.
+    LiveChanged,
     /// It took the place of what another conversation had put live, which is not part of it.
     Replaced {
         /// The subject of that conversation, when it is known.

@@ -246,7 +246,12 @@ fn ended(job: &Job, words: &'static Words) -> View {
 fn besides(job: &Job, words: &Words) -> Option<String> {
     match &job.note {
         Some(SwitchNote::Replaced { subject }) => Some((words.replaced_what)(subject.as_deref())),
-        Some(SwitchNote::GoesOn | SwitchNote::PreviewChanged | SwitchNote::NeverShown) => None,
+        Some(
+            SwitchNote::GoesOn
+            | SwitchNote::PreviewChanged
+            | SwitchNote::NeverShown
+            | SwitchNote::LiveChanged,
+        ) => None,
         None => {
             let summary = job.summary.as_deref().map(str::trim).filter(|text| !text.is_empty());
             summary.map(str::to_owned)
@@ -260,6 +265,7 @@ fn of_live(job: &Job, words: &Words) -> Option<Said> {
         (Some(SwitchNote::GoesOn), ..) => Some(words.switching),
         (Some(SwitchNote::PreviewChanged), ..) => Some(words.preview_changed),
         (Some(SwitchNote::NeverShown), ..) => Some(words.never_shown),
+        (Some(SwitchNote::LiveChanged), ..) => Some(words.live_changed),
         (Some(SwitchNote::Replaced { .. }), ..) => Some(words.replaced),
         (None, WorkAction::Publish, JobOutcome::Changed) => Some(words.published),
         (None, WorkAction::Undo, JobOutcome::Changed) => Some(words.undone),

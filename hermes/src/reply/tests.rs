@@ -39,7 +39,13 @@ fn of_live() -> Vec<Job> {
         (WorkAction::Undo, JobOutcome::PublishFailed),
     ];
     let plain = ends.map(|(action, outcome)| Job { action, ..job(outcome) });
-    let noted = [goes_on(JobOutcome::PublishFailed), preview_changed(), never_shown(), replaced(None)];
+    let noted = [
+        goes_on(JobOutcome::PublishFailed),
+        preview_changed(),
+        never_shown(),
+        live_changed(),
+        replaced(None),
+    ];
     plain.into_iter().chain(noted).collect()
 }
 
@@ -59,6 +65,10 @@ fn preview_changed() -> Job {
 
 fn never_shown() -> Job {
     Job { note: Some(SwitchNote::NeverShown), preview_url: None, ..preview_changed() }
+}
+
+fn live_changed() -> Job {
+    Job { action: WorkAction::Undo, note: Some(SwitchNote::LiveChanged), ..job(JobOutcome::Answered) }
 }
 
 fn written(topic: &Topic<'_>, language: Language) -> Letter {
@@ -205,6 +215,16 @@ fn whoever_publishes_what_no_answer_has_shown_is_told_how_to_be_shown_it() {
         assert!(letter.text.contains(words.never_shown.next), "{}", letter.text);
         assert!(commands(&letter.text).is_empty(), "asked for once more it ends the same: {}", letter.text);
         assert!(!letter.text.contains("http") && !letter.text.contains("open</b>"), "{}", letter.text);
+    }
+}
+
+#[test]
+fn whoever_wants_back_what_somebody_else_has_replaced_is_told_so_and_how_to_mean_it() {
+    for language in Language::ALL {
+        let (letter, words) = (written(&Topic::Ended(&live_changed()), language), words::of(language));
+        assert!(letter.text.contains(words.live_changed.headline), "{}", letter.text);
+        assert!(commands(&letter.text).contains(&MailCommand::Undo), "{}", letter.text);
+        assert!(!letter.text.contains("open</b>"), "no other words: {}", letter.text);
     }
 }
 

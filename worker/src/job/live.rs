@@ -16,6 +16,7 @@ use common::domain::outcome::JobOutcome;
 use common::domain::site::{Manifest, Release};
 use common::domain::thread::Thread;
 use common::domain::timestamp::Timestamp;
+use common::messages::Work;
 
 use tokio::time::timeout;
 
@@ -227,6 +228,8 @@ enum Came {
     Changed,
     /// The preview is of work that did not come to its end.
     NeverShown,
+    /// Somebody else has put up what is live since this was asked for.
+    LiveChanged,
     /// The release that was named is not kept.
     Unknown(u64),
 }
@@ -286,9 +289,16 @@ fn choose_earlier(context: &JobContext, now: Option<&Manifest>) -> Choice<Came> 
             Choice::Restore(number, release(context, ""))
         }
         (Some(number), _) => Choice::Leave(Came::Unknown(number)),
+        (None, Some(_)) if !is_meant(&context.work, &now.release) => Choice::Leave(Came::LiveChanged),
         (None, Some(before)) => Choice::Restore(before.number, release(context, "")),
         (None, None) => Choice::Leave(Came::Nothing),
     }
+}
+
+/// Whether whoever wants the live site of before back can mean that this release goes: it was up when they wrote, or they have
+/// ordered it themselves.
+fn is_meant(work: &Work, live: &Release) -> bool {
+    live.published_at <= work.timestamp || live.user_id.as_ref() == Some(&work.user_id)
 }
 
 /// A preview that is another by now than the one that was meant stays up, as does one that somebody wrote about since.
@@ -319,9 +329,13 @@ async fn end(
             ending.published_at = Some(release.published_at);
             JobOutcome::Changed
         }
-        Came::Same | Came::Nothing | Came::Expired | Came::Changed | Came::NeverShown | Came::Unknown(_) => {
-            JobOutcome::Answered
-        }
+        Came::Same
+        | Came::Nothing
+        | Came::Expired
+        | Came::Changed
+        | Came::NeverShown
+        | Came::LiveChanged
+        | Came::Unknown(_) => JobOutcome::Answered,
     })
 }
 
@@ -330,6 +344,7 @@ async fn note(store: &dyn Store, came: &Came) -> Option<SwitchNote> {
     match came {
         Came::Changed => Some(SwitchNote::PreviewChanged),
         Came::NeverShown => Some(SwitchNote::NeverShown),
+        Came::LiveChanged => Some(SwitchNote::LiveChanged),
         Came::Up(Release { replaces: Some(thread), .. }) => {
             // The site is switched; whoever cannot say which conversation it was says that it was one.
             let row = timeout(LOOK_LIMIT, store.load::<Thread>(thread)).await;
@@ -373,6 +388,11 @@ fn said(action: WorkAction, came: &Came) -> String {
         (Came::NeverShown, _) => {
             "What the preview shows is of work that did not come to its end, so nothing was put live. \
             Answer \"show the preview again\", or write what you want: what you are shown then can be published."
+                .to_owned()
+        }
+        (Came::LiveChanged, _) => {
+            "Somebody else has put another version live since this was asked for, so nothing was taken back. \
+            Look at the live site, and ask again."
                 .to_owned()
         }
         (Came::Unknown(number), _) => format!("Version {number} is not kept (any more)."),

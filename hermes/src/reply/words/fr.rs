@@ -128,6 +128,10 @@ pub(super) static WORDS: Words = Words {
         "L’aperçu montre un travail qui n’a pas été mené à son terme.",
         "Rien n’a été mis en ligne. Répondez « montre à nouveau l’aperçu » ou écrivez ce que vous voulez ; ce qui vous sera montré alors pourra être mis en ligne.",
     ),
+    live_changed: say(
+        "Le site en ligne a changé depuis que vous avez écrit.",
+        "Quelqu’un d’autre a mis en ligne une autre version, rien n’a donc été annulé. Regardez le site ; si vous voulez quand même la version d’avant, répondez à ce mail par le seul mot « annuler ».",
+    ),
     confirm: Confirmation {
         mail: say(
             "Avez-vous écrit ce message ?",
