@@ -398,7 +398,7 @@ impl Wanted {
             staged => staged?,
         };
         let Some(tree) = tree else { return Ok(()) };
-        if let Some(found) = tree::secret_in(repo, &tree::diff(repo, Some(tip), tree)?, &self.secrets) {
+        if let Some(found) = tree::secret_in(repo, &tree::diff(repo, Some(tip), tree)?, &self.secrets)? {
             tracing::warn!(branch, found, "what was left holds a secret and is thrown away");
             return Ok(());
         }

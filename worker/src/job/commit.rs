@@ -144,7 +144,7 @@ impl Order {
             None => return Ok(Made::Nothing),
         };
         let changes = diff(&repo, base, tree)?;
-        if let Some(found) = secret_in(&repo, &changes, &self.secrets) {
+        if let Some(found) = secret_in(&repo, &changes, &self.secrets)? {
             return Ok(Made::Secret(found));
         }
         if unfinished && !self.purpose.is_finished() {

@@ -4,7 +4,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use git2::build::CheckoutBuilder;
-use git2::{Diff, DiffOptions, Index, IndexAddOption, Repository, RepositoryState};
+use git2::{
+    Delta, Diff, DiffDelta, DiffOptions, FileMode, Index, IndexAddOption, Repository, RepositoryState,
+};
 
 use super::amount::{Change, check_tree, is_readable, may_be_committed};
 use super::{settings, sweep};
@@ -159,27 +161,39 @@ pub(super) fn diff(repo: &Repository, base: Option<Oid>, tree: Oid) -> git::Resu
     repo.diff_tree_to_tree(old.as_ref(), Some(&new), None).during(what)
 }
 
-/// The first changed file that holds a secret of this worker, or a credential that it did not hold before: what, where.
-pub(super) fn secret_in(repo: &Repository, diff: &Diff<'_>, secrets: &Secrets) -> Option<String> {
-    let objects = repo.odb().ok()?;
-    for delta in diff.deltas() {
+/// The first changed file that holds a secret of this worker, or a credential that it did not hold before: what, where. What
+/// cannot be read cannot be said to hold none.
+pub(super) fn secret_in(
+    repo: &Repository,
+    diff: &Diff<'_>,
+    secrets: &Secrets,
+) -> git::Result<Option<String>> {
+    let objects = repo.odb().during("look for secrets in what was changed")?;
+    for delta in diff.deltas().filter(has_content) {
         let file = delta.new_file();
-        let path = || file.path().unwrap_or_else(|| "?".as_ref()).display().to_string();
-        if objects.exists(file.id()) && !is_readable(&objects, file.id()) {
-            return Some(format!("no secret can be looked for in {}, which is too large", path()));
+        let path = file.path().unwrap_or_else(|| "?".as_ref()).display().to_string();
+        let what = format!("look for secrets in {path}");
+        objects.read_header(file.id()).during(&what)?;
+        if !is_readable(&objects, file.id()) {
+            return Ok(Some(format!("no secret can be looked for in {path}, which is too large")));
         }
-        let Ok(blob) = repo.find_blob(file.id()) else { continue };
+        let blob = repo.find_blob(file.id()).during(&what)?;
         if secrets.found_in(blob.content()) {
-            return Some(format!("a secret of this worker stands in {}", path()));
+            return Ok(Some(format!("a secret of this worker stands in {path}")));
         }
         let old = Some(delta.old_file().id()).filter(|old| is_readable(&objects, *old));
         let old = old.and_then(|old| repo.find_blob(old).ok());
         let before = old.as_ref().map_or(&[][..], |old| old.content());
         if let Some(rule) = new_credential(blob.content(), before) {
-            return Some(format!("a credential ({rule}) stands in {}", path()));
+            return Ok(Some(format!("a credential ({rule}) stands in {path}")));
         }
     }
-    None
+    Ok(None)
+}
+
+/// Whether there is a file or link now. What a link to another repository stands for is not here.
+fn has_content(delta: &DiffDelta<'_>) -> bool {
+    delta.status() != Delta::Deleted && delta.new_file().mode() != FileMode::Commit
 }
 
 /// The files of a tree, by way of an index, whose paths are bytes: libgit2's walk ends at a name that is not UTF-8.
@@ -366,6 +380,43 @@ mod tests {
         put_back("edited");
         let staged = stage(&repo, before, TooMuch::Refused).unwrap();
         assert!(staged.is_some(), "same length, same time, and not the same");
+    }
+
+    /// A tree with such entries.
+    fn tree_of(repo: &Repository, entries: &[(&str, Oid, FileMode)]) -> Oid {
+        let mut change = git2::build::TreeUpdateBuilder::new();
+        for (path, id, mode) in entries {
+            change.upsert(*path, *id, *mode);
+        }
+        change.create_updated(repo, &empty_tree(repo)).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_said_to_hold_no_secret() {
+        let stand = tempfile::tempdir().unwrap();
+        let (repo, before) = edited(stand.path());
+        let found = |tree: Oid| secret_in(&repo, &diff(&repo, Some(before), tree)?, &Secrets::default());
+        let key = format!("AKIA{}", "ABCDEFGH234567AB");
+        let (lost, held) = (repo.blob(b"lost").unwrap(), repo.blob(key.as_bytes()).unwrap());
+        let elsewhere = ("other", before, FileMode::Commit);
+        let nothing = tree_of(&repo, &[elsewhere, ("a.html", lost, FileMode::Blob)]);
+        assert_eq!(found(nothing).unwrap(), None, "a page is gone, and a repository is linked to");
+        let both = [("a.html", lost, FileMode::Blob), elsewhere, ("b.html", held, FileMode::Blob)];
+        let both = tree_of(&repo, &both);
+        assert!(found(both).unwrap().unwrap().contains("b.html"));
+        let id = lost.to_string();
+        let object = repo.path().join("objects").join(&id[..2]).join(&id[2..]);
+        for broken in [&b"no object"[..], b""] {
+            std::fs::remove_file(&object).unwrap();
+            std::fs::write(&object, broken).unwrap();
+            let repo = git::open(stand.path()).unwrap();
+            let error = secret_in(&repo, &diff(&repo, Some(before), both).unwrap(), &Secrets::default());
+            assert!(error.unwrap_err().to_string().contains("look for secrets in a.html"));
+        }
+        std::fs::remove_file(&object).unwrap();
+        let repo = git::open(stand.path()).unwrap();
+        let gone = secret_in(&repo, &diff(&repo, Some(before), nothing).unwrap(), &Secrets::default());
+        assert_eq!(gone.unwrap_err().kind, GitKind::Corrupt);
     }
 
     #[test]
