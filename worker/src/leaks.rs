@@ -6,9 +6,6 @@ use std::sync::LazyLock;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-/// Larger files are data.
-const MAX_BYTES: usize = 4 * 1024 * 1024;
-
 static RULES: LazyLock<Vec<(&'static str, Regex)>> = LazyLock::new(|| {
     let lines = include_str!("leaks/rules.txt").lines().filter(|line| !line.starts_with('#'));
     let rules = lines.filter_map(|line| line.split_once(' '));
@@ -25,16 +22,17 @@ fn compiled(form: &str) -> Option<Regex> {
     }
 }
 
-/// The name of the rule of a credential that stands in these bytes and not in the ones of before.
+/// The name of the rule of a credential that stands in these bytes and not in the ones of before. All rules together take less
+/// than a second for the largest file that may be committed.
 pub(crate) fn new_credential(bytes: &[u8], before: &[u8]) -> Option<&'static str> {
-    if bytes.len() > MAX_BYTES {
-        return None;
-    }
     RULES
         .iter()
         .find(|(_, rule)| {
-            let old: BTreeSet<&[u8]> = rule.find_iter(before).map(|found| found.as_bytes()).collect();
-            rule.find_iter(bytes).any(|found| !old.contains(found.as_bytes()))
+            let mut found = rule.find_iter(bytes).map(|found| found.as_bytes()).peekable();
+            let is_there = found.peek().is_some();
+            let old = || rule.find_iter(before).map(|found| found.as_bytes()).collect::<BTreeSet<_>>();
+            let old = is_there.then(old).unwrap_or_default();
+            found.any(|found| !old.contains(found))
         })
         .map(|(name, _)| *name)
 }
@@ -77,6 +75,16 @@ mod tests {
             assert_eq!(new_credential(text.as_bytes(), b"key = \"\";"), Some(name), "{example}");
             assert_eq!(new_credential(text.as_bytes(), text.as_bytes()), None, "it was there before");
         }
+    }
+
+    #[test]
+    fn a_file_of_any_length_is_searched() {
+        let mut bundle = "function(e,t){return e.sk_a&&t.npm_x}".repeat(150_000).into_bytes();
+        assert!(bundle.len() > 5 * 1024 * 1024);
+        assert_eq!(new_credential(&bundle, b""), None);
+        bundle.extend_from_slice(format!("(\"AKIA{}\")", "ABCDEFGH234567AB").as_bytes());
+        assert_eq!(new_credential(&bundle, b""), Some("aws-access-token"));
+        assert_eq!(new_credential(&bundle, &bundle), None);
     }
 
     #[test]
