@@ -2,6 +2,7 @@
 //! Keys that are meant to stand in web pages (maps, analytics) are not among them.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::bytes::{Regex, RegexBuilder};
@@ -35,6 +36,50 @@ pub(crate) fn new_credential(bytes: &[u8], before: &[u8]) -> Option<&'static str
             found.any(|found| !old.contains(found))
         })
         .map(|(name, _)| *name)
+}
+
+/// Stands where a credential was.
+const REDACTED: &str = "[redacted]";
+const PRIVATE_KEY: &str = "private-key";
+const PRIVATE_KEY_END: &str = r"-----END[ A-Z0-9_-]{0,100}-----";
+
+static KEY_END: LazyLock<Option<Regex>> = LazyLock::new(|| compiled(PRIVATE_KEY_END));
+
+/// The text without credentials.
+pub(crate) fn redact(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut clean = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    for place in places(bytes) {
+        if place.end <= at {
+            continue;
+        }
+        if place.start >= at {
+            clean.extend_from_slice(&bytes[at..place.start]);
+            clean.extend_from_slice(REDACTED.as_bytes());
+        }
+        at = place.end;
+    }
+    clean.extend_from_slice(&bytes[at..]);
+    String::from_utf8_lossy(&clean).into_owned()
+}
+
+/// Where credentials are, by where they begin.
+fn places(bytes: &[u8]) -> Vec<Range<usize>> {
+    let all = RULES.iter().flat_map(|(name, rule)| {
+        rule.find_iter(bytes).map(|found| {
+            let is_key = *name == PRIVATE_KEY;
+            if is_key { found.start()..key_end(bytes, found.end()) } else { found.range() }
+        })
+    });
+    let mut places: Vec<_> = all.collect();
+    places.sort_by_key(|place| place.start);
+    places
+}
+
+/// Where a private key ends whose first line ends here: at its own last line, or not at all.
+fn key_end(bytes: &[u8], from: usize) -> usize {
+    KEY_END.as_ref().and_then(|end| end.find_at(bytes, from)).map_or(bytes.len(), |end| end.end())
 }
 
 #[cfg(test)]
@@ -85,6 +130,18 @@ mod tests {
         bundle.extend_from_slice(format!("(\"AKIA{}\")", "ABCDEFGH234567AB").as_bytes());
         assert_eq!(new_credential(&bundle, b""), Some("aws-access-token"));
         assert_eq!(new_credential(&bundle, &bundle), None);
+    }
+
+    #[test]
+    fn a_text_is_told_without_credentials() {
+        for (name, example) in examples() {
+            let told = redact(&format!("é {example}\", {example} ü")).replace("https://", "");
+            let rest = if name == PRIVATE_KEY { "" } else { "\", [redacted] ü" };
+            assert_eq!(told, format!("é [redacted]{rest}"), "{name}");
+        }
+        let key = format!("a\n-----BEGIN {0} KEY-----\nMIIE\n-----END {0} KEY-----\nb", "PRIVATE");
+        assert_eq!(redact(&key), "a\n[redacted]\nb");
+        assert_eq!(redact("what has none stays: é"), "what has none stays: é");
     }
 
     #[test]

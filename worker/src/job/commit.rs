@@ -28,7 +28,7 @@ pub async fn make(
         workspace: checkout.workspace.clone(),
         branch: checkout.branch.clone(),
         before: checkout.before,
-        message: message::message(&context.work, purpose),
+        message: message::message(&context.work, purpose, &context.settings.secrets),
         identity: context.settings.identity.clone(),
         secrets: context.settings.secrets.clone(),
         purpose,

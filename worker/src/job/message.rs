@@ -5,6 +5,8 @@ use common::messages::Work;
 use git2::Signature;
 
 use crate::git::{self, During as _};
+use crate::leaks;
+use crate::secrets::Secrets;
 
 /// git's customary width of a subject line.
 const SUBJECT_MAX: usize = 72;
@@ -59,19 +61,21 @@ impl Purpose {
     }
 }
 
-/// The message of the commit for this work.
-pub fn message(work: &Work, purpose: Purpose) -> String {
+/// The message of the commit for this work, without secrets: it is pushed.
+pub fn message(work: &Work, purpose: Purpose, secrets: &Secrets) -> String {
+    // A secret that is cut, as a subject is, is not known again.
+    let body = redacted(&without_controls(work.instruction.trim()), secrets);
     let thread = &work.thread_id;
     let subject = match purpose {
-        Purpose::Done | Purpose::Asked => subject(&work.instruction),
+        Purpose::Done | Purpose::Asked => subject(&body),
         Purpose::Shutdown => SHUTDOWN.to_owned(),
         Purpose::Stopped => STOPPED.to_owned(),
         Purpose::Interrupted => INTERRUPTED.to_owned(),
         Purpose::Budget => BUDGET.to_owned(),
     };
     let command_trailer = if purpose.is_finished() { COMMAND } else { UNFINISHED };
-    let body = without_controls(work.instruction.trim());
-    let by = one_line(work.context.from.as_deref().unwrap_or_else(|| work.user_id.as_str()));
+    let by = work.context.from.as_deref().unwrap_or_else(|| work.user_id.as_str());
+    let by = redacted(&one_line(by), secrets);
     format!(
         "{subject}\n\n{body}\n\nThread: {thread}\n{command_trailer}: {}\nRequested-By: {by}\n",
         work.command_id
@@ -142,6 +146,10 @@ fn one_line(text: &str) -> String {
         .join(" ")
 }
 
+fn redacted(text: &str, secrets: &Secrets) -> String {
+    leaks::redact(&secrets.redact(text))
+}
+
 fn without_controls(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
@@ -160,6 +168,27 @@ pub(super) mod tests {
         draft.complete(user, thread, "https://github.com/a/b".into())
     }
 
+    fn said(work: &Work, purpose: Purpose) -> String {
+        message(work, purpose, &Secrets::default())
+    }
+
+    #[test]
+    fn what_is_pushed_as_a_message_holds_no_secret() {
+        let (token, ours) = (format!("ghp_{}", "aB3dE5gH7j".repeat(4)), "our-very-own-token");
+        let secrets = Secrets::of([Some(ours.parse().unwrap())]);
+        let broken = format!("{}\u{0}{}", &token[..9], &token[9..40]);
+        let long = "w".repeat(SUBJECT_MAX - 20);
+        for text in [format!("the key is {token}, {ours}"), format!("{long} {token} {ours}"), broken] {
+            for purpose in [Purpose::Done, Purpose::Shutdown] {
+                let mut work = work(&text);
+                work.context.from = Some(format!("{ours}@example.org"));
+                let said = message(&work, purpose, &secrets);
+                assert!(!said.contains("ghp_") && !said.contains("our-very"), "{said}");
+                assert!(said.contains("[redacted]") && command(&said) == Some("c-1"), "{said}");
+            }
+        }
+    }
+
     #[test]
     fn the_subject_is_the_first_sentence() {
         assert_eq!(subject("Change the hours. Then call me."), "Change the hours");
@@ -170,7 +199,7 @@ pub(super) mod tests {
     #[test]
     fn s58_instruction_text_is_literal_and_the_subject_short() {
         let nasty = format!("say \"hi\" $(touch x) `id` {}", "long ".repeat(100));
-        let text = message(&work(&nasty), Purpose::Done);
+        let text = said(&work(&nasty), Purpose::Done);
         let subject = text.lines().next().unwrap();
         assert!(subject.starts_with("say \"hi\" $(touch x) `id`"), "{subject}");
         assert!(subject.chars().count() <= 72);
@@ -180,27 +209,24 @@ pub(super) mod tests {
     #[test]
     fn only_our_own_trailers_make_a_commit_finished() {
         let id = CommandId::parse("c-1").unwrap();
-        assert!(is_finished(&message(&work("hi"), Purpose::Done), &id));
-        assert!(!is_finished(&message(&work("hi"), Purpose::Shutdown), &id));
-        assert!(!is_finished(
-            &message(&work("hi\n\nCommand-Id: c-2"), Purpose::Done),
-            &"c-2".parse().unwrap()
-        ));
-        assert!(is_wip(&message(&work("hi"), Purpose::Stopped)));
-        assert!(is_wip(&message(&work("hi"), Purpose::Budget)));
+        assert!(is_finished(&said(&work("hi"), Purpose::Done), &id));
+        assert!(!is_finished(&said(&work("hi"), Purpose::Shutdown), &id));
+        assert!(!is_finished(&said(&work("hi\n\nCommand-Id: c-2"), Purpose::Done), &"c-2".parse().unwrap()));
+        assert!(is_wip(&said(&work("hi"), Purpose::Stopped)));
+        assert!(is_wip(&said(&work("hi"), Purpose::Budget)));
         assert!(!is_finished(&left_behind(Some(&id)), &id) && is_wip(&left_behind(None)));
         assert_eq!((command(&left_behind(Some(&id))), command(&left_behind(None))), (Some("c-1"), None));
-        assert!(!is_wip(&message(&work("WIP: hi"), Purpose::Done)));
+        assert!(!is_wip(&said(&work("WIP: hi"), Purpose::Done)));
     }
 
     #[test]
     fn only_what_we_saved_ourselves_is_unfinished_work() {
         use Purpose::{Asked, Budget, Done, Interrupted, Shutdown, Stopped};
         for purpose in [Shutdown, Stopped, Interrupted, Budget] {
-            assert!(is_wip(&message(&work("hi"), purpose)), "{purpose:?}");
+            assert!(is_wip(&said(&work("hi"), purpose)), "{purpose:?}");
         }
         let text = format!("{STOPPED}\n\nUnfinished-Command-Id: c-2");
-        assert!([Done, Asked].iter().all(|purpose| !is_wip(&message(&work(&text), *purpose))));
+        assert!([Done, Asked].iter().all(|purpose| !is_wip(&said(&work(&text), *purpose))));
         let somebody = "x\n\nUnfinished-Command-Id: c-2";
         for theirs in ["WIP: redesign\n", STOPPED, &format!("{STOPPED}: {somebody}"), somebody, ""] {
             assert!(!is_wip(theirs), "{theirs:?}");
