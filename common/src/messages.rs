@@ -10,7 +10,7 @@ use crate::domain::claim::Epoch;
 use crate::domain::ids::{
     CommandId, EmailAddress, ProjectId, ProjectUser, SessionId, ThreadId, UserId, WorkerId,
 };
-use crate::domain::job::{Job, JobState, PENDING, SwitchNote, WorkAction};
+use crate::domain::job::{Job, JobState, OutcomeNote, PENDING, WorkAction};
 use crate::domain::left_out::LeftOut;
 use crate::domain::names::{self, ContentHash, RECORDS_KEPT};
 use crate::domain::outcome::JobOutcome;
@@ -469,7 +469,7 @@ pub struct JobResult {
     pub outcome: JobOutcome,
     /// Of a switch of the live site: what there is to say besides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<SwitchNote>,
+    pub note: Option<OutcomeNote>,
     /// What was done, in plain words.
     pub summary: String,
     /// The bucket (locally: the host name) the site was published to.

@@ -4,7 +4,7 @@
 use common::domain::budget::Usage;
 use common::domain::claim::Epoch;
 use common::domain::ids::{CommandId, ProjectId, ProjectUser, SessionId, ThreadId, UserId, WorkerId};
-use common::domain::job::{SwitchNote, WorkAction};
+use common::domain::job::{OutcomeNote, WorkAction};
 use common::domain::names::{ContentHash, attachment_key};
 use common::domain::outcome::JobOutcome;
 use common::domain::timestamp::Timestamp;
@@ -178,7 +178,7 @@ fn a_result_is_written_and_read_in_its_golden_form() {
     let whole = JobResult {
         success: true,
         outcome: JobOutcome::Changed,
-        note: Some(SwitchNote::Replaced { subject: Some("Hours".into()) }),
+        note: Some(OutcomeNote::Replaced { subject: Some("Hours".into()) }),
         summary: "The title is now \"Zürich\".".into(),
         s3_bucket: Some("edit.amelia.webordinary.com".into()),
         s3_url: Some("https://edit.amelia.webordinary.com/".into()),

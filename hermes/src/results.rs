@@ -8,7 +8,7 @@ use common::cloud::Result;
 use common::cloud::queue::Delivery;
 use common::cloud::store::Stored;
 use common::domain::ids::CommandId;
-use common::domain::job::{Job, JobState, SwitchNote};
+use common::domain::job::{Job, JobState, OutcomeNote};
 use common::domain::names::{Queue, SiteTarget};
 use common::domain::outcome::JobOutcome;
 use common::domain::text;
@@ -164,25 +164,26 @@ fn close(job: &mut Job, result: &JobResult, address: Option<&str>, now: Timestam
     ControlFlow::Continue(())
 }
 
-fn plain(note: SwitchNote) -> SwitchNote {
+fn plain(note: OutcomeNote) -> OutcomeNote {
     match note {
-        SwitchNote::Replaced { subject } => {
-            SwitchNote::Replaced { subject: subject.as_deref().map(text::one_line) }
+        OutcomeNote::Replaced { subject } => {
+            OutcomeNote::Replaced { subject: subject.as_deref().map(text::one_line) }
         }
-        SwitchNote::GoesOn
-        | SwitchNote::PreviewChanged
-        | SwitchNote::NeverShown
-        | SwitchNote::LiveChanged => note,
+        OutcomeNote::GoesOn
+        | OutcomeNote::PreviewChanged
+        | OutcomeNote::NeverShown
+        | OutcomeNote::NotPushed
+        | OutcomeNote::LiveChanged => note,
     }
 }
 
 /// Where its reader is to look: at what has changed when nothing was switched because of that.
 async fn looked_at(app: &App, result: &JobResult) -> Result<Option<String>> {
     match result.note {
-        Some(SwitchNote::PreviewChanged) => {
+        Some(OutcomeNote::PreviewChanged) => {
             untold::preview_of(app, &result.project_id, &result.thread_id).await
         }
-        Some(SwitchNote::LiveChanged) => Ok(Some(untold::live_of(app, &result.project_id))),
+        Some(OutcomeNote::LiveChanged) => Ok(Some(untold::live_of(app, &result.project_id))),
         _ => Ok(preview(app, result)),
     }
 }

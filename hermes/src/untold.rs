@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::cloud::Result;
 use common::domain::ids::{CommandId, ProjectId, ThreadId};
-use common::domain::job::{Job, JobState, SwitchNote, WorkAction};
+use common::domain::job::{Job, JobState, OutcomeNote, WorkAction};
 use common::domain::names::SiteTarget;
 use common::domain::outcome::JobOutcome;
 use common::domain::thread::Thread;
@@ -54,8 +54,8 @@ pub async fn settle(app: &App, command: &CommandId) -> Result<()> {
 
 async fn shown_at(app: &App, job: &Job) -> Result<Option<String>> {
     match job.note {
-        Some(SwitchNote::PreviewChanged) => return preview_of(app, &job.project_id, &job.thread_id).await,
-        Some(SwitchNote::LiveChanged) => return Ok(Some(live_of(app, &job.project_id))),
+        Some(OutcomeNote::PreviewChanged) => return preview_of(app, &job.project_id, &job.thread_id).await,
+        Some(OutcomeNote::LiveChanged) => return Ok(Some(live_of(app, &job.project_id))),
         _ => {}
     }
     if !matches!(job.outcome, Some(JobOutcome::Changed | JobOutcome::PushConflict)) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use common::cloud::Result;
 use common::cloud::queue::Delivery;
 use common::domain::claim::Fence;
-use common::domain::job::{Job, SwitchNote};
+use common::domain::job::{Job, OutcomeNote};
 use common::domain::names::SiteTarget;
 use common::domain::outcome::JobOutcome;
 use common::messages::WorkDraft;
@@ -57,7 +57,7 @@ async fn end_job(me: &Me, fence: &Fence, delivery: &Delivery, reason: &str) -> R
     let ending = Ending {
         summary: FOR_THE_OWNER.to_owned(),
         error: Some(reason.to_owned()),
-        note: goes_on.then_some(SwitchNote::GoesOn),
+        note: goes_on.then_some(OutcomeNote::GoesOn),
         ..Ending::default()
     };
     let row = journal.finish(JobOutcome::Failed, &ending).await?;

@@ -9,7 +9,7 @@ use common::checkpoint::{self, Point};
 use common::cloud::queue::Delivery;
 use common::cloud::{CloudError, Result};
 use common::domain::ids::CommandId;
-use common::domain::job::{Job, MAX_ATTEMPTS, SwitchNote, WorkAction};
+use common::domain::job::{Job, MAX_ATTEMPTS, OutcomeNote, WorkAction};
 use common::domain::names::SiteTarget;
 use common::domain::outcome::{JobOutcome, Retry};
 use common::domain::session::{RunEnd, Session};
@@ -402,14 +402,14 @@ impl Message<'_> {
     }
 
     /// A switch that was begun, by an earlier run too, goes on however its job ended.
-    async fn note(&self, work: &Work, outcome: JobOutcome, ending: &Ending) -> Option<SwitchNote> {
+    async fn note(&self, work: &Work, outcome: JobOutcome, ending: &Ending) -> Option<OutcomeNote> {
         if ending.note.is_some() || outcome.is_success() {
             return ending.note.clone();
         }
         let files = Arc::clone(&self.tenure.me.cloud.files);
         let live = SiteTarget::Live(work.project_id.clone());
         let goes_on = job::live::goes_on(files, work.action, live, &work.command_id).await;
-        goes_on.then_some(SwitchNote::GoesOn)
+        goes_on.then_some(OutcomeNote::GoesOn)
     }
 
     async fn report(

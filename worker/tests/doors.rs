@@ -15,7 +15,7 @@ use common::cloud::files::{At, Etag, FileContent, FilePart, Files, IfMatch, Spac
 use common::cloud::queue::Outgoing;
 use common::cloud::{Cloud, Result};
 use common::domain::ids::{CommandId, ProjectUser};
-use common::domain::job::{Job, SwitchNote};
+use common::domain::job::{Job, OutcomeNote};
 use common::domain::names::{PublicHost, Queue, SiteTarget};
 use common::domain::outcome::JobOutcome;
 use common::domain::timestamp::Timestamp;
@@ -362,7 +362,7 @@ async fn a_switch_that_hangs_when_it_is_stopped_is_finished_when_the_site_takes_
     tell(&world, json!({"type": "control", "version": 1, "action": "stop-job", "commandId": "c-2"})).await;
     let stopped = world.result().await;
     assert_eq!(stopped.outcome, JobOutcome::Stopped, "its time is limited");
-    assert_eq!(stopped.note, Some(SwitchNote::GoesOn));
+    assert_eq!(stopped.note, Some(OutcomeNote::GoesOn));
     moody.let_go.cancel();
     world.until("the switch", async || live_page(&world).await.filter(|page| page.contains("8 to 20"))).await;
     worker.stop().await;
@@ -385,7 +385,7 @@ async fn a_live_site_that_three_tries_left_half_way_is_finished_without_another_
     queue(&world, publish).await;
     world.announce(AMELIA).await;
     let failed = world.result().await;
-    assert_eq!((failed.outcome, failed.note), (JobOutcome::PublishFailed, Some(SwitchNote::GoesOn)));
+    assert_eq!((failed.outcome, failed.note), (JobOutcome::PublishFailed, Some(OutcomeNote::GoesOn)));
     assert!(failed.error.unwrap().starts_with("switch-goes-on"));
     assert_eq!(live_page(&world).await, None);
     broken.heal();
@@ -424,6 +424,6 @@ async fn a_switch_is_only_said_to_go_on_when_it_was_begun() {
     world.cloud.store.update(&CommandId::parse("c-3").unwrap(), again).await.unwrap();
     world.put(AMELIA, &publish.to_string()).await;
     let stopped = world.result().await;
-    assert_eq!((stopped.outcome, stopped.note), (JobOutcome::Stopped, Some(SwitchNote::GoesOn)));
+    assert_eq!((stopped.outcome, stopped.note), (JobOutcome::Stopped, Some(OutcomeNote::GoesOn)));
     worker.stop().await;
 }

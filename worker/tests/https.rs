@@ -14,6 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Receiver;
 
 use common::cloud::files::At;
+use common::domain::job::OutcomeNote;
 use common::domain::names;
 use common::domain::outcome::JobOutcome;
 use common::messages::JobResult;
@@ -39,7 +40,7 @@ struct Stand {
     world: World,
     remote: Remote,
     port: String,
-    _server: Ends,
+    server: Ends,
 }
 
 impl Stand {
@@ -73,7 +74,7 @@ impl Stand {
         let mut server = server.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut port = String::new();
         BufReader::new(server.stdout.take().unwrap()).read_line(&mut port).unwrap();
-        Self { world, remote, port: port.trim().to_owned(), _server: Ends(server) }
+        Self { world, remote, port: port.trim().to_owned(), server: Ends(server) }
     }
 
     fn url(&self, path: &str) -> String {
@@ -375,6 +376,27 @@ async fn fifty_hostile_repository_urls_open_no_socket_and_no_file() {
 /// As a host refuses a file that the token must not touch, or a secret in what is pushed.
 const REFUSES_RYE: &str =
     "#!/bin/sh\n[ -e seen ] || { touch seen; exit 1; }\n! git cat-file -e \"$3:rye/index.html\"\n";
+
+/// Ends the server in the middle of a push.
+const DIES: &str = "#!/bin/sh\nkill -9 PID\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_the_remote_could_not_be_given_is_told_as_one_that_is_kept() {
+    let stand = Stand::new().await;
+    let hook = stand.remote.path.join("hooks/update");
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    std::fs::write(&hook, DIES.replace("PID", &stand.server.0.id().to_string())).unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let _worker = stand.worker("the-right-token");
+    let ended = stand.order("c-1", "/git/bakery.git").await;
+    assert_eq!(
+        (ended.outcome, &ended.note),
+        (JobOutcome::Failed, &Some(OutcomeNote::NotPushed)),
+        "{ended:?}"
+    );
+    let bundle = At::object(names::wip_key(&"c-1".parse().unwrap()));
+    assert!(stand.world.cloud.files.exists(&bundle).await.unwrap());
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_remote_refuses_is_put_aside_and_in_nobodys_way() {

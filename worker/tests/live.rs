@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::cloud::files::{At, Headers, IfMatch, Space};
 use common::domain::ids::{CommandId, ProjectUser};
-use common::domain::job::{Job, SwitchNote};
+use common::domain::job::{Job, OutcomeNote};
 use common::domain::names::SiteTarget;
 use common::domain::outcome::JobOutcome;
 use common::domain::project::Project;
@@ -189,7 +189,7 @@ async fn a_new_conversation_starts_from_what_is_live_and_takes_nothing_of_it_awa
     // It was begun before that, so it is without it: nobody takes it away unsaid.
     let title = json!({"action": "publish", "threadId": "dddddd4"});
     let published = act_as(&world, "bob", "d-2", &title).await;
-    let age = SwitchNote::Replaced { subject: Some("Age".into()) };
+    let age = OutcomeNote::Replaced { subject: Some("Age".into()) };
     assert_eq!((published.outcome, published.note), (JobOutcome::Changed, Some(age.clone())));
     assert!(published.summary.contains("an undo brings that back"), "{}", published.summary);
     forget_outcome(&world, "d-2").await;
@@ -204,7 +204,7 @@ async fn a_new_conversation_starts_from_what_is_live_and_takes_nothing_of_it_awa
     edit(&world, "bob", "d-5", ("ffffff6", ""), "add a page about millet").await;
     assert_eq!(parent(&remote, "ffffff6"), tip("main"));
     let published = act_as(&world, "bob", "d-6", &json!({"action": "publish", "threadId": "ffffff6"})).await;
-    assert!(matches!(published.note, Some(SwitchNote::Replaced { .. })), "{published:?}");
+    assert!(matches!(published.note, Some(OutcomeNote::Replaced { .. })), "{published:?}");
     worker.stop().await;
 }
 
@@ -243,7 +243,7 @@ async fn a_preview_that_nobody_can_have_seen_who_wants_it_live_is_not_put_live()
     assert_ne!(first, second);
 
     let early = act_as(&world, "amelia", "c-5", &publish(seen)).await;
-    assert_eq!((early.outcome, early.note), (JobOutcome::Answered, Some(SwitchNote::PreviewChanged)));
+    assert_eq!((early.outcome, early.note), (JobOutcome::Answered, Some(OutcomeNote::PreviewChanged)));
     assert_eq!(
         (early.s3_bucket, pages(&world, &live()).await == first),
         (None, true),
@@ -262,7 +262,7 @@ async fn a_preview_that_nobody_can_have_seen_who_wants_it_live_is_not_put_live()
     };
     world.cloud.store.update(&CommandId::parse("c-4").unwrap(), close).await.unwrap();
     let unseen = act_as(&world, "amelia", "c-6", &publish(put_up)).await;
-    assert_eq!(unseen.note, Some(SwitchNote::PreviewChanged));
+    assert_eq!(unseen.note, Some(OutcomeNote::PreviewChanged));
     assert_eq!(act_as(&world, "amelia", "c-7", &publish(told)).await.outcome, JobOutcome::Changed);
     assert_eq!(pages(&world, &live()).await, second);
     worker.stop().await;
@@ -280,7 +280,7 @@ async fn what_somebody_else_put_live_since_an_undo_was_written_stays_live() {
     let undo = |at: Timestamp| json!({"action": "undo", "threadId": "dddddd4", "timestamp": at.millis()});
 
     let unseen = act_as(&world, "bob", "d-1", &undo(written)).await;
-    assert_eq!((unseen.outcome, unseen.note), (JobOutcome::Answered, Some(SwitchNote::LiveChanged)));
+    assert_eq!((unseen.outcome, unseen.note), (JobOutcome::Answered, Some(OutcomeNote::LiveChanged)));
     assert!(pages(&world, &live()).await == second && unseen.s3_bucket.is_none(), "nothing was switched");
     let since = world.cloud.clock.now();
     assert_eq!(act_as(&world, "bob", "d-2", &undo(since)).await.outcome, JobOutcome::Changed);

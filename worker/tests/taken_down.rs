@@ -8,7 +8,7 @@ mod support;
 use common::cloud::files::{At, Space};
 use common::domain::claim::Epoch;
 use common::domain::ids::ProjectUser;
-use common::domain::job::SwitchNote;
+use common::domain::job::OutcomeNote;
 use common::domain::names::SiteTarget;
 use common::domain::outcome::JobOutcome;
 use common::domain::site::Manifest;
@@ -154,7 +154,7 @@ async fn one_that_was_taken_down_is_never_published_and_comes_back_as_it_was() {
 async fn is_not_put_live(world: &World, command: &str) {
     let before = pages(world, &live()).await;
     let refused = act(world, command, json!({"action": "publish"})).await;
-    assert_eq!((refused.outcome, &refused.note), (JobOutcome::Answered, &Some(SwitchNote::NeverShown)));
+    assert_eq!((refused.outcome, &refused.note), (JobOutcome::Answered, &Some(OutcomeNote::NeverShown)));
     assert!(refused.summary.contains("show the preview again"), "{}", refused.summary);
     assert_eq!((refused.s3_bucket, pages(world, &live()).await), (None, before));
 }

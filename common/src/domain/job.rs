@@ -65,16 +65,18 @@ impl std::fmt::Display for WorkAction {
     }
 }
 
-/// What there is to say about a switch of the live site besides how its job ended.
+/// What there is to say besides how a job ended: of a switch of the live site, or of a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "kebab-case")]
-pub enum SwitchNote {
+pub enum OutcomeNote {
     /// It has begun, and is brought to its end whatever became of its job.
     GoesOn,
     /// There was none: the preview is another one than whoever asked for it can have seen.
     PreviewChanged,
     /// There was none: the preview is of work that did not come to its end, so that no answer has shown it.
     NeverShown,
+    /// The change was made and is kept, and the remote has not got it yet: it gets it with the next work on its conversation.
+    NotPushed,
     /// There was none: somebody else has put another version live since the one of before was wanted back.
     LiveChanged,
     /// It took the place of what another conversation had put live, which is not part of it.
@@ -219,7 +221,7 @@ pub struct Job {
     pub outcome: Option<JobOutcome>,
     /// Of one that switches the live site: what there is to say besides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<SwitchNote>,
+    pub note: Option<OutcomeNote>,
     /// What the agent says it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,

@@ -10,7 +10,7 @@ mod words;
 use std::sync::LazyLock;
 
 use common::domain::ids::{ProjectId, ThreadId};
-use common::domain::job::{Job, SwitchNote, WorkAction};
+use common::domain::job::{Job, OutcomeNote, WorkAction};
 use common::domain::language::Language;
 use common::domain::left_out::LeftOut;
 use common::domain::outcome::JobOutcome;
@@ -227,7 +227,7 @@ fn is_switch(job: &Job) -> bool {
 
 fn ended(job: &Job, words: &'static Words) -> View {
     let said = of_live(job, words).unwrap_or_else(|| (words.outcome)(job.outcome));
-    let is_live = is_switch(job) && job.note != Some(SwitchNote::PreviewChanged);
+    let is_live = is_switch(job) && job.note != Some(OutcomeNote::PreviewChanged);
     let label = if is_live { words.look_live } else { words.look };
     let (list, left) = touched::listed(&job.files_changed);
     View {
@@ -245,12 +245,13 @@ fn ended(job: &Job, words: &'static Words) -> View {
 /// What was done. A note is said in the reader's language, and needs no other words.
 fn besides(job: &Job, words: &Words) -> Option<String> {
     match &job.note {
-        Some(SwitchNote::Replaced { subject }) => Some((words.replaced_what)(subject.as_deref())),
+        Some(OutcomeNote::Replaced { subject }) => Some((words.replaced_what)(subject.as_deref())),
         Some(
-            SwitchNote::GoesOn
-            | SwitchNote::PreviewChanged
-            | SwitchNote::NeverShown
-            | SwitchNote::LiveChanged,
+            OutcomeNote::GoesOn
+            | OutcomeNote::PreviewChanged
+            | OutcomeNote::NeverShown
+            | OutcomeNote::NotPushed
+            | OutcomeNote::LiveChanged,
         ) => None,
         None => {
             let summary = job.summary.as_deref().map(str::trim).filter(|text| !text.is_empty());
@@ -262,11 +263,12 @@ fn besides(job: &Job, words: &Words) -> Option<String> {
 /// What a job that was to switch the live site is answered with, where that is something of its own.
 fn of_live(job: &Job, words: &Words) -> Option<Said> {
     match (&job.note, job.action, job.outcome?) {
-        (Some(SwitchNote::GoesOn), ..) => Some(words.switching),
-        (Some(SwitchNote::PreviewChanged), ..) => Some(words.preview_changed),
-        (Some(SwitchNote::NeverShown), ..) => Some(words.never_shown),
-        (Some(SwitchNote::LiveChanged), ..) => Some(words.live_changed),
-        (Some(SwitchNote::Replaced { .. }), ..) => Some(words.replaced),
+        (Some(OutcomeNote::GoesOn), ..) => Some(words.switching),
+        (Some(OutcomeNote::PreviewChanged), ..) => Some(words.preview_changed),
+        (Some(OutcomeNote::NeverShown), ..) => Some(words.never_shown),
+        (Some(OutcomeNote::NotPushed), ..) => Some(words.not_pushed),
+        (Some(OutcomeNote::LiveChanged), ..) => Some(words.live_changed),
+        (Some(OutcomeNote::Replaced { .. }), ..) => Some(words.replaced),
         (None, WorkAction::Publish, JobOutcome::Changed) => Some(words.published),
         (None, WorkAction::Undo, JobOutcome::Changed) => Some(words.undone),
         (None, WorkAction::Publish | WorkAction::Undo, JobOutcome::Answered) => Some(words.live_unchanged),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::mail::{MailCommand, attachment};
-use common::domain::job::{SwitchNote, WorkAction};
+use common::domain::job::{OutcomeNote, WorkAction};
 use common::domain::left_out::LeftOutReason;
 use common::domain::outcome::JobOutcome;
 
@@ -50,25 +50,38 @@ fn of_live() -> Vec<Job> {
 }
 
 fn goes_on(outcome: JobOutcome) -> Job {
-    Job { action: WorkAction::Undo, note: Some(SwitchNote::GoesOn), ..job(outcome) }
+    Job { action: WorkAction::Undo, note: Some(OutcomeNote::GoesOn), ..job(outcome) }
 }
 
 fn replaced(subject: Option<&str>) -> Job {
-    let note = Some(SwitchNote::Replaced { subject: subject.map(str::to_owned) });
+    let note = Some(OutcomeNote::Replaced { subject: subject.map(str::to_owned) });
     Job { action: WorkAction::Publish, note, ..job(JobOutcome::Changed) }
 }
 
 fn preview_changed() -> Job {
-    let note = Some(SwitchNote::PreviewChanged);
+    let note = Some(OutcomeNote::PreviewChanged);
     Job { action: WorkAction::Publish, note, ..job(JobOutcome::Answered) }
 }
 
 fn never_shown() -> Job {
-    Job { note: Some(SwitchNote::NeverShown), preview_url: None, ..preview_changed() }
+    Job { note: Some(OutcomeNote::NeverShown), preview_url: None, ..preview_changed() }
 }
 
 fn live_changed() -> Job {
-    Job { action: WorkAction::Undo, note: Some(SwitchNote::LiveChanged), ..job(JobOutcome::Answered) }
+    Job { action: WorkAction::Undo, note: Some(OutcomeNote::LiveChanged), ..job(JobOutcome::Answered) }
+}
+
+fn not_pushed() -> Job {
+    Job { note: Some(OutcomeNote::NotPushed), ..job(JobOutcome::Failed) }
+}
+
+#[test]
+fn whoever_waits_for_a_change_that_is_kept_is_not_told_to_write_it_again() {
+    for language in Language::ALL {
+        let (letter, words) = (written(&Topic::Ended(&not_pushed()), language), words::of(language));
+        assert!(letter.text.contains(words.not_pushed.headline), "{}", letter.text);
+        assert!(!letter.text.contains((words.outcome)(Some(JobOutcome::Failed)).next), "{}", letter.text);
+    }
 }
 
 fn written(topic: &Topic<'_>, language: Language) -> Letter {

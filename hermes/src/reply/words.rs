@@ -83,6 +83,8 @@ pub(super) struct Words {
     pub(super) preview_changed: Said,
     /// The same: it is of work that did not come to its end.
     pub(super) never_shown: Said,
+    /// A change was made and is kept, and is not in the source yet.
+    pub(super) not_pushed: Said,
     /// Nothing was taken back: the live site is another one than its author knew.
     pub(super) live_changed: Said,
     pub(super) confirm: Confirmation,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use common::cloud::failing::{Calls, Fate, Operation, When};
 use common::cloud::queue::Depth;
-use common::domain::job::{JobState, SwitchNote};
+use common::domain::job::{JobState, OutcomeNote};
 use common::domain::names::Queue;
 use common::domain::outcome::JobOutcome;
 use common::domain::thread::Thread;
@@ -59,13 +59,13 @@ async fn whoever_wants_another_preview_live_than_they_saw_is_led_to_it() {
     let world = World::with_scott().await;
     let (command, _) = ordered(&world).await;
     let mut result = world.result(&command).await;
-    (result.outcome, result.note) = (JobOutcome::Answered, Some(SwitchNote::PreviewChanged));
+    (result.outcome, result.note) = (JobOutcome::Answered, Some(OutcomeNote::PreviewChanged));
     result.s3_bucket = None;
     let thread = world.cloud().store.load::<Thread>(&result.thread_id).await.unwrap().unwrap().value;
     world.report(result.to_json()).await;
     let job = world.job(&command).await;
     let address = format!("http://{}.amelia.localhost:8025/", thread.preview_key);
-    assert_eq!((job.note, job.preview_url), (Some(SwitchNote::PreviewChanged), Some(address.clone())));
+    assert_eq!((job.note, job.preview_url), (Some(OutcomeNote::PreviewChanged), Some(address.clone())));
     let answer = hermes::mail::read(world.outbox()[0].as_bytes()).unwrap();
     assert!(answer.text.contains(&address) && answer.text.contains("has changed since"), "{}", answer.text);
 }

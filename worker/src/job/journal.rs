@@ -10,7 +10,7 @@ use common::cloud::{CloudError, Result};
 use common::domain::budget::{Spent, Usage};
 use common::domain::claim::{Epoch, Fence};
 use common::domain::ids::{CommandId, WorkerId};
-use common::domain::job::{Job, JobState, Step, StepName};
+use common::domain::job::{Job, JobState, OutcomeNote, Step, StepName};
 use common::domain::outcome::JobOutcome;
 use common::domain::session::{RunEnd, RunId};
 
@@ -150,8 +150,7 @@ impl Journal {
             used.tell(job);
             end_step(job, now, outcome.as_str());
             job.outcome = Some(outcome);
-            // What an earlier attempt began goes on, unless this one has brought it to its end.
-            let before = job.note.take().filter(|_| !outcome.is_success());
+            let before = job.note.take().filter(|note| holds_after(note, outcome));
             job.note = ending.note.clone().or(before);
             job.summary = Some(ending.summary.clone());
             job.error.clone_from(&ending.error);
@@ -221,4 +220,9 @@ fn end_step(job: &mut Job, now: common::domain::timestamp::Timestamp, result: &s
         step.ended_at = Some(now);
         step.result = Some(result.to_owned());
     }
+}
+/// What an earlier attempt began goes on, unless this one has brought it to its end. What it made is not there yet, unless this
+/// one came further than that.
+fn holds_after(note: &OutcomeNote, outcome: JobOutcome) -> bool {
+    if *note == OutcomeNote::NotPushed { outcome == JobOutcome::Failed } else { !outcome.is_success() }
 }

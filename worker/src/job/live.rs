@@ -10,7 +10,7 @@ use common::cloud::files::{At, Files, IfMatch};
 use common::cloud::store::Store;
 use common::cloud::{CloudError, Result as CloudResult};
 use common::domain::ids::{CommandId, ThreadId};
-use common::domain::job::{Job, StepName, SwitchNote, WorkAction};
+use common::domain::job::{Job, OutcomeNote, StepName, WorkAction};
 use common::domain::names::SiteTarget;
 use common::domain::outcome::JobOutcome;
 use common::domain::site::{Manifest, Release};
@@ -182,7 +182,7 @@ async fn to_its_end<T>(
     let done = until_cut_off(context, switched, work).await;
     let is_done = matches!(done, Ok(Ok(_)));
     if !is_done && switched.goes_on() && context.work.action != WorkAction::TakeDown {
-        ending.note = Some(SwitchNote::GoesOn);
+        ending.note = Some(OutcomeNote::GoesOn);
     }
     done
 }
@@ -340,16 +340,16 @@ async fn end(
 }
 
 /// What there is to say besides.
-async fn note(store: &dyn Store, came: &Came) -> Option<SwitchNote> {
+async fn note(store: &dyn Store, came: &Came) -> Option<OutcomeNote> {
     match came {
-        Came::Changed => Some(SwitchNote::PreviewChanged),
-        Came::NeverShown => Some(SwitchNote::NeverShown),
-        Came::LiveChanged => Some(SwitchNote::LiveChanged),
+        Came::Changed => Some(OutcomeNote::PreviewChanged),
+        Came::NeverShown => Some(OutcomeNote::NeverShown),
+        Came::LiveChanged => Some(OutcomeNote::LiveChanged),
         Came::Up(Release { replaces: Some(thread), .. }) => {
             // The site is switched; whoever cannot say which conversation it was says that it was one.
             let row = timeout(LOOK_LIMIT, store.load::<Thread>(thread)).await;
             let subject = row.ok().and_then(Result::ok).flatten().map(|row| row.value.subject);
-            Some(SwitchNote::Replaced { subject: subject.filter(|text| !text.trim().is_empty()) })
+            Some(OutcomeNote::Replaced { subject: subject.filter(|text| !text.trim().is_empty()) })
         }
         Came::Up(_) | Came::Same | Came::Nothing | Came::Expired | Came::Unknown(_) => None,
     }

@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use common::checkpoint::{self, Point};
 use common::domain::budget::Usage;
-use common::domain::job::{StepName, SwitchNote, WorkAction};
+use common::domain::job::{OutcomeNote, StepName, WorkAction};
 use common::domain::outcome::JobOutcome;
 use common::domain::session::{Left, RunEnd};
 use common::domain::timestamp::Timestamp;
@@ -60,8 +60,8 @@ pub struct Ending {
     pub summary: String,
     /// Whether it ends with a question; the job's outcome when nothing was changed.
     pub asks: bool,
-    /// Of a switch of the live site: what there is to say besides its outcome.
-    pub note: Option<SwitchNote>,
+    /// What there is to say besides its outcome.
+    pub note: Option<OutcomeNote>,
     /// What went wrong, for the operator.
     pub error: Option<String>,
     /// The commit on the branch.
@@ -376,6 +376,9 @@ async fn push_commit(
         }
         Err(trouble) => {
             ending.left = save::elsewhere(context, checkout, tip).await;
+            if matches!((&trouble, &ending.left), (Trouble::Failed(_), Left::Kept)) {
+                ending.note = Some(OutcomeNote::NotPushed);
+            }
             return Err(trouble);
         }
     };

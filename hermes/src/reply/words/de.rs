@@ -128,6 +128,10 @@ pub(super) static WORDS: Words = Words {
         "Die Vorschau zeigt eine Arbeit, die nicht zu Ende kam.",
         "Es wurde nichts online gestellt. Antworten Sie „Zeig die Vorschau noch einmal“ oder schreiben Sie, was Sie möchten; was Ihnen dann gezeigt wird, kann online gestellt werden.",
     ),
+    not_pushed: say(
+        "Die Änderung ist gemacht, steht aber noch nicht in der Quelle Ihrer Website.",
+        "Der Ort, an dem die Quelle liegt, hat nicht geantwortet. Ihre Änderung ist aufbewahrt und kommt mit Ihrer nächsten Mail in dieser Unterhaltung dorthin; Sie brauchen sie nicht noch einmal zu schreiben. Was Besucher sehen, ist unverändert.",
+    ),
     live_changed: say(
         "Die veröffentlichte Website ist eine andere, seit Sie geschrieben haben.",
         "Jemand anders hat eine andere Fassung online gestellt, deshalb wurde nichts zurückgenommen. Sehen Sie sich die Website an; wenn Sie trotzdem die Fassung von vorher möchten, antworten Sie auf diese Mail mit dem einen Wort „rückgängig“.",

@@ -122,6 +122,10 @@ pub(super) static WORDS: Words = Words {
         "The preview shows work that did not come to its end.",
         "Nothing was put live. Reply “show the preview again”, or write what you want; what you are shown then can be put live.",
     ),
+    not_pushed: say(
+        "The change was made, but it is not in the source of your site yet.",
+        "The place where the source is kept did not answer. Your change is kept and goes there with your next mail in this conversation; you need not write it again. What visitors see is unchanged.",
+    ),
     live_changed: say(
         "Your live site has changed since you wrote.",
         "Somebody else put another version live, so nothing was taken back. Look at your site; if you still want the version from before back, reply to this mail with the one word “undo”.",

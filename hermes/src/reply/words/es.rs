@@ -121,6 +121,10 @@ pub(super) static WORDS: Words = Words {
         "La vista previa muestra un trabajo que no se terminó.",
         "No se ha publicado nada. Responda «muestra otra vez la vista previa» o escriba lo que quiere; lo que se le muestre entonces se podrá publicar.",
     ),
+    not_pushed: say(
+        "El cambio está hecho, pero todavía no está en el código de su sitio.",
+        "El lugar donde se guarda el código no respondió. Su cambio está guardado y llegará allí con su próximo correo en esta conversación; no hace falta que lo escriba otra vez. Lo que ven los visitantes no ha cambiado.",
+    ),
     live_changed: say(
         "El sitio publicado ha cambiado desde que usted escribió.",
         "Otra persona publicó otra versión, por eso no se ha deshecho nada. Mire el sitio; si aun así quiere la versión anterior, responda a este correo con la única palabra «deshacer».",

@@ -128,6 +128,10 @@ pub(super) static WORDS: Words = Words {
         "L’aperçu montre un travail qui n’a pas été mené à son terme.",
         "Rien n’a été mis en ligne. Répondez « montre à nouveau l’aperçu » ou écrivez ce que vous voulez ; ce qui vous sera montré alors pourra être mis en ligne.",
     ),
+    not_pushed: say(
+        "La modification est faite, mais elle n’est pas encore dans la source de votre site.",
+        "L’endroit où se trouve la source n’a pas répondu. Votre modification est conservée et y arrivera avec votre prochain message dans cette conversation ; inutile de l’écrire à nouveau. Ce que voient les visiteurs est inchangé.",
+    ),
     live_changed: say(
         "Le site en ligne a changé depuis que vous avez écrit.",
         "Quelqu’un d’autre a mis en ligne une autre version, rien n’a donc été annulé. Regardez le site ; si vous voulez quand même la version d’avant, répondez à ce mail par le seul mot « annuler ».",
