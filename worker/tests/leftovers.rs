@@ -105,17 +105,29 @@ fn bundled(world: &World) -> Vec<u8> {
     bytes
 }
 
+/// Told once, and where whoever looks after the source finds it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kept_work_that_conflicts_stays_kept() {
-    let (world, remote, worker) = warm().await;
-    commit_unpushed(&world, "site/index.html", "ours\n", UNFINISHED);
-    let kept = At::object("wip/c-2");
-    world.cloud.files.put(&kept, bundled(&world).into(), IfMatch::Any).await.unwrap();
-    remote.commit(BRANCH, &[("site/index.html", "theirs\n")], "theirs");
-    changed(&world, "c-2", YEAR).await;
-    assert_eq!(remote.file(BRANCH, "site/index.html").unwrap(), "theirs\n");
-    assert!(world.cloud.files.exists(&kept).await.unwrap(), "it is nowhere else");
-    worker.stop().await;
+async fn work_that_conflicts_with_what_others_pushed_is_kept_on_a_branch_and_told() {
+    for bundle in [true, false] {
+        let (world, remote, worker) = warm().await;
+        let ours = commit_unpushed(&world, "site/index.html", "ours\n", UNFINISHED);
+        let kept = At::object("wip/c-2");
+        if bundle {
+            world.cloud.files.put(&kept, bundled(&world).into(), IfMatch::Any).await.unwrap();
+        }
+        remote.commit(BRANCH, &[("site/index.html", "theirs\n")], "theirs");
+        let aside = format!("{BRANCH}-kept-{}", &ours.to_string()[..8]);
+        for (command, told) in [("c-2", true), ("c-3", false)] {
+            let year = if told { YEAR } else { "change \"1921\" to \"1922\"" };
+            let result = run(&world, command, year).await;
+            assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+            assert_eq!(result.summary.contains(&aside), told, "{result:?}");
+        }
+        assert_eq!(remote.file(BRANCH, "site/index.html").unwrap(), "theirs\n");
+        assert_eq!(remote.file(&aside, "site/index.html").unwrap(), "ours\n");
+        assert!(!world.cloud.files.exists(&kept).await.unwrap());
+        worker.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -86,12 +86,12 @@ pub async fn prepare(context: &JobContext, store: &dyn Store) -> Result<Checkout
         let (workspace, wanted) = (workspace.clone(), wanted.clone());
         off_thread(move || wanted.prepare_or_renew(&workspace.repo()))
     };
-    let Prepared { before, newest, finished, includes, taken_over } = tokio::select! {
+    let Prepared { before, newest, finished, includes, taken_over, aside } = tokio::select! {
         prepared = prepared => prepared?,
         () = context.stopper.token().cancelled() => return Err(Trouble::Cut(Cut::Shutdown)),
     };
     let Wanted { access, branch, .. } = wanted;
-    Ok(Checkout { workspace, access, branch, before, newest, finished, includes, taken_over, gone })
+    Ok(Checkout { workspace, access, branch, before, newest, finished, includes, taken_over, aside, gone })
 }
 
 /// What somebody who was asked beside us says.
@@ -143,8 +143,8 @@ struct LeftBy {
 enum Joined {
     /// One on top of the other.
     Together(Oid),
-    /// They conflict; ours are kept aside.
-    Apart(Oid),
+    /// They conflict; ours are kept aside, on this branch where the remote has got it.
+    Apart(Oid, Option<String>),
 }
 
 /// The branch as it stands in the folder.
@@ -154,6 +154,7 @@ struct Prepared {
     finished: Option<Oid>,
     includes: Vec<String>,
     taken_over: Vec<CommandId>,
+    aside: Vec<String>,
 }
 
 impl Wanted {
@@ -221,12 +222,15 @@ impl Wanted {
     /// The branch, with what the remote and the objects have of it, in the working tree; of all else only these caches stay.
     fn bring_up(&self, repo: &Repository, path: &Path, caches: &[&str]) -> git::Result<Prepared> {
         let advertised = self.fetch(repo, path)?;
-        let mut taken_over = self.take_over(repo, &advertised);
+        let (mut taken_over, mut aside) = self.take_over(repo, &advertised);
         let tip = match self.tip(repo, &advertised)? {
             Joined::Together(tip) => tip,
-            Joined::Apart(tip) => {
-                // What was kept is on no branch that is pushed: it stays among the objects.
-                taken_over.clear();
+            Joined::Apart(tip, kept_on) => {
+                if kept_on.is_none() {
+                    // What was kept is on no branch that is pushed: it stays among the objects.
+                    taken_over.clear();
+                }
+                aside.extend(kept_on);
                 tip
             }
         };
@@ -236,7 +240,7 @@ impl Wanted {
         self.check_out(repo, path, tip, caches)?;
         let newest = Base::from(repo, Some(tip))?.at.unwrap_or(tip);
         let includes = self.live.as_ref().map(|live| live.included(repo, tip)).unwrap_or_default();
-        Ok(Prepared { before: tip, newest, finished, includes, taken_over })
+        Ok(Prepared { before: tip, newest, finished, includes, taken_over, aside })
     }
 
     /// Asks the remote for its branches and whether we may push, neither waiting for the other; only then anything is
@@ -303,24 +307,41 @@ impl Wanted {
         }
         match rebase_without(repo, ours, theirs, &self.identity.signature()?, &repeated.commits)? {
             Rebased::Onto(tip) => Ok(Joined::Together(tip)),
-            Rebased::Conflict => keep_aside(repo, &self.branch, ours).map(|()| Joined::Apart(theirs)),
+            Rebased::Conflict => {
+                Ok(Joined::Apart(theirs, self.push_aside(repo, keep_aside(repo, &self.branch, ours)?, ours)))
+            }
         }
     }
 
-    /// Brings what was kept among the objects onto our branch. What cannot be brought stays where it is.
-    fn take_over(&self, repo: &Repository, advertised: &Advertised) -> Vec<CommandId> {
-        let mut taken_over = Vec::new();
+    /// Where whoever looks after the source finds what conflicts; none where the remote does not take it now.
+    fn push_aside(&self, repo: &Repository, branch: String, ours: Oid) -> Option<String> {
+        match git::push(repo, &self.access, ours, &branch) {
+            Ok(()) => Some(branch),
+            Err(error) => {
+                tracing::warn!(%error, branch, "commits that are kept aside are not on the remote");
+                None
+            }
+        }
+    }
+
+    /// Brings what was kept among the objects onto our branch, or onto one beside it; those branches, too. What cannot be
+    /// brought stays where it is.
+    fn take_over(&self, repo: &Repository, advertised: &Advertised) -> (Vec<CommandId>, Vec<String>) {
+        let (mut taken_over, mut aside) = (Vec::new(), Vec::new());
         for (command, bundle) in &self.kept {
             let deep = self.deepen_for(repo, advertised, bundle);
             match deep.and_then(|()| bundle::read(repo, bundle)).and_then(|tip| self.put_on_branch(repo, tip))
             {
-                Ok(()) => taken_over.push(command.clone()),
+                Ok(kept_on) => {
+                    taken_over.push(command.clone());
+                    aside.extend(kept_on);
+                }
                 Err(error) => {
                     tracing::warn!(%command, %error, "kept work could not be taken over; it stays among the objects");
                 }
             }
         }
-        taken_over
+        (taken_over, aside)
     }
 
     /// A shallow copy may lack what a bundle builds on.
@@ -356,12 +377,14 @@ impl Wanted {
         if is_cut()? { git::fetch_whole(repo, &self.access, &branch) } else { Ok(()) }
     }
 
-    fn put_on_branch(&self, repo: &Repository, tip: Oid) -> git::Result<()> {
+    /// The branch beside it where it is now, if it conflicts with ours.
+    fn put_on_branch(&self, repo: &Repository, tip: Oid) -> git::Result<Option<String>> {
         let onto = match git::local_branch(repo, &self.branch) {
-            Some(ours) if git::contains(repo, ours, tip) => return Ok(()),
+            Some(ours) if git::contains(repo, ours, tip) => return Ok(None),
             Some(ours) if !git::contains(repo, tip, ours) => match self.join(repo, tip, ours)? {
                 Joined::Together(tip) => tip,
-                Joined::Apart(_) => {
+                Joined::Apart(_, Some(kept_on)) => return Ok(Some(kept_on)),
+                Joined::Apart(_, None) => {
                     let what = format!("take kept work over onto {}", self.branch);
                     return Err(GitError::new(
                         GitKind::Other,
@@ -375,7 +398,7 @@ impl Wanted {
         let name = format!("refs/heads/{}", self.branch);
         repo.reference(&name, onto, true, "taken over").during("take kept work over")?;
         tracing::info!(branch = self.branch, commit = %onto, "unfinished work that the remote had not got was taken over");
-        Ok(())
+        Ok(None)
     }
 
     /// What another thread's run left in the working tree is committed on that thread's branch; so is what a run of this one
@@ -460,13 +483,13 @@ pub(super) fn give_up(checkout: &Checkout, tip: Oid) -> git::Result<()> {
     tree::check_out(&repo, branch, back, &CACHES)
 }
 
-/// On a branch that nobody goes on with and that is never pushed.
-fn keep_aside(repo: &Repository, branch: &str, ours: Oid) -> git::Result<()> {
-    let kept = format!("refs/heads/{branch}-kept-{}", &ours.to_string()[..8]);
-    repo.reference(&kept, ours, true, "keep").during("keep commits aside")?;
+/// On a branch that nobody goes on with; its name.
+fn keep_aside(repo: &Repository, branch: &str, ours: Oid) -> git::Result<String> {
+    let kept = format!("{branch}-kept-{}", &ours.to_string()[..8]);
+    repo.reference(&format!("refs/heads/{kept}"), ours, true, "keep").during("keep commits aside")?;
     tracing::warn!(
         kept,
         "commits that never reached the remote do not go together with it and are kept aside"
     );
-    Ok(())
+    Ok(kept)
 }

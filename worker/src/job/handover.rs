@@ -29,6 +29,8 @@ pub struct Checkout {
     pub includes: Vec<String>,
     /// Commands whose kept work is on the branch now; it is on the remote with the next push.
     pub taken_over: Vec<CommandId>,
+    /// Branches on the remote with commits of before that conflict with this one.
+    pub aside: Vec<String>,
     /// Commands whose work was kept, as their session says, and is nowhere any more.
     pub gone: Vec<CommandId>,
 }

@@ -68,6 +68,8 @@ pub struct Ending {
     pub commit_id: Option<String>,
     /// Paths the commit touches.
     pub files_changed: Vec<String>,
+    /// Branches with what was done before and conflicts with what others did: the owner has to hear of it.
+    pub aside: Vec<String>,
     /// What it used.
     pub usage: Usage,
     /// When the preview was put up.
@@ -119,18 +121,34 @@ pub async fn run(context: &JobContext, journal: &mut Journal) -> Run {
     };
     ending.usage.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     match result {
-        Ok(outcome) => Run::Ended(outcome, Box::new(ending)),
+        Ok(outcome) => {
+            tell_aside(&mut ending);
+            Run::Ended(outcome, Box::new(ending))
+        }
         Err(Trouble::Cut(cut)) => Run::Cut(context.stopper.stopped().unwrap_or(cut), Box::new(ending)),
         Err(Trouble::Failed(failure)) => {
             if let Some(cut) = context.stopper.stopped() {
                 return Run::Cut(cut, Box::new(ending));
             }
             ending.summary = context.settings.secrets.redact(&failure.owner_text);
+            tell_aside(&mut ending);
             let detail = format!("{}: {}", failure.code, failure.detail);
             ending.error =
                 Some(plain(&context.settings.secrets.redact(&plain(&detail, usize::MAX)), MAX_TEXT_CHARS));
             Run::Ended(failure.outcome, Box::new(ending))
         }
+    }
+}
+
+/// Says below what was done that something of before is not part of it.
+fn tell_aside(ending: &mut Ending) {
+    for branch in &ending.aside {
+        let told = format!(
+            "An earlier change of this conversation had not reached the source of your site, and somebody else changed the same lines there. \
+             Nothing was overwritten: it is not part of what is shown now, and is kept on the branch {branch}."
+        );
+        let gap = if ending.summary.is_empty() { "" } else { "\n\n" };
+        ending.summary = format!("{}{gap}{told}", ending.summary);
     }
 }
 
@@ -142,6 +160,7 @@ async fn steps(
     journal.step_unless_stopped(StepName::Checkout).await?;
     checkpoint::reach(Point::CheckoutBegun).await;
     let checkout = checkout::prepare(context, &*journal.store).await?;
+    ending.aside.clone_from(&checkout.aside);
     checkpoint::reach(Point::CheckedOut).await;
     let commit = if let Some(finished) = checkout.finished {
         journal.charge().await?;
