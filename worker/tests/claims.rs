@@ -367,6 +367,32 @@ async fn orders_stop_a_job_release_a_claim_and_drain_the_worker() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_stopped_and_conflicts_with_what_others_pushed_is_told_with_its_branch() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let worker = world.worker(&[]);
+    world.order(AMELIA, work("c-1", "aaaaaa1", HOURS)).await;
+    assert_eq!(world.result().await.outcome, JobOutcome::Changed);
+    worker.stop().await;
+    let half = "require('fs').writeFileSync('site/about.html','half\\n');setInterval(()=>{},9e9)";
+    let worker = world.worker_with_agent(&format!("node -e \"{half}\""), &[]);
+    world.order(AMELIA, work("c-2", "aaaaaa1", HOURS)).await;
+    let edited = world.path("data/workspaces/bakery-amelia/repo/site/about.html");
+    let half_done = async || std::fs::read_to_string(&edited).ok().filter(|text| text == "half\n");
+    world.until("half of the work", half_done).await;
+    remote.commit("thread-aaaaaa1", &[("site/about.html", "theirs\n")], "theirs");
+    let owner =
+        world.cloud.claims.get(&ProjectUser::parse(AMELIA).unwrap()).await.unwrap().unwrap().owner.unwrap();
+    let order = json!({"type": "CONTROL", "action": "stop-job", "commandId": "c-2"}).to_string();
+    world.cloud.queues.send(&Queue::Control(owner), Outgoing::standard(order)).await.unwrap();
+    let stopped = world.result().await;
+    let aside = remote.branches().into_iter().find(|name| name.contains("-conflict-")).unwrap();
+    assert_eq!(stopped.outcome, JobOutcome::Stopped);
+    assert!(stopped.summary.contains(&aside), "{stopped:?}");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s78_work_that_was_stopped_before_its_turn_never_starts_and_is_told_once() {
     let world = World::new();
     let remote = world.bakery().await;

@@ -83,6 +83,18 @@ pub struct Ending {
 }
 
 impl Ending {
+    /// Tells the owner what was done, and below it what of before is not part of it.
+    pub fn sum_up(&mut self, done: &str) {
+        let aside = self.aside.iter().map(|branch| {
+            format!(
+                "An earlier change of this conversation had not reached the source of your site, and somebody else changed the same lines \
+                 there. Nothing was overwritten: it is not part of what is shown now, and is kept on the branch {branch}."
+            )
+        });
+        let said = Some(done.to_owned()).filter(|done| !done.is_empty()).into_iter().chain(aside);
+        self.summary = said.collect::<Vec<_>>().join("\n\n");
+    }
+
     /// What it means for its session.
     pub fn for_the_session(&self) -> RunEnd {
         let (agent_session_id, left) = (self.agent_session_id.clone(), self.left.clone());
@@ -122,7 +134,8 @@ pub async fn run(context: &JobContext, journal: &mut Journal) -> Run {
     ending.usage.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     match result {
         Ok(outcome) => {
-            tell_aside(&mut ending);
+            let done = std::mem::take(&mut ending.summary);
+            ending.sum_up(&done);
             Run::Ended(outcome, Box::new(ending))
         }
         Err(Trouble::Cut(cut)) => Run::Cut(context.stopper.stopped().unwrap_or(cut), Box::new(ending)),
@@ -130,25 +143,12 @@ pub async fn run(context: &JobContext, journal: &mut Journal) -> Run {
             if let Some(cut) = context.stopper.stopped() {
                 return Run::Cut(cut, Box::new(ending));
             }
-            ending.summary = context.settings.secrets.redact(&failure.owner_text);
-            tell_aside(&mut ending);
+            ending.sum_up(&context.settings.secrets.redact(&failure.owner_text));
             let detail = format!("{}: {}", failure.code, failure.detail);
             ending.error =
                 Some(plain(&context.settings.secrets.redact(&plain(&detail, usize::MAX)), MAX_TEXT_CHARS));
             Run::Ended(failure.outcome, Box::new(ending))
         }
-    }
-}
-
-/// Says below what was done that something of before is not part of it.
-fn tell_aside(ending: &mut Ending) {
-    for branch in &ending.aside {
-        let told = format!(
-            "An earlier change of this conversation had not reached the source of your site, and somebody else changed the same lines there. \
-             Nothing was overwritten: it is not part of what is shown now, and is kept on the branch {branch}."
-        );
-        let gap = if ending.summary.is_empty() { "" } else { "\n\n" };
-        ending.summary = format!("{}{gap}{told}", ending.summary);
     }
 }
 
@@ -203,7 +203,7 @@ async fn push_shown(
             Err(failure.into())
         }
         Err(Trouble::Cut(cut)) => {
-            ending.left = save::keep(context, checkout, commit).await;
+            ending.left = save::keep(context, checkout, commit, &mut ending.aside).await;
             Err(Trouble::Cut(cut))
         }
     }
@@ -240,7 +240,7 @@ async fn unchanged(
     checkout: &Checkout,
     ending: &mut Ending,
 ) -> Result<JobOutcome, Trouble> {
-    ending.left = save::catch_up(context, checkout).await?;
+    ending.left = save::catch_up(context, checkout, &mut ending.aside).await?;
     if ending.asks {
         return Ok(JobOutcome::Question);
     }
@@ -430,7 +430,7 @@ async fn push_unless_cut(context: &JobContext, checkout: &Checkout, tip: Oid) ->
 async fn save_unfinished(context: &JobContext, checkout: &Checkout, trouble: &Trouble, ending: &mut Ending) {
     let Some(purpose) = purpose_after(trouble) else { return };
     let Some(commit) = save::unfinished(context, checkout, purpose).await else { return };
-    ending.left = save::keep(context, checkout, &commit).await;
+    ending.left = save::keep(context, checkout, &commit, &mut ending.aside).await;
     note_commit(ending, &commit);
 }
 

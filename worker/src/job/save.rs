@@ -12,7 +12,7 @@ use common::domain::session::Left;
 use tokio::time::timeout;
 
 use super::checkout::give_up;
-use super::handover::{Checkout, Commit};
+use super::handover::{Checkout, Commit, Pushed};
 use super::message::Purpose;
 use super::workspace::left_marker;
 use super::{Cut, JobContext, Trouble, bundle, commit, push};
@@ -46,13 +46,22 @@ pub(super) async fn unfinished(
     None
 }
 
-/// Puts a commit of a job that was cut off where it outlives this machine.
-pub(super) async fn keep(context: &JobContext, checkout: &Checkout, commit: &Commit) -> Left {
+/// Puts a commit of a job that was cut off where it outlives this machine. Where it conflicts with the branch, that is one
+/// beside it, which is noted.
+pub(super) async fn keep(
+    context: &JobContext,
+    checkout: &Checkout,
+    commit: &Commit,
+    aside: &mut Vec<String>,
+) -> Left {
     if context.stopper.stopped() == Some(Cut::FenceLost) || !(context.still_ours)().await {
         return Left::Unchanged;
     }
     match timeout(PUSH_LIMIT, push::push(context, checkout, commit.id)).await {
-        Ok(Ok(_)) => {
+        Ok(Ok(pushed)) => {
+            if let Pushed::Conflict { kept_on } = pushed {
+                aside.push(kept_on);
+            }
             tracing::info!(commit = %commit.id, "work that the remote had not got was saved on its branch");
             return forget(context, checkout).await;
         }
@@ -65,7 +74,11 @@ pub(super) async fn keep(context: &JobContext, checkout: &Checkout, commit: &Com
 }
 
 /// Puts what earlier runs left on the branch, and the remote has not got, there as well.
-pub(super) async fn catch_up(context: &JobContext, checkout: &Checkout) -> Result<Left, Trouble> {
+pub(super) async fn catch_up(
+    context: &JobContext,
+    checkout: &Checkout,
+    aside: &mut Vec<String>,
+) -> Result<Left, Trouble> {
     let (path, tip) = (checkout.workspace.repo(), checkout.before);
     let missing = off_thread(move || {
         let repo = git::open(&path)?;
@@ -75,7 +88,7 @@ pub(super) async fn catch_up(context: &JobContext, checkout: &Checkout) -> Resul
         return Ok(Left::Unchanged);
     }
     let commit = commit::unchanged(checkout).await?;
-    Ok(keep(context, checkout, &commit).await)
+    Ok(keep(context, checkout, &commit, aside).await)
 }
 
 /// Puts a commit that the remote refuses out of the way of whoever goes on with the branch.
