@@ -30,6 +30,7 @@ const TOKEN_USER: &str = "x-access-token";
 /// What every repository of ours is configured as; rewritten before each use, because an agent can write to the file.
 /// Redirects are followed on the same host only: others would lead past the rules for repository URLs.
 const CONFIG: &str = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\tlogallrefupdates = true\n\
+    \texcludesFile = /dev/null\n\tattributesFile = /dev/null\n\
     [http]\n\tfollowRedirects = false\n";
 /// Bytes are committed and checked out as they are, whatever `.gitattributes` says.
 const ATTRIBUTES: &str = "* -text -eol -ident -filter\n";
@@ -249,10 +250,18 @@ pub fn open(path: &Path) -> Result<Repository> {
     std::fs::create_dir_all(git.join("info")).during("restore the folder .git/info")?;
     replace(&git.join("info").join("exclude"), &excluded::rules(path))?;
     replace(&git.join("info").join("attributes"), ATTRIBUTES)?;
-    Repository::open(path).map_err(|error| {
+    configured(path, &git.join("config")).map_err(|error| {
         let kind = if machine::made_fail(&error) { GitKind::Machine } else { GitKind::Corrupt };
         GitError::new(kind, "open the checkout", error.message())
     })
+}
+
+/// Goes by this configuration alone, whatever whoever runs us has set for themselves.
+fn configured(path: &Path, config: &Path) -> std::result::Result<Repository, git2::Error> {
+    let repo = Repository::open(path)?;
+    repo.set_config(&git2::Config::open(config)?)?;
+    repo.set_workdir(path, false)?;
+    Ok(repo)
 }
 
 /// Writes a file where none, another or a link stood.

@@ -318,6 +318,26 @@ async fn s37_work_outlives_a_shutdown_although_the_remote_hangs_and_another_mach
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_whoever_runs_it_has_set_for_git_changes_nothing() {
+    let world = World::new();
+    let remote = world.bakery().await;
+    let home = world.path("home");
+    std::fs::create_dir_all(home.join(".config/git")).unwrap();
+    std::fs::write(home.join(".config/git/ignore"), "*.html\n").unwrap();
+    let elsewhere = "[url \"file:///nowhere/\"]\n\tinsteadOf = file:///\n[core]\n\tautocrlf = true\n";
+    std::fs::write(home.join(".gitconfig"), elsewhere).unwrap();
+    let mut program = Program::start(&world, &[("SANDBOX", "off"), ("HOME", home.to_str().unwrap())]);
+    program.says("is ready");
+    world.order("bakery#amelia", work("c-1", "abcdef1", "add a page about rye")).await;
+    let result = world.result().await;
+    assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
+    assert_eq!(result.files_changed, ["rye/index.html"]);
+    assert!(remote.file("thread-abcdef1", "rye/index.html").is_some());
+    let (status, log) = program.terminate();
+    assert!(status.success(), "{log:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s37_a_shutdown_while_a_push_hangs_keeps_the_finished_commit_and_it_is_not_made_again() {
     let world = World::new();
     let remote = world.remote("bakery", support::SITE);
