@@ -108,16 +108,22 @@ fn is_gone(error: &io::Error) -> bool {
 fn without_name(processes: &[Pid], disk: u64) -> u64 {
     let mut seen = BTreeMap::new();
     for process in processes {
-        for kind in ["fd", "map_files"] {
-            let held = std::fs::read_dir(format!("/proc/{process}/{kind}")).into_iter().flatten().flatten();
-            for meta in held.filter_map(|entry| entry.path().metadata().ok()) {
-                if meta.is_file() && meta.nlink() == 0 && meta.dev() == disk {
-                    seen.insert(meta.ino(), meta.blocks() * BLOCK_BYTES);
-                }
+        let process = PathBuf::from(format!("/proc/{process}"));
+        // A thread may have files of its own, which the process does not list.
+        let of_threads = entries(&process.join("task")).map(|thread| thread.join("fd"));
+        let held = of_threads.chain([process.join("map_files")]).flat_map(|folder| entries(&folder));
+        for meta in held.filter_map(|file| file.metadata().ok()) {
+            if meta.is_file() && meta.nlink() == 0 && meta.dev() == disk {
+                seen.insert(meta.ino(), meta.blocks() * BLOCK_BYTES);
             }
         }
     }
     seen.values().sum()
+}
+
+/// What lies in a folder; nothing where it is gone.
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
 #[cfg(test)]
@@ -170,5 +176,30 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert_eq!(held(folder.path()), 0);
         assert!(without_name(&[Pid::this()], disk) >= before + 300_000);
+    }
+
+    #[test]
+    fn what_a_thread_keeps_to_itself_counts() {
+        use nix::sched::{CloneFlags, unshare};
+        let folder = tempfile::tempdir().unwrap();
+        let disk = folder.path().metadata().unwrap().dev();
+        let before = without_name(&[Pid::this()], disk);
+        let path = folder.path().join("x");
+        let (held, until) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                unshare(CloneFlags::CLONE_FILES).unwrap();
+                let mut file = std::fs::File::create(&path).unwrap();
+                std::io::Write::write_all(&mut file, &vec![1; 30_000_000]).unwrap();
+                file.sync_all().unwrap();
+                std::fs::remove_file(&path).unwrap();
+                held.wait();
+                until.wait();
+            });
+            held.wait();
+            let now = without_name(&[Pid::this()], disk);
+            until.wait();
+            assert!(now >= before + 20_000_000, "{before} {now}");
+        });
     }
 }
