@@ -19,6 +19,7 @@ static SUBJECTS: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "subjec
 static TITLES: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "title").collect());
 static TOPICS: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "topic").collect());
 static LOCALS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "local").collect());
+static ROLES: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "role").collect());
 
 /// Header fields that only machines write, and what they say.
 const FIELDS: [(&str, &str); 15] = [
@@ -87,8 +88,10 @@ fn named(mail: &ParsedMail) -> Option<String> {
         let local = local.to_ascii_lowercase();
         LOCALS.contains(local.as_str()) || local.starts_with("mailer-daemon")
     };
-    if let Author::One(address) = &mail.author {
-        if not_a_person(address.local()) {
+    let is_role = |local: &str| ROLES.contains(local.to_ascii_lowercase().as_str());
+    let author = if let Author::One(address) = &mail.author { Some(address) } else { None };
+    if let Some(address) = author {
+        if not_a_person(address.local()) || is_role(address.local()) && is_backed(mail) {
             return Some(format!("{address} is not a person"));
         }
     } else if let Some(field) =
@@ -97,7 +100,9 @@ fn named(mail: &ParsedMail) -> Option<String> {
         return Some(format!("{field} is not a person"));
     }
     let returns = mail.header("return-path").map(|path| path.trim_matches(['<', '>', ' ']));
-    if let Some(path) = returns.filter_map(|path| path.split('@').next()).find(|local| not_a_person(local)) {
+    let is_own = |local: &str| author.is_some_and(|author| author.local().eq_ignore_ascii_case(local));
+    let is_of_machine = |local: &&str| not_a_person(local) || is_role(local) && !is_own(local);
+    if let Some(path) = returns.filter_map(|path| path.split('@').next()).find(is_of_machine) {
         return Some(format!("its return path is that of {path}"));
     }
     let bounces = |to: &&EmailAddress| {
@@ -145,6 +150,13 @@ fn answers(mail: &ParsedMail, desk: Desk<'_>, rest: &str) -> bool {
         || refers("references")
         || subject::carried(rest) == Carried::Reply
         || mail.recipients.iter().any(|to| desk.key.thread_of_address(to).is_some())
+}
+
+/// Whether a mark or its subject says as well that a machine wrote it.
+fn is_backed(mail: &ParsedMail) -> bool {
+    let subject = folded(&mail.subject);
+    let is_topic = begun(&subject, &TOPICS).any(|(_, rest)| is_whole(rest));
+    is_suspect(mail) || is_topic || begun(&subject, &TITLES).next().is_some()
 }
 
 /// Whether it has marks that mails of people may have, but seldom do.
@@ -206,6 +218,10 @@ mod tests {
             "From: a@b.c\r\nSubject: Automatic reply RE: Menu",
             "From: a@b.c\r\nSubject: Delivery failed\r\nReferences: <x@y>",
             "From: a@b.c\r\nSubject: Mailbox full: Menu\r\nX-Precedence: bulk",
+            "From: vacation@b.c\r\nSubject: Out of office",
+            "From: bounce@b.c\r\nSubject: Delivery failed",
+            "From: antispam@b.c\r\nX-Auto-Response-Suppress: All",
+            "From: a@b.c\r\nReturn-Path: <bounce@b.c>",
         ] {
             assert_eq!(screened(header), Err(MailEnding::Automatic), "{header}");
         }
@@ -237,6 +253,10 @@ mod tests {
             "From: a@b.c\r\nSubject: User unknown page",
             "From: a@b.c\r\nSubject: Feedback loop: a post for the blog",
             "From: a@b.c\r\nList-Unsubscribe: <mailto:x@b.c>",
+            "From: vacation@beach.example\r\nReturn-Path: <vacation@beach.example>",
+            "From: Bounce Hall <bounce@b.c>",
+            "From: antispam@b.c\r\nSubject: New prices",
+            "From: vacation@b.c\r\nSubject: Away from home page: broken link",
         ] {
             assert_eq!(screened(header), Ok(()), "{header}");
         }
