@@ -87,8 +87,8 @@ pub struct ParsedMail {
     pub body: Body,
     /// How many characters of HTML were not to be seen; they are not in the text.
     pub hidden: usize,
-    /// Whether a part of it is a report of a mail server or reader.
-    pub reports: bool,
+    /// Why a part of it is one that only machines write, if so.
+    pub machine: Option<&'static str>,
     /// What came along.
     pub attachments: Vec<AttachedFile>,
     /// What lies below the header, whatever ends its lines and whatever empty lines follow.
@@ -179,7 +179,7 @@ fn extract(
         text: rendered.text,
         hidden: rendered.hidden,
         body: kind,
-        reports: message.parts.iter().any(is_report),
+        machine: message.parts.iter().find_map(of_machine),
         attachments: attached(message),
         headers,
         body_hash: header::body_hash(below),
@@ -253,15 +253,29 @@ fn unique(texts: impl Iterator<Item = String>) -> Vec<EmailAddress> {
     all
 }
 
-/// Reports of delivery (RFC 3464), of reading (RFC 8098), of abuse (RFC 5965).
-fn is_report(part: &MessagePart<'_>) -> bool {
-    part.content_type().is_some_and(|kind| {
-        let subtype = kind.subtype().unwrap_or_default();
-        kind.ctype().eq_ignore_ascii_case("message")
-            && ["delivery-status", "disposition-notification", "feedback-report"]
-                .iter()
-                .any(|known| subtype.eq_ignore_ascii_case(known))
-    })
+/// What machines write: reports of delivery (RFC 3464, RFC 6533), of reading (RFC 8098), of abuse (RFC 5965), answers of calendars
+/// (RFC 5546, section 1.4), and what stands for a press on a button. Beside words of a person it may be a file that they
+/// send; reports are none but in mails of machines, unless they came along within another mail.
+fn of_machine(part: &MessagePart<'_>) -> Option<&'static str> {
+    let kind = part.content_type()?;
+    let (class, subtype) = (kind.ctype(), kind.subtype().unwrap_or_default().to_ascii_lowercase());
+    let is_file = || part.content_disposition().is_some_and(ContentType::is_attachment);
+    match (class.to_ascii_lowercase().as_str(), subtype.as_str()) {
+        ("message", "delivery-status" | "disposition-notification" | "feedback-report") => Some(REPORT),
+        ("message", "global-delivery-status" | "global-disposition-notification") => Some(REPORT),
+        ("text", "rfc822-headers") if !is_file() => Some(REPORT),
+        ("text", "vnd.google.email-reaction+json") if !is_file() => Some("somebody reacted with a button"),
+        ("text", "calendar") if !is_file() && answers(kind) => Some("a calendar wrote it (RFC 5546)"),
+        _ => None,
+    }
+}
+
+const REPORT: &str = "it is a report (RFC 6522)";
+
+/// Whether a calendar tells of what somebody pressed. What invites may be a mail of a person.
+fn answers(calendar: &ContentType<'_>) -> bool {
+    let method = calendar.attribute("method").unwrap_or_default().to_ascii_uppercase();
+    matches!(method.trim(), "REPLY" | "CANCEL" | "COUNTER" | "DECLINECOUNTER" | "REFRESH")
 }
 
 /// The files of a mail, and what was attached to mails that came along whole.

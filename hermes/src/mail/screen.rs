@@ -61,8 +61,11 @@ fn marked(mail: &ParsedMail) -> Option<String> {
         return Some("its return path is empty, as of a bounce (RFC 5321, section 4.5.5)".into());
     }
     let kind = |value: &str| value.to_ascii_lowercase().starts_with("multipart/report");
-    if mail.reports || mail.header("content-type").any(kind) {
+    if mail.header("content-type").any(kind) {
         return Some("it is a report (RFC 6522)".into());
+    }
+    if let Some(reason) = mail.machine {
+        return Some(reason.into());
     }
     if mail.header("precedence").any(|value| is_one_of(value, &["auto_reply", "bulk", "junk", "list"])) {
         return Some("its precedence is that of bulk mail".into());
@@ -82,7 +85,8 @@ fn of_ours(mail: &ParsedMail, desk: Desk<'_>) -> Option<String> {
     (written || ids).then(|| "it is our own mail coming back".to_owned())
 }
 
-/// Whom it names as author, as the place to return it to, and as recipient.
+/// Whom it names as author, as the place to return it to, and as recipient. A name that people have too counts for an author
+/// when something else says that a machine wrote it.
 fn named(mail: &ParsedMail) -> Option<String> {
     let not_a_person = |local: &str| {
         let local = local.to_ascii_lowercase();
@@ -289,9 +293,49 @@ mod tests {
         }
     }
 
+    /// How a mail of these parts ends here.
+    fn of_parts(multipart: &str, parts: &[&str]) -> Result<(), MailEnding> {
+        let parts: String =
+            parts.iter().map(|kind| format!("--x\r\nContent-Type: {kind}\r\n\r\nhello\r\n")).collect();
+        screened(&format!(
+            "From: a@b.c\r\nSubject: x\r\nContent-Type: multipart/{multipart}; boundary=x\r\n\r\n{parts}--x--"
+        ))
+    }
+
     #[test]
-    fn a_report_within_a_mail_of_another_kind_is_one() {
-        let raw = b"From: a@b.c\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nhello\r\n--x\r\nContent-Type: message/delivery-status\r\n\r\nStatus: 5.1.1\r\n--x--\r\n";
-        assert!(crate::mail::read(raw).unwrap().reports);
+    fn a_part_that_only_machines_write_shows_one() {
+        for part in [
+            "message/delivery-status",
+            "message/global-delivery-status",
+            "message/disposition-notification",
+            "message/Global-Disposition-Notification",
+            "message/feedback-report",
+            "text/rfc822-headers",
+            "text/vnd.google.email-reaction+json; charset=utf-8",
+            "text/calendar; charset=utf-8; method=REPLY",
+            "text/calendar; method=\"cancel\"",
+            "text/calendar; METHOD=Counter",
+        ] {
+            for multipart in ["mixed", "alternative"] {
+                assert_eq!(of_parts(multipart, &["text/plain", part]), Err(MailEnding::Automatic), "{part}");
+            }
+        }
+        let alone = "From: a@b.c\r\nSubject: Zugesagt\r\nContent-Type: text/calendar; method=REPLY";
+        assert_eq!(screened(alone), Err(MailEnding::Automatic));
+    }
+
+    #[test]
+    fn what_a_person_invites_with_or_passes_on_shows_none() {
+        let bounce = "message/rfc822\r\n\r\nFrom: MAILER-DAEMON@b.c\r\nContent-Type: multipart/report; boundary=y\r\n\r\n--y\r\nContent-Type: message/delivery-status\r\n\r\nStatus: 5.1.1\r\n--y\r\nContent-Type: text/rfc822-headers\r\n\r\nSubject: x\r\n--y--";
+        for part in [
+            bounce,
+            "text/calendar",
+            "text/calendar; method=REQUEST",
+            "text/calendar; method=PUBLISH",
+            "text/calendar; method=CANCEL; name=a.ics\r\nContent-Disposition: attachment; filename=a.ics",
+            "text/rfc822-headers\r\nContent-Disposition: attachment; filename=headers.txt",
+        ] {
+            assert_eq!(of_parts("mixed", &["text/plain", part]), Ok(()), "{part}");
+        }
     }
 }
