@@ -15,6 +15,7 @@ mod meant;
 pub mod parse;
 pub mod recipient;
 pub mod screen;
+mod sealed;
 pub mod sender;
 mod shape;
 mod structure;

@@ -15,6 +15,7 @@ use super::attachment;
 use super::body::{self, Body};
 use super::guard;
 use super::header;
+use super::sealed;
 use super::shape::{self, Shape};
 use super::structure::{self, MAX_PARTS};
 
@@ -83,6 +84,8 @@ pub struct ParsedMail {
     pub message_id: Option<String>,
     /// The text; HTML as lines, with marks before what it quotes.
     pub text: String,
+    /// Whether its author wrote something that nobody here can read: it is not in the text.
+    pub is_sealed: bool,
     /// What the text was made of.
     pub body: Body,
     /// How many characters of HTML were not to be seen; they are not in the text.
@@ -154,6 +157,7 @@ fn extract(
 ) -> ParsedMail {
     let author = author(message, &headers);
     let (rendered, kind) = body::text(message);
+    let (text, is_sealed) = sealed::opened(message, rendered.text);
 
     let stated = unique(stated_recipients(message, &[HeaderName::To, HeaderName::Cc]));
     let delivered: Vec<String> = delivered_to(&headers).collect();
@@ -176,7 +180,8 @@ fn extract(
         addressed,
         subject: one_line(&spaced(message.subject().unwrap_or_default()), MAX_SUBJECT_CHARS),
         message_id,
-        text: rendered.text,
+        text,
+        is_sealed,
         hidden: rendered.hidden,
         body: kind,
         machine: message.parts.iter().find_map(of_machine),
@@ -254,8 +259,8 @@ fn unique(texts: impl Iterator<Item = String>) -> Vec<EmailAddress> {
 }
 
 /// What machines write: reports of delivery (RFC 3464, RFC 6533), of reading (RFC 8098), of abuse (RFC 5965), answers of calendars
-/// (RFC 5546, section 1.4), and what stands for a press on a button. Beside words of a person it may be a file that they
-/// send; reports are none but in mails of machines, unless they came along within another mail.
+/// (RFC 5546, section 1.4), and what stands for a press on a button. What somebody
+/// attached as a file, or within another mail, is theirs to send.
 fn of_machine(part: &MessagePart<'_>) -> Option<&'static str> {
     let kind = part.content_type()?;
     let (class, subtype) = (kind.ctype(), kind.subtype().unwrap_or_default().to_ascii_lowercase());

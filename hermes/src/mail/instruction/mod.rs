@@ -68,7 +68,10 @@ pub fn unsigned(background: &str) -> &str {
 /// hidden there is none: its author did write some.
 pub fn instruction(mail: &ParsedMail, trace: &mut Trace) -> Words {
     let mut words = read(mail);
-    if signature::is_only_closings(&words.new)
+    if mail.is_sealed && signature::is_only_closings(&words.new) {
+        trace.note(Stage::Instruction, "what it says is encrypted, or signed so that it cannot be read here");
+        words.new.clear();
+    } else if signature::is_only_closings(&words.new)
         && !words.are_all_hidden()
         && let Some(written) = subject::written(&mail.subject)
     {
@@ -111,7 +114,11 @@ fn read(mail: &ParsedMail) -> Words {
     let (text, hidden) = hidden::visible(&mail.text.replace("\r\n", "\n").replace('\u{a0}', " "));
     let name = words(mail.author_name.as_deref().unwrap_or_default());
     let mut words = split(&text, mail.body, carried(mail), &name);
-    if words.new.is_empty() && subject::written(&mail.subject).is_none() && !mail.attachments.is_empty() {
+    if words.new.is_empty()
+        && !mail.is_sealed
+        && subject::written(&mail.subject).is_none()
+        && !mail.attachments.is_empty()
+    {
         // Somebody sends files: what stands beside them may be all that tells of them.
         words.new = words.signature.take().unwrap_or_default();
     }
