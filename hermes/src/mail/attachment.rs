@@ -6,6 +6,7 @@ use common::domain::text;
 use infer::MatcherType;
 use mail_parser::{ContentType, Message, MessagePart, MimeHeaders, PartType};
 
+use super::body;
 use super::html;
 use super::parse::{PARSER, ParsedMail};
 use super::tnef;
@@ -74,7 +75,7 @@ pub fn note(mail: &ParsedMail, trace: &mut Trace) {
 pub fn files(raw: &[u8]) -> (Vec<File>, Vec<LeftOut>) {
     let Some(message) = PARSER.parse(raw) else { return (Vec::new(), Vec::new()) };
     let (mut taken, mut left_out) = (Vec::new(), Vec::new());
-    for (at, part) in message.attachments().enumerate() {
+    for (at, part) in body::files(&message).enumerate() {
         let packed = is_packed(part);
         if is_make_up(part) {
             continue;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use common::domain::text;
-use mail_parser::{Message, PartType};
+use mail_parser::{ContentType, Message, MessagePart, MimeHeaders, PartType};
 
 use super::html::{self, Rendered};
 use super::subject::{self, Carried};
@@ -29,10 +29,63 @@ pub enum Body {
 
 /// What a program without HTML shows, in order; what one with HTML shows when the first says nothing of its own.
 pub(super) fn text(message: &Message<'_>) -> (Rendered, Body) {
-    let ids = if is_for_html(message) { &message.html_body } else { &message.text_body };
+    let other = other_text(message);
+    let ids = match &other {
+        Some(id) => std::slice::from_ref(id),
+        None if is_for_html(message) => message.html_body.as_slice(),
+        None => message.text_body.as_slice(),
+    };
     let (rendered, body) = shown(message, ids.iter().copied());
     let body = if answers(message) && rendered.by_hand { Body::Html } else { body };
     (Rendered { text: beginning(&text::lines(&rendered.text)), ..rendered }, body)
+}
+
+/// What came along with the text of a mail.
+pub(super) fn files<'a, 'x>(message: &'a Message<'x>) -> impl Iterator<Item = &'a MessagePart<'x>> {
+    let other = other_text(message);
+    let ids = message.attachments.iter().filter(move |id| other != Some(**id));
+    ids.filter_map(|id| message.parts.get(*id as usize))
+}
+
+/// The first text of a kind that nobody knows, in a mail without any that is known: it is read as if it were plain (RFC 2046,
+/// section 4.1.4).
+fn other_text(message: &Message<'_>) -> Option<u32> {
+    let part = |id: &u32| message.parts.get(*id as usize);
+    let is_text = |part: &MessagePart<'_>| match &part.body {
+        PartType::Text(text) | PartType::Html(text) => says(text),
+        _ => false,
+    };
+    if message.text_body.iter().chain(&message.html_body).filter_map(part).any(is_text) {
+        return None;
+    }
+    let is_other = |id: &&u32| part(id).is_some_and(|part| is_text(part) && is_of_other_kind(part));
+    message.attachments.iter().find(is_other).copied()
+}
+
+/// Texts that are no words to a reader, but data.
+const DATA: [&str; 12] = [
+    "plain",
+    "html",
+    "x-amp-html",
+    "calendar",
+    "csv",
+    "tab-separated-values",
+    "rtf",
+    "vcard",
+    "x-vcard",
+    "directory",
+    "css",
+    "rfc822-headers",
+];
+
+/// Whether it is a text of a kind of its own, and no file.
+fn is_of_other_kind(part: &MessagePart<'_>) -> bool {
+    let Some(kind) = part.content_type() else { return false };
+    let subtype = kind.subtype().unwrap_or_default().to_ascii_lowercase();
+    let is_code = ["json", "xml", "javascript", "ecmascript"].iter().any(|code| subtype.ends_with(code));
+    let is_file = part.content_disposition().is_some_and(ContentType::is_attachment)
+        || part.attachment_name().is_some();
+    kind.ctype() == "text" && !is_code && !is_file && !DATA.contains(&subtype.as_str())
 }
 
 /// Whether its subject says that it answers a mail, which programs quote.
@@ -239,6 +292,37 @@ mod tests {
         assert_eq!(order("Shop", hidden), "");
         assert_eq!(order("Make the door blue", "<img src='cid:1'>"), "Make the door blue");
         assert_eq!(order("Shop", &format!("{hidden}<p>Make it blue.</p>")), "Make it blue.");
+    }
+
+    #[test]
+    fn a_text_of_a_kind_that_nobody_knows_is_plain() {
+        let blue = "Make the door blue.";
+        for kind in ["text/markdown; charset=utf-8", "TEXT/Enriched", "text/x-any"] {
+            let raw = format!("From: a@b.c\r\nSubject: Shop\r\nContent-Type: {kind}\r\n\r\n{blue}");
+            let mail = read(raw.as_bytes()).unwrap();
+            assert_eq!((mail.text.as_str(), mail.attachments.len()), (blue, 0), "{kind}");
+            assert!(crate::mail::attachment::files(raw.as_bytes()).0.is_empty(), "{kind}");
+            for multipart in ["alternative", "mixed"] {
+                assert_eq!(text_of(multipart, &[(kind, blue)]), blue, "{kind}");
+                assert_eq!(text_of(multipart, &[("text/plain", " "), (kind, blue)]), blue, "{kind}");
+                assert_eq!(text_of(multipart, &[("text/plain", "Red."), (kind, blue)]), "Red.", "{kind}");
+            }
+            let html = ("text/html", "<p>Red.</p>");
+            assert_eq!(text_of("alternative", &[(kind, blue), html]), "Red.", "{kind}");
+        }
+        for file in [
+            "text/calendar",
+            "text/csv",
+            "text/vcard",
+            "text/rtf",
+            "text/xml",
+            "text/vnd.any+json",
+            "text/markdown; name=a.md",
+            "text/markdown\r\nContent-Disposition: attachment",
+            "application/json",
+        ] {
+            assert_eq!(text_of("mixed", &[(file, blue)]), "", "{file}");
+        }
     }
 
     #[test]

@@ -287,7 +287,7 @@ fn answers(calendar: &ContentType<'_>) -> bool {
 fn attached(message: &Message<'_>) -> Vec<AttachedFile> {
     let mut files = Vec::new();
     let mut within: Vec<&Message<'_>> = Vec::new();
-    for part in message.attachments() {
+    for part in body::files(message) {
         files.push(file(part));
         within.extend(message_of(part));
     }
