@@ -1,12 +1,15 @@
 //! What came along with a mail, as files for the site: each with a type from its first bytes and a safe name; programs and
 //! what is too large are left out, and the reason is told. Pure.
 
+use std::borrow::Cow;
+
 use common::domain::left_out::{LeftOut, LeftOutReason};
 use common::domain::text;
 use infer::MatcherType;
 use mail_parser::{ContentType, Message, MessagePart, MimeHeaders, PartType};
 
 use super::body;
+use super::charset;
 use super::html;
 use super::parse::{PARSER, ParsedMail};
 use super::tnef;
@@ -86,7 +89,7 @@ pub fn files(raw: &[u8]) -> (Vec<File>, Vec<LeftOut>) {
         let found = match at {
             MAX_FILES.. => Err(LeftOutReason::TooMany),
             _ if packed => Err(LeftOutReason::OutlookPack),
-            _ => file(&name, part.contents()),
+            _ => file(&name, &contents(&message, part)),
         };
         match found {
             Ok(file) => taken.push(file),
@@ -114,6 +117,17 @@ pub(super) fn embedded(message: &Message<'_>) -> Vec<Vec<u8>> {
     let pages =
         parts.filter_map(|part| if let PartType::Html(html) = &part.body { Some(html) } else { None });
     pages.flat_map(|html| html::pictures(html, MAX_FILES + 1)).take(MAX_FILES + 1).collect()
+}
+
+/// What is in it; text in the letters that it is written in.
+fn contents<'a>(message: &'a Message<'_>, part: &'a MessagePart<'_>) -> Cow<'a, [u8]> {
+    match &part.body {
+        PartType::Text(text) | PartType::Html(text) => match charset::text(message, part, text) {
+            Cow::Borrowed(text) => text.as_bytes().into(),
+            Cow::Owned(text) => text.into_bytes().into(),
+        },
+        _ => part.contents().into(),
+    }
 }
 
 fn embedded_file(bytes: &[u8]) -> Result<File, LeftOutReason> {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use common::domain::text;
 use mail_parser::{ContentType, Message, MessagePart, MimeHeaders, PartType};
 
+use super::charset;
 use super::html::{self, Rendered};
 use super::subject::{self, Carried};
 use super::words::words;
@@ -130,9 +131,10 @@ fn shown(message: &Message<'_>, ids: impl Iterator<Item = u32>) -> (Rendered, Bo
     let mut known = Known::default();
     for part in ids.filter_map(|id| message.parts.get(id as usize)) {
         match &part.body {
-            PartType::Text(text) => add(&mut all.text, text),
+            PartType::Text(text) => add(&mut all.text, &charset::text(message, part, text)),
             PartType::Html(html) => {
-                let html = html::without_pictures(html);
+                let html = charset::text(message, part, html);
+                let html = html::without_pictures(&html);
                 let html = &html[..html.floor_char_boundary(left)];
                 left -= html.len();
                 let rendered = html::lines(html);

@@ -3,6 +3,7 @@
 
 pub mod attachment;
 pub mod body;
+mod charset;
 pub mod command;
 pub mod dkim;
 mod guard;
