@@ -1,11 +1,13 @@
 //! Which of a mail's parts are its text, and what they say together.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use common::domain::text;
 use mail_parser::{ContentType, Message, MessagePart, MimeHeaders, PartType};
 
 use super::charset;
+use super::flowed;
 use super::html::{self, Rendered};
 use super::subject::{self, Carried};
 use super::words::words;
@@ -131,7 +133,7 @@ fn shown(message: &Message<'_>, ids: impl Iterator<Item = u32>) -> (Rendered, Bo
     let mut known = Known::default();
     for part in ids.filter_map(|id| message.parts.get(id as usize)) {
         match &part.body {
-            PartType::Text(text) => add(&mut all.text, &charset::text(message, part, text)),
+            PartType::Text(text) => add(&mut all.text, &plain(message, part, text)),
             PartType::Html(html) => {
                 let html = charset::text(message, part, html);
                 let html = html::without_pictures(&html);
@@ -150,6 +152,15 @@ fn shown(message: &Message<'_>, ids: impl Iterator<Item = u32>) -> (Rendered, Bo
         known.note(&all.text);
     }
     (all, body)
+}
+
+/// A text of a part in its letters and in the lines of its author.
+fn plain<'a>(message: &'a Message<'_>, part: &'a MessagePart<'_>, taken: &'a str) -> Cow<'a, str> {
+    let text = charset::text(message, part, taken);
+    match part.content_type().filter(|kind| flowed::is_flowed(kind)) {
+        Some(kind) => flowed::unfolded(&text, kind).into(),
+        None => text,
+    }
 }
 
 /// Quotes among words of the author that no mail program made are read like marked lines of a plain text.

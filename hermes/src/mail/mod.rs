@@ -6,6 +6,7 @@ pub mod body;
 mod charset;
 pub mod command;
 pub mod dkim;
+mod flowed;
 mod guard;
 mod header;
 mod hidden;

@@ -5,6 +5,8 @@ mod parts;
 
 use mail_parser::{HeaderName, Message, MimeHeaders, PartType};
 
+use super::flowed;
+
 /// Programs break lines of base64 after 60 to 76 letters, or not at all (RFC 2045, section 6.8, allows 76).
 const MIN_BASE64_LINE: usize = 60;
 /// Alphabets in which every byte of ASCII is that letter, as long as no escape stands before it.
@@ -57,7 +59,11 @@ fn is_usual_type(message: &Message<'_>, body: &[u8]) -> bool {
         return false;
     }
     match kind.map_or(("text", None), |kind| (kind.ctype(), kind.subtype())) {
-        ("text", None | Some("plain")) => !begins_with_tag(&decoded(message)) && !parts::are_source_of(body),
+        ("text", None | Some("plain")) => {
+            let text = decoded(message);
+            let flows = kind.is_some_and(flowed::is_flowed);
+            !begins_with_tag(&text) && !parts::are_source_of(body) && !(flows && flowed::has_own_marks(&text))
+        }
         ("text", Some("html")) => begins_with_tag(&decoded(message)),
         ("multipart", _) => kind.is_some_and(|kind| parts::are_usual(message, kind, body)),
         _ => false,
