@@ -267,6 +267,25 @@ fn bombs() -> Vec<(&'static str, String)> {
         ("one long line", format!("{head}\n{}", "On > 3 Mar 2025 ".repeat(130_000))),
         ("marks", format!("{head}\n{}", ">".repeat(2 * MEGABYTE))),
         ("rules", format!("{head}\nhello\n{}", "-- \n---\n".repeat(50_000))),
+        (
+            "lines that flow",
+            format!(
+                "{head}Content-Type: text/plain; format=flowed; delsp=yes\n\n{}",
+                "> a \nb \n".repeat(500_000)
+            ),
+        ),
+        (
+            "one paragraph that flows",
+            format!("{head}Content-Type: text/plain; format=flowed\n\n{}", "a \n".repeat(700_000)),
+        ),
+        (
+            "signed texts",
+            format!(
+                "{head}\n{}",
+                "-----BEGIN PGP SIGNED MESSAGE-----\n- a\n-----END PGP SIGNATURE-----\n".repeat(40_000)
+            ),
+        ),
+        ("letters that nobody states", format!("{head}\n{}", "\u{fc}\n".repeat(MEGABYTE))),
         ("closings", format!("{head}\nhello\n{}", "Regards,\nScott\n\n".repeat(50_000))),
         (
             "closings that are announced",

@@ -258,24 +258,34 @@ fn unique(texts: impl Iterator<Item = String>) -> Vec<EmailAddress> {
     all
 }
 
-/// What machines write: reports of delivery (RFC 3464, RFC 6533), of reading (RFC 8098), of abuse (RFC 5965), answers of calendars
-/// (RFC 5546, section 1.4), and what stands for a press on a button. What somebody
-/// attached as a file, or within another mail, is theirs to send.
+/// What machines write: reports of delivery (RFC 3464, RFC 6533), of reading (RFC 8098), of abuse (RFC 5965), answers of
+/// calendars (RFC 5546, section 1.4), and what stands for a press on a button. Headers, calendars and what somebody passes
+/// on within another mail may be files that a person sends.
 fn of_machine(part: &MessagePart<'_>) -> Option<&'static str> {
     let kind = part.content_type()?;
-    let (class, subtype) = (kind.ctype(), kind.subtype().unwrap_or_default().to_ascii_lowercase());
-    let is_file = || part.content_disposition().is_some_and(ContentType::is_attachment);
-    match (class.to_ascii_lowercase().as_str(), subtype.as_str()) {
-        ("message", "delivery-status" | "disposition-notification" | "feedback-report") => Some(REPORT),
-        ("message", "global-delivery-status" | "global-disposition-notification") => Some(REPORT),
-        ("text", "rfc822-headers") if !is_file() => Some(REPORT),
-        ("text", "vnd.google.email-reaction+json") if !is_file() => Some("somebody reacted with a button"),
-        ("text", "calendar") if !is_file() && answers(kind) => Some("a calendar wrote it (RFC 5546)"),
+    let stated = format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or_default()).to_ascii_lowercase();
+    if REPORTS.contains(&stated.as_str()) {
+        return Some(IS_REPORT);
+    }
+    if part.content_disposition().is_some_and(ContentType::is_attachment) {
+        return None;
+    }
+    match stated.as_str() {
+        "text/rfc822-headers" | "message/global-headers" => Some(IS_REPORT),
+        "text/vnd.google.email-reaction+json" => Some("somebody reacted with a button"),
+        "text/calendar" if answers(kind) => Some("a calendar wrote it (RFC 5546)"),
         _ => None,
     }
 }
 
-const REPORT: &str = "it is a report (RFC 6522)";
+const IS_REPORT: &str = "it is a report (RFC 6522)";
+const REPORTS: [&str; 5] = [
+    "message/delivery-status",
+    "message/disposition-notification",
+    "message/feedback-report",
+    "message/global-delivery-status",
+    "message/global-disposition-notification",
+];
 
 /// Whether a calendar tells of what somebody pressed. What invites may be a mail of a person.
 fn answers(calendar: &ContentType<'_>) -> bool {

@@ -295,8 +295,8 @@ mod tests {
 
     /// How a mail of these parts ends here.
     fn of_parts(multipart: &str, parts: &[&str]) -> Result<(), MailEnding> {
-        let parts: String =
-            parts.iter().map(|kind| format!("--x\r\nContent-Type: {kind}\r\n\r\nhello\r\n")).collect();
+        let part = |kind: &&str| format!("--x\r\nContent-Type: {kind}\r\n\r\nhello\r\n");
+        let parts: String = parts.iter().map(part).collect();
         screened(&format!(
             "From: a@b.c\r\nSubject: x\r\nContent-Type: multipart/{multipart}; boundary=x\r\n\r\n{parts}--x--"
         ))
@@ -311,6 +311,7 @@ mod tests {
             "message/Global-Disposition-Notification",
             "message/feedback-report",
             "text/rfc822-headers",
+            "message/global-headers",
             "text/vnd.google.email-reaction+json; charset=utf-8",
             "text/calendar; charset=utf-8; method=REPLY",
             "text/calendar; method=\"cancel\"",

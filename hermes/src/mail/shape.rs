@@ -62,7 +62,8 @@ fn is_usual_type(message: &Message<'_>, body: &[u8]) -> bool {
         ("text", None | Some("plain")) => {
             let text = decoded(message);
             let flows = kind.is_some_and(flowed::is_flowed);
-            !begins_with_tag(&text) && !parts::are_source_of(body) && !(flows && flowed::has_own_marks(&text))
+            let may_hide = flows && flowed::has_own_marks(&text);
+            !may_hide && !begins_with_tag(&text) && !parts::are_source_of(body)
         }
         ("text", Some("html")) => begins_with_tag(&decoded(message)),
         ("multipart", _) => kind.is_some_and(|kind| parts::are_usual(message, kind, body)),
