@@ -27,24 +27,26 @@ pub(super) fn visible(text: &str) -> (String, usize) {
     (kept, hidden)
 }
 
-/// In what colours the words of an element are shown, as far as styles tell; it hands them down to those within it.
+/// How the letters of an element are shown, as far as styles tell; it hands this down to the elements within it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Colours {
-    words: Option<Paint>,
+pub(super) struct Letters {
+    colour: Option<Paint>,
     ground: Option<Rgb>,
+    /// Whether they are too small to be read.
+    tiny: bool,
 }
 
-impl Default for Colours {
+impl Default for Letters {
     fn default() -> Self {
-        Self { words: None, ground: Some(WHITE) }
+        Self { colour: None, ground: Some(WHITE), tiny: false }
     }
 }
 
-impl Colours {
+impl Letters {
     /// With what the attributes `color` and `bgcolor` of older pages say.
-    pub(super) fn attributes(self, words: Option<&str>, ground: Option<&str>) -> Self {
+    pub(super) fn attributes(self, colour: Option<&str>, ground: Option<&str>) -> Self {
         let ours = ground.map_or(self, |value| Self { ground: ground_of(value, self.ground), ..self });
-        words.map_or(ours, |value| Self { words: words_of(value, self.words), ..ours })
+        colour.map_or(ours, |value| Self { colour: colour_of(value, self.colour), ..ours })
     }
 
     /// On a ground that we do not know.
@@ -52,34 +54,37 @@ impl Colours {
         Self { ground: None, ..self }
     }
 
-    /// Whether the words cannot be told from what they stand on.
+    /// Whether nobody can read them: they are too small, or cannot be told from what they stand on.
     pub(super) fn hide(&self) -> bool {
-        let Some(words) = self.words else { return false };
-        let on = |ground| is_like(words.over(ground), ground);
-        words.is_clear() || self.ground.is_some_and(on)
+        let is_unseen = |colour: Paint| {
+            let on = |ground| is_like(colour.over(ground), ground);
+            colour.is_clear() || self.ground.is_some_and(on)
+        };
+        self.tiny || self.colour.is_some_and(is_unseen)
     }
 }
 
 /// What an inline style makes of an element.
 pub(super) struct Look {
-    /// Whether it and all that is in it is not to be seen, whatever their colours.
+    /// Whether it and all that is in it is not to be seen, whatever their letters are like.
     pub(super) gone: bool,
+    /// Whether it says how it is displayed, whatever its classes say.
+    pub(super) displayed: bool,
     /// Whether its words are struck out.
     pub(super) struck: bool,
-    /// Its colours.
-    pub(super) colours: Colours,
+    /// How its letters are shown.
+    pub(super) letters: Letters,
 }
 
-/// Reads an inline style; `around` are the colours it is handed.
-pub(super) fn look(style: &str, around: Colours) -> Look {
+/// Reads an inline style; `around` is what it is handed.
+pub(super) fn look(style: &str, around: Letters) -> Look {
     let style = without_comments(&style.to_ascii_lowercase());
-    let mut look = Look { gone: false, struck: false, colours: around };
+    let mut look = Look { gone: false, displayed: false, struck: false, letters: around };
     let (mut flat, mut cut) = (false, false);
     for (name, value) in declared(&style) {
         look.gone |= match name {
             "visibility" => value == "hidden" || value == "collapse",
-            "font-size" | "max-height" | "max-width" | "opacity" | "line-height" => is_nothing(value, name),
-            "font" => value.split_whitespace().any(is_no_size),
+            "max-height" | "max-width" | "opacity" => is_nothing(value),
             "mso-hide" => value == "all",
             "text-indent" | "left" | "top" | "right" | "bottom" | "margin-left" | "margin-top" => {
                 is_far(value)
@@ -90,11 +95,14 @@ pub(super) fn look(style: &str, around: Colours) -> Look {
             _ => is_gone(name, value),
         };
         match name {
-            "height" | "width" => flat |= is_nothing(value, name),
+            "height" | "width" | "line-height" => flat |= is_nothing(value),
+            "font-size" => look.letters.tiny = is_tiny(value, around.tiny),
+            "font" => look.letters.tiny = font_is_tiny(value, around.tiny),
             "overflow" | "overflow-x" | "overflow-y" => cut |= matches!(value, "hidden" | "clip"),
+            "display" => look.displayed = true,
             "text-decoration" | "text-decoration-line" => look.struck |= value.contains("line-through"),
-            "color" => look.colours.words = words_of(value, around.words),
-            "background" | "background-color" => look.colours.ground = ground_of(value, around.ground),
+            "color" => look.letters.colour = colour_of(value, around.colour),
+            "background" | "background-color" => look.letters.ground = ground_of(value, around.ground),
             _ => {}
         }
     }
@@ -120,10 +128,20 @@ fn without_comments(style: &str) -> String {
     kept
 }
 
-/// Whether a word of `font` is a size of nothing, maybe with the height of its lines, as in `0/0`; a weight of 400 is none.
-fn is_no_size(word: &str) -> bool {
-    word.starts_with(|c: char| c.is_ascii_digit() || c == '.')
-        && is_nothing(word.split('/').next().unwrap_or_default(), "font-size")
+/// Whether letters of this size are too small to be read; `around` says the same of those around them.
+fn is_tiny(size: &str, around: bool) -> bool {
+    let end = size.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(size.len());
+    let Ok(number) = size[..end].parse::<f32>() else { return around };
+    let unit = size[end..].trim();
+    let of_those_around = matches!(unit, "em" | "ex" | "ch" | "%");
+    around && of_those_around || number * pixels(unit) < MIN_PIXELS
+}
+
+/// The size within `font` may have the height of lines behind it, as in `0/0`; a weight such as 400 is a number as well.
+fn font_is_tiny(font: &str, around: bool) -> bool {
+    let is_number = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    let size = |word: &str| is_tiny(word.split('/').next().unwrap_or_default(), around);
+    font.split_whitespace().filter(is_number).any(size)
 }
 
 /// Whether it moves words out of every page.
@@ -158,7 +176,7 @@ fn cuts_all(value: &str) -> bool {
     let inset = within(value, "inset").and_then(|by| by.split_whitespace().next());
     inset.is_some_and(|by| by.ends_with('%') && from_each_side(by))
         || within(value, "circle").is_some_and(|radius| {
-            radius.split_whitespace().next().is_some_and(|radius| is_nothing(radius, "height"))
+            radius.split_whitespace().next().is_some_and(is_nothing)
         })
 }
 
@@ -271,7 +289,7 @@ fn has_ground(said: &str) -> bool {
     grounds.any(|(_, value)| !ground_of(value, Some(WHITE)).is_some_and(|ground| is_like(ground, WHITE)))
 }
 
-fn words_of(value: &str, around: Option<Paint>) -> Option<Paint> {
+fn colour_of(value: &str, around: Option<Paint>) -> Option<Paint> {
     if matches!(value, "inherit" | "unset" | "currentcolor") { around } else { paint(value) }
 }
 
@@ -304,16 +322,29 @@ fn outer_words(value: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Zero, or so small that nobody reads it.
-fn is_nothing(value: &str, name: &str) -> bool {
+/// Zero, in whatever unit, or next to it.
+fn is_nothing(value: &str) -> bool {
     let end = value.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(value.len());
-    let Ok(number) = value[..end].parse::<f32>() else { return false };
-    let least = if name == "font-size" && !value[end..].starts_with("em") && !value[end..].starts_with('%') {
-        1.0
-    } else {
-        0.01
-    };
-    number < least || name == "font-size" && value[end..].starts_with("px") && number <= 1.0
+    value[..end].parse::<f32>().is_ok_and(|number| number < 0.01)
+}
+
+/// Letters of one point are too small to be read.
+const MIN_PIXELS: f32 = 1.34;
+
+/// How many pixels a unit of length has (CSS Values and Units Module Level 4, sections 5 and 6), at the size that texts have usually,
+/// in a usual window.
+fn pixels(unit: &str) -> f32 {
+    match unit {
+        "em" | "rem" | "ic" | "pc" => 16.0,
+        "ex" | "ch" | "vw" | "vh" | "vi" | "vb" | "vmin" | "vmax" => 8.0,
+        "%" => 0.16,
+        "pt" => 4.0 / 3.0,
+        "in" => 96.0,
+        "cm" => 37.8,
+        "mm" => 3.78,
+        "q" => 0.945,
+        _ => 1.0,
+    }
 }
 
 /// Red, green and blue, each from 0 to 255.
@@ -426,8 +457,8 @@ mod tests {
     use super::*;
 
     fn is_hidden(style: &str) -> bool {
-        let look = look(style, Colours::default());
-        look.gone || look.colours.hide()
+        let look = look(style, Letters::default());
+        look.gone || look.letters.hide()
     }
 
     #[test]
@@ -449,10 +480,15 @@ mod tests {
             "color:#FFF;background:#fff none repeat",
             "color:white;background:none",
             "height:0;overflow:hidden",
+            "line-height:0;overflow:hidden",
             "overflow: hidden; width: 0px; white-space: nowrap",
             "font:0/0 a",
             "font: 400 0px Arial",
             "font-size:.01pt",
+            "font-size:1pt",
+            "font-size:.05rem",
+            "font: .02em/1 Arial",
+            "font-size:1%",
             "position:absolute;left:-1000px",
             "position:absolute;top:-5000px",
             "text-indent:-100em",
@@ -485,10 +521,18 @@ mod tests {
             "color:#fff;background:navy",
             "color:#fff;background:no-repeat rgb(0, 0, 0)",
             "height:0",
+            "line-height:0",
             "overflow:hidden",
             "height:20px;overflow:hidden",
             "font:400 14px/1.5 Arial",
             "font:bold 1em Arial",
+            "font-size:0.875rem;line-height:1.25rem",
+            "font:400 .8rem/1 sans-serif",
+            "font-size:.95vw",
+            "font-size:.9pc",
+            "font-size:.15in",
+            "font-size:70%",
+            "font-size:calc(1rem + 1px)",
             "margin-left:-36pt;text-indent:-18.0pt",
             "transform:scale(1.05)",
             "transform:translate(-50%, -50%)",

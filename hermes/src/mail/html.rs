@@ -7,7 +7,7 @@ use std::ops::Range;
 use html5gum::{HtmlString, StartTag, Token, Tokenizer};
 use mail_parser::decoders::base64::base64_decode;
 
-use super::hidden::{self, Classes, Colours};
+use super::hidden::{self, Classes, Letters};
 
 /// The line that stands for `<hr>`.
 const RULE: &str = "________________________________";
@@ -79,9 +79,9 @@ enum Said {
 #[derive(Debug, Clone, Default)]
 struct Element {
     name: String,
-    /// Whatever its colours.
+    /// Whatever its letters are like.
     shown: Shown,
-    colours: Colours,
+    letters: Letters,
     pre: bool,
     quoted: bool,
     gmail: bool,
@@ -123,7 +123,7 @@ struct Page {
     headline: Option<usize>,
     quotes: Quotes,
     /// What the page lays under all of it.
-    around: Colours,
+    around: Letters,
     /// What its sheets of styles say about classes.
     classes: Classes,
     hidden: usize,
@@ -206,12 +206,13 @@ impl Page {
         let style = attribute(tag, b"style").unwrap_or_default();
         let of = |kind: &[u8]| attribute(tag, kind);
         let words = of(if name == "body" { b"text" } else { b"color" });
-        let around = inherited.map_or(self.around, |element| element.colours);
+        let around = inherited.map_or(self.around, |element| element.letters);
         let around = around.attributes(words.as_deref(), of(b"bgcolor").as_deref());
         let pictured = of(b"background").is_some_and(|picture| !picture.trim().is_empty());
         let unknown = pictured || self.classes.lay_ground(name, &class);
         let look = hidden::look(&style, if unknown { around.on_any() } else { around });
-        let hidden = look.gone || attribute(tag, b"hidden").is_some() || self.classes.hide(name, &class);
+        let by_class = !look.displayed && self.classes.hide(name, &class);
+        let hidden = look.gone || attribute(tag, b"hidden").is_some() || by_class;
         let shown = match inherited.map_or(Shown::Yes, |element| element.shown) {
             Shown::Yes if silent => Shown::Silent,
             Shown::Yes if hidden => Shown::Hidden,
@@ -227,7 +228,7 @@ impl Page {
         Element {
             name: name.to_owned(),
             shown,
-            colours: look.colours,
+            letters: look.letters,
             pre: name == "pre" || inherited.is_some_and(|e| e.pre),
             quoted,
             gmail,
@@ -315,7 +316,7 @@ impl Page {
         self.classes.read(sheet);
         if self.out.is_empty() && !self.says && hidden::lays_ground(sheet) {
             self.around = self.around.on_any();
-            self.open.iter_mut().for_each(|element| element.colours = element.colours.on_any());
+            self.open.iter_mut().for_each(|element| element.letters = element.letters.on_any());
         }
     }
 
@@ -387,7 +388,7 @@ impl Page {
 
     fn shown(&self) -> Shown {
         match self.open.last() {
-            Some(element) if element.shown == Shown::Yes && element.colours.hide() => Shown::Hidden,
+            Some(element) if element.shown == Shown::Yes && element.letters.hide() => Shown::Hidden,
             Some(element) => element.shown,
             None => Shown::Yes,
         }
@@ -771,6 +772,24 @@ mod tests {
             (".x{display:none} .x{display:block}", "x"),
         ] {
             assert_eq!(page(sheet, class), "Blue.\n\nRed.", "{sheet}");
+        }
+        assert_eq!(text("<style>.x{display:none}</style><p class=x style='display:block'>Red."), "Red.");
+    }
+
+    #[test]
+    fn letters_have_the_size_that_the_nearest_element_says() {
+        let within = |around: &str, size: &str| {
+            text(&format!("<div style='font-size:{around}'>Red<p style='font-size:{size}'>Blue."))
+        };
+        for (around, size, wanted) in [
+            ("0", "13px", "Blue."),
+            ("0px", "1rem", "Blue."),
+            ("0", "2em", ""),
+            ("0", "100%", ""),
+            ("13px", "0", "Red"),
+            ("13px", ".5em", "Red\n\nBlue."),
+        ] {
+            assert_eq!(within(around, size), wanted, "{around} {size}");
         }
     }
 
