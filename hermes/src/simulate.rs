@@ -89,7 +89,7 @@ impl Simulation {
             automatic: ending == MailEnding::Automatic,
             from: mail.and_then(|mail| mail.stated_from.clone()),
             subject: mail.map(|mail| mail.subject.clone()).unwrap_or_default(),
-            command: mail.and_then(|mail| mail::command::command(mail, &words.new)),
+            command: mail.and_then(|mail| mail::command::command(mail, &words)),
             removed: removed(&words),
             instruction: words.new,
             attachments: mail.map(attached).unwrap_or_default(),

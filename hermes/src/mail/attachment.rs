@@ -38,7 +38,8 @@ const MAKE_UP: [&str; 4] = [
 ];
 
 /// What mail programs add to a signature, or to an invitation.
-const CARDS: [&str; 4] = ["text/vcard", "text/x-vcard", "text/directory", "text/calendar"];
+const CARDS: [&str; 5] =
+    ["text/vcard", "text/x-vcard", "text/directory", "text/calendar", "application/pgp-keys"];
 
 /// Pictures that are made anew, or in which cameras write nothing. The rest could tell where it was taken.
 const TAKEN: [&str; 6] =
@@ -150,14 +151,30 @@ fn is_make_up(part: &MessagePart<'_>) -> bool {
         || is_packed(part) && !tnef::may_hold_files(part.contents())
 }
 
-/// Whether somebody meant to send it: it is neither of a mail's make-up nor of a signature, as cards are, and small pictures that
-/// a text shows.
+/// Whether somebody meant to send it: it is neither of a mail's make-up nor of a signature, as cards are, small pictures that
+/// a text shows, and texts that a server took out of it.
 pub(super) fn is_meant(part: &MessagePart<'_>) -> bool {
+    let is_card = || stated(part).is_some_and(|stated| CARDS.contains(&stated.as_str()));
+    !is_make_up(part) && !is_card() && !is_logo(part) && !is_cut_out(part)
+}
+
+fn is_logo(part: &MessagePart<'_>) -> bool {
+    let name = || part.attachment_name().unwrap_or_default();
+    let is_named = || mime_guess::from_path(name()).iter().any(|kind| kind.type_() == mime_guess::mime::IMAGE);
+    let is_picture = || match stated(part).as_deref() {
+        Some("application/octet-stream") => is_named(),
+        stated => stated.is_some_and(|stated| stated.starts_with("image/")),
+    };
     let is_inline = || part.content_disposition().is_some_and(ContentType::is_inline);
-    let is_shown = || part.content_id().is_some() || is_inline();
-    let is_logo = |stated: &str| stated.starts_with("image/") && part.len() <= MAX_LOGO_BYTES && is_shown();
-    !is_make_up(part)
-        && !stated(part).is_some_and(|stated| CARDS.contains(&stated.as_str()) || is_logo(&stated))
+    part.len() <= MAX_LOGO_BYTES && (part.content_id().is_some() || is_inline()) && is_picture()
+}
+
+/// Whether Exchange made a file of a piece of text, such as what a list adds below a mail: `ATT00001.txt`.
+fn is_cut_out(part: &MessagePart<'_>) -> bool {
+    let is_number = |digits: &str| digits.len() == 5 && digits.bytes().all(|digit| digit.is_ascii_digit());
+    part.attachment_name()
+        .and_then(|name| name.strip_prefix("ATT")?.split_once('.'))
+        .is_some_and(|(digits, ending)| is_number(digits) && matches!(ending, "txt" | "htm" | "html"))
 }
 
 /// Says that a file stays behind, by the beginning of its name.

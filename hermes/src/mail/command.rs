@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
+use super::instruction::Words;
 use super::parse::ParsedMail;
-use super::subject;
 use super::words::{phrases, words};
 
 const TABLE: &str = include_str!("words/commands.txt");
@@ -58,17 +58,14 @@ static COURTESIES: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "
 /// What may mean a file that came along.
 static POINTING: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "pointing").collect());
 
-/// The command of a mail whose new words are these. A subject counts only where it was written for this mail: not behind
-/// `Re:`, and not when there is a text that says something else.
-pub fn command(mail: &ParsedMail, new: &str) -> Option<MailCommand> {
+/// The command of a mail whose words are these.
+pub fn command(mail: &ParsedMail, said: &Words) -> Option<MailCommand> {
     let name = words(mail.author_name.as_deref().unwrap_or_default());
-    let subject = subject::written(&mail.subject);
-    let written = if new.trim().is_empty() { subject? } else { new };
     let with_files = mail.attachments.iter().any(|file| file.is_meant);
     let is_meant = |command: &MailCommand| {
-        !with_files || subject != Some(written) && is_without_files(*command, written)
+        !with_files || !said.are_subject && is_without_files(*command, &said.new)
     };
-    phrase(written, &name).filter(is_meant)
+    phrase(&said.new, &name).filter(is_meant)
 }
 
 /// Whether a command is meant even where files came along.
@@ -102,8 +99,13 @@ mod tests {
         let raw = format!(
             "From: Scott Miller <a@b.c>\r\nSubject: {subject}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n"
         );
+        of_raw(&raw)
+    }
+
+    fn of_raw(raw: &str) -> Option<MailCommand> {
         let mail = crate::mail::read(raw.as_bytes()).unwrap();
-        command(&mail, text)
+        let said = crate::mail::instruction::instruction(&mail, &mut crate::mail::trace::Trace::default());
+        command(&mail, &said)
     }
 
     #[test]
@@ -164,10 +166,7 @@ mod tests {
     fn with_part(subject: &str, text: &str, fields: &str, size: usize) -> Option<MailCommand> {
         let head = format!("From: a@b.c\r\nSubject: {subject}\r\nContent-Type: multipart/mixed; boundary=x");
         let part = "a".repeat(size);
-        let raw = format!("{head}\r\n\r\n--x\r\n\r\n{text}\r\n--x\r\n{fields}\r\n\r\n{part}\r\n--x--");
-        let mail = crate::mail::read(raw.as_bytes()).unwrap();
-        let words = crate::mail::instruction::instruction(&mail, &mut crate::mail::trace::Trace::default());
-        command(&mail, &words.new)
+        of_raw(&format!("{head}\r\n\r\n--x\r\n\r\n{text}\r\n--x\r\n{fields}\r\n\r\n{part}\r\n--x--"))
     }
 
     #[test]
@@ -185,6 +184,8 @@ mod tests {
             ("Re: x", "Veröffentlichen", Some(MailCommand::Publish)),
             ("Re: x", "Stop it", Some(MailCommand::Stop)),
             ("Re: x", "Undo", Some(MailCommand::Undo)),
+            ("Stop", "Stop", Some(MailCommand::Stop)),
+            ("publish", "publish", Some(MailCommand::Publish)),
         ] {
             assert_eq!(with_part(subject, text, photo, 100), wanted, "{subject} {text}");
         }
@@ -198,6 +199,10 @@ mod tests {
             "Content-Type: image/png\r\nContent-Disposition: inline",
             "Content-Type: text/vcard\r\nContent-Disposition: attachment; filename=a.vcf",
             "Content-Type: application/pgp-signature",
+            "Content-Type: application/pgp-keys; name=key.asc\r\nContent-Disposition: attachment",
+            "Content-Type: application/octet-stream; name=image001.png\r\nContent-ID: <1@b.c>",
+            "Content-Type: text/plain; name=ATT00001.txt\r\nContent-Disposition: attachment",
+            "Content-Type: text/html; name=\"ATT00002.htm\"\r\nContent-Disposition: attachment",
         ] {
             assert_eq!(
                 with_part("Re: x", "Publish it", fields, 9000),
@@ -207,6 +212,10 @@ mod tests {
             assert_eq!(with_part("Status", "", fields, 9000), Some(MailCommand::Status), "{fields}");
         }
         assert_eq!(with_part("Re: x", "Publish it", logo, 90_000), None, "a photo within the text");
+        for file in ["text/plain; name=ATTENDEES.txt", "text/plain; name=ATT1.txt", "application/octet-stream; name=a.png"] {
+            let fields = format!("Content-Type: {file}\r\nContent-Disposition: attachment");
+            assert_eq!(with_part("Re: x", "Publish it", &fields, 100), None, "{file}");
+        }
     }
 
     #[test]

@@ -91,7 +91,7 @@ pub fn understand(
     };
     let signals = signals(mail, desk, trace);
     let words = instruction::instruction(mail, trace);
-    let command = command::command(mail, &words.new).filter(|_| !words.new.is_empty());
+    let command = command::command(mail, &words);
     if let Some(command) = command {
         trace.note(Stage::Instruction, format!("it is the command {}", command.as_str()));
     }

@@ -282,7 +282,8 @@ fn work_without_a_subject_is_shown_too() {
 fn commands(text: &str) -> std::collections::HashSet<MailCommand> {
     let understood = |word: &str| {
         let raw = format!("From: a@b.c\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{word}\r\n");
-        crate::mail::command::command(&crate::mail::read(raw.as_bytes()).unwrap(), word)
+        let said = crate::mail::instruction::Words { new: word.into(), ..Default::default() };
+        crate::mail::command::command(&crate::mail::read(raw.as_bytes()).unwrap(), &said)
     };
     text.split(['“', '„', '«', '»', '”', '\n']).map(str::trim).filter_map(understood).collect()
 }

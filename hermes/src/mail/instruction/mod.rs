@@ -39,6 +39,8 @@ pub struct Words {
     pub signature: Option<String>,
     /// How many characters were not to be seen; they are nowhere here.
     pub hidden: usize,
+    /// Whether the subject stands for the new words, of which there are none.
+    pub are_subject: bool,
 }
 
 impl Words {
@@ -77,6 +79,7 @@ pub fn instruction(mail: &ParsedMail, trace: &mut Trace) -> Words {
     {
         trace.note(Stage::Instruction, "the text asks for nothing: the subject is the instruction");
         written.clone_into(&mut words.new);
+        words.are_subject = true;
     }
     let written = words.new.len();
     cut(&mut words.new, MAX_NEW_BYTES);
@@ -166,7 +169,7 @@ fn split(text: &str, body: Body, carried: Carried, name: &[String]) -> Words {
         quoted: background(&pieces),
         forwarded: Some(of_kind(&pieces, Kind::Forwarded)).filter(|text| !text.is_empty()),
         signature: Some(trimmed(&signature)).filter(|text| !text.is_empty()),
-        hidden: 0,
+        ..Words::default()
     }
 }
 
