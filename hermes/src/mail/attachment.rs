@@ -160,7 +160,8 @@ pub(super) fn is_meant(part: &MessagePart<'_>) -> bool {
 
 fn is_logo(part: &MessagePart<'_>) -> bool {
     let name = || part.attachment_name().unwrap_or_default();
-    let is_named = || mime_guess::from_path(name()).iter().any(|kind| kind.type_() == mime_guess::mime::IMAGE);
+    let is_named =
+        || mime_guess::from_path(name()).iter().any(|kind| kind.type_() == mime_guess::mime::IMAGE);
     let is_picture = || match stated(part).as_deref() {
         Some("application/octet-stream") => is_named(),
         stated => stated.is_some_and(|stated| stated.starts_with("image/")),

@@ -62,9 +62,8 @@ static POINTING: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "po
 pub fn command(mail: &ParsedMail, said: &Words) -> Option<MailCommand> {
     let name = words(mail.author_name.as_deref().unwrap_or_default());
     let with_files = mail.attachments.iter().any(|file| file.is_meant);
-    let is_meant = |command: &MailCommand| {
-        !with_files || !said.are_subject && is_without_files(*command, &said.new)
-    };
+    let is_meant =
+        |command: &MailCommand| !with_files || !said.are_subject && is_without_files(*command, &said.new);
     phrase(&said.new, &name).filter(is_meant)
 }
 
@@ -212,7 +211,11 @@ mod tests {
             assert_eq!(with_part("Status", "", fields, 9000), Some(MailCommand::Status), "{fields}");
         }
         assert_eq!(with_part("Re: x", "Publish it", logo, 90_000), None, "a photo within the text");
-        for file in ["text/plain; name=ATTENDEES.txt", "text/plain; name=ATT1.txt", "application/octet-stream; name=a.png"] {
+        for file in [
+            "text/plain; name=ATTENDEES.txt",
+            "text/plain; name=ATT1.txt",
+            "application/octet-stream; name=a.png",
+        ] {
             let fields = format!("Content-Type: {file}\r\nContent-Disposition: attachment");
             assert_eq!(with_part("Re: x", "Publish it", &fields, 100), None, "{file}");
         }

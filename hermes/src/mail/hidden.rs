@@ -175,9 +175,8 @@ fn cuts_all(value: &str) -> bool {
     let from_each_side = |by: &str| by.trim_end_matches('%').parse::<f32>().is_ok_and(|by| by >= 50.0);
     let inset = within(value, "inset").and_then(|by| by.split_whitespace().next());
     inset.is_some_and(|by| by.ends_with('%') && from_each_side(by))
-        || within(value, "circle").is_some_and(|radius| {
-            radius.split_whitespace().next().is_some_and(is_nothing)
-        })
+        || within(value, "circle")
+            .is_some_and(|radius| radius.split_whitespace().next().is_some_and(is_nothing))
 }
 
 /// Whether an inline style draws no border at any side.

@@ -75,6 +75,18 @@ enum Said {
     Struck,
 }
 
+/// Where words stand in what Gmail puts below those of an author.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Gmail {
+    /// Not in it.
+    #[default]
+    Outside,
+    /// In it: quotes are those of the older mail.
+    Older,
+    /// In the headline above a quote, in whatever language.
+    Headline,
+}
+
 /// An open element, as far as it matters.
 #[derive(Debug, Clone, Default)]
 struct Element {
@@ -84,7 +96,7 @@ struct Element {
     letters: Letters,
     pre: bool,
     quoted: bool,
-    gmail: bool,
+    gmail: Gmail,
     said: Said,
     /// In how many lists its words stand.
     lists: usize,
@@ -119,7 +131,7 @@ struct Page {
     said: Said,
     /// Whether what follows is an older mail.
     older: bool,
-    /// Where in the lines a headline of Gmail begins, in whatever language.
+    /// Where in the lines the last headline of Gmail begins, unless words stand below it.
     headline: Option<usize>,
     quotes: Quotes,
     /// What the page lays under all of it.
@@ -178,13 +190,13 @@ impl Page {
         if begins_older_mail(tag) && element.shown == Shown::Yes {
             self.rule(ORIGINAL);
         }
-        if has_class(&attribute(tag, b"class").unwrap_or_default(), "gmail_attr") {
+        if element.gmail == Gmail::Headline && !self.is_in_headline() {
             self.block();
             self.headline = Some(self.out.len());
         }
         if element.quoted {
             self.block();
-            if element.gmail {
+            if element.gmail != Gmail::Outside {
                 self.mark_headline();
             }
             let by = if is_by_hand(tag) { Quotes::ByHand } else { Quotes::ByProgram };
@@ -198,7 +210,12 @@ impl Page {
     fn element(&self, name: &str, tag: &StartTag<()>) -> Element {
         let inherited = self.open.last();
         let class = attribute(tag, b"class").unwrap_or_default();
-        let gmail = inherited.is_some_and(|e| e.gmail) || name == "div" && has_class(&class, "gmail_quote");
+        let around = inherited.map_or(Gmail::Outside, |element| element.gmail);
+        let gmail = match around {
+            _ if has_class(&class, "gmail_attr") => Gmail::Headline,
+            Gmail::Outside if name == "div" && has_class(&class, "gmail_quote") => Gmail::Older,
+            around => around,
+        };
         let silent = matches!(
             name,
             "head" | "style" | "script" | "title" | "template" | "noframes" | "object" | "svg"
@@ -219,7 +236,7 @@ impl Page {
             other => other,
         };
         // Gmail marks what its author cites by their own wish like a quote, but outside of the quoted mail.
-        let cited = has_class(&class, "gmail_quote") && !gmail;
+        let cited = has_class(&class, "gmail_quote") && gmail == Gmail::Outside;
         let quoted = name == "blockquote" && !cited && !is_indent(tag);
         let strikes = look.struck || matches!(name, "s" | "strike" | "del");
         let goes_on = !quoted && inherited.is_some_and(|element| element.said == Said::Struck);
@@ -306,6 +323,10 @@ impl Page {
         self.word(&mark);
     }
 
+    fn is_in_headline(&self) -> bool {
+        self.open.last().is_some_and(|element| element.gmail == Gmail::Headline)
+    }
+
     fn is_in_sheet(&self) -> bool {
         self.open.last().is_some_and(|element| element.name == "style")
     }
@@ -329,6 +350,9 @@ impl Page {
             }
             Shown::Silent if self.is_in_sheet() => return self.read_sheet(text),
             Shown::Silent => return,
+        }
+        if self.headline.is_some() && !self.is_in_headline() && !text.trim().is_empty() {
+            self.headline = None;
         }
         self.end_struck();
         if self.open.last().is_some_and(|element| element.pre) {

@@ -30,6 +30,7 @@ const MIN_PHONE_DIGITS: usize = 6;
 const MIN_FIRM_LINES: usize = 3;
 
 static FOOTERS: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "footer").collect());
+static ADDED: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "added").collect());
 static CONFIDENTIAL: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "confidential").collect());
 static MISDIRECTED: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "misdirected").collect());
 static PRINTED: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "printed").collect());
@@ -140,8 +141,8 @@ struct Between {
 
 impl Between {
     /// Whether the delimiter here has another below it and stands between words of the author: an announcement is above it, the
-    /// author's name only below the last, or a sentence in between and neither a name nor whom to reach where. The last of them
-    /// begins a signature only if it tells whose.
+    /// author's name only below the last, or a sentence in between and neither a name nor whom to reach where, unless a program
+    /// added the last. The last of them begins a signature only if it tells whose.
     fn is_one(&mut self, lines: &[&str], at: usize, name: &[String]) -> bool {
         if lines[at] != DELIMITER {
             return false;
@@ -154,7 +155,7 @@ impl Between {
         let (part, last) =
             (&below[..next], below.rsplit(|line| *line == DELIMITER).next().unwrap_or_default());
         let tells = is_whose(part) || has_contact(part);
-        let says = || !has_contact(last) && part.iter().any(|line| is_sentence(line));
+        let says = || !has_contact(last) && !is_added(last) && part.iter().any(|line| is_sentence(line));
         let is_part = || is_announced(lines, at) || is_whose(last) || says();
         self.seen |= !tells && is_part();
         self.seen
@@ -165,6 +166,12 @@ impl Between {
 fn is_of(line: &str, name: &[String]) -> bool {
     let said = words(line);
     !said.is_empty() && said.iter().all(|word| name.contains(word))
+}
+
+/// Whether a program or a list added it to what somebody wrote.
+fn is_added(lines: &[&str]) -> bool {
+    let says = |line: &str| ADDED.iter().any(|phrase| folded(line).contains(phrase.as_str()));
+    lines.iter().any(|line| says(line))
 }
 
 /// Whether nothing stands right above.
@@ -303,12 +310,12 @@ const SENT: [&str; 4] = ["sent from ", "sent via ", "sent using ", "sent with "]
 
 fn is_footer(line: &str) -> bool {
     let line = plain(line);
-    if line.chars().count() > 120 || line.is_empty() {
+    let without_link = line.split(['<', '[']).next().unwrap_or_default().trim();
+    if without_link.chars().count() > 120 || without_link.is_empty() {
         return false;
     }
-    let without_link = line.split(['<', '[']).next().unwrap_or_default().trim();
     let words = without_link.split_whitespace().count();
-    let folded = folded(line.trim_start_matches(['(', '-', '—', ' ', '~', '|']));
+    let folded = folded(without_link.trim_start_matches(['(', '-', '—', ' ', '~', '|']));
     let known = SENT.iter().any(|start| folded.starts_with(start))
         || FOOTERS.iter().any(|phrase| {
             folded.starts_with(phrase.as_str()) || !phrase.is_ascii() && folded.contains(phrase.as_str())
@@ -316,7 +323,7 @@ fn is_footer(line: &str) -> bool {
     let sent_last =
         ["gesendet", "gesendet.", "gonderildi", "gonderildi."].iter().any(|word| folded.ends_with(word));
     let of_mail = ["mail.", "e-mail.", "email."].iter().any(|word| folded.ends_with(word));
-    let clause = without_link.contains(", ") && !sent_last;
+    let clause = without_link.contains(", ") && !sent_last && !FOOTERS.contains(&folded);
     let of_program = of_mail || names_mail_program(without_link);
     let sentence =
         without_link.ends_with('.') && words > 4 && !sent_last && !of_program && !folded.contains("http");

@@ -167,6 +167,9 @@ fn signatures_and_the_lines_of_phones_are_cut() {
         "\n\nGet Outlook for iOS<https://aka.ms/o0ukef>",
         "\n\n_______________________________________________\nbakers mailing list\nbakers@lists.example.org",
         "\n\n-Scott",
+        "\n\nYahoo Mail: Search, Organize, Conquer",
+        &format!("\n\nGet Outlook for iOS<https://x.org/{}>", "a".repeat(400)),
+        &format!("\n\nSent from Yahoo Mail on Android<https://x.org/{}>", "a".repeat(400)),
     ] {
         let words = plain(&format!("Make it blue.{end}"));
         assert_eq!(words.new, "Make it blue.", "{end}");
@@ -756,6 +759,8 @@ fn delimiters_between_the_words_of_an_author_cut_none_of_them() {
     for end in [
         "-- \nBob\n\n-- \nYou received this mail because you are in a group. See https://example.org",
         "-- \nAnna Berg\nWe bake for you every day.\n-- \nbakers mailing list\nbakers@example.org",
+        "-- \nExample Ltd\nQuality is our promise to you.\n\n-- \nDiese E-Mail wurde von Avast auf Viren geprüft.",
+        "-- \nWe bake for you every day.\n-- \nYou received this message because you are subscribed to the group.",
     ] {
         assert_eq!(fresh(&format!("Make it blue.\n\n{end}")), "Make it blue.", "{end}");
     }
@@ -773,6 +778,8 @@ fn the_headline_of_gmail_is_known_by_its_class_whatever_its_language() {
         assert_eq!(html(&page).new, "Blue.", "{page}");
         assert_eq!(html(&format!("{page}<div>Green.</div>")).new, "Blue.\n\nGreen.");
     }
+    let between = "<div class=gmail_quote><div class=gmail_attr>Il giorno lun 3 mar 2025 <b>Hermes</b> ha scritto:</div><blockquote class=gmail_quote>One<div class=gmail_attr>Il giorno dom 2 mar 2025 Anna ha scritto:</div></blockquote><div>Make the roof red.</div><blockquote class=gmail_quote>Two</blockquote><div>And the door green.</div></div>";
+    assert_eq!(html(between).new, "Make the roof red.\n\nAnd the door green.");
     let forward = "<div>Put it up.</div><div class=gmail_quote><div class=gmail_attr>---------- Forwarded message ---------<br>From: Bob &lt;b@c.d&gt;<br></div>Red<blockquote class=gmail_quote>Old</blockquote></div>";
     let words = html(forward);
     assert_eq!(
