@@ -10,7 +10,7 @@ use mail_parser::{ContentType, Message, MessagePart, MimeHeaders, PartType};
 
 use super::body;
 use super::charset;
-use super::html;
+use super::html::{self, Picture};
 use super::parse::{PARSER, ParsedMail};
 use super::tnef;
 use super::trace::{Stage, Trace};
@@ -102,7 +102,7 @@ pub fn files(raw: &[u8]) -> (Vec<File>, Vec<LeftOut>) {
     }
     for picture in embedded(&message) {
         let is_full = taken.len() + left_out.len() >= MAX_FILES;
-        let found = if is_full { Err(LeftOutReason::TooMany) } else { embedded_file(&picture) };
+        let found = if is_full { Err(LeftOutReason::TooMany) } else { embedded_file(&picture.bytes) };
         match found {
             Ok(file) => taken.push(file),
             Err(reason) if left_out.len() < MAX_FILES => left_out.push(leave_out("picture", reason)),
@@ -113,7 +113,7 @@ pub fn files(raw: &[u8]) -> (Vec<File>, Vec<LeftOut>) {
 }
 
 /// The pictures that stand within the pages of a mail, and one more than it may bring at most.
-pub(super) fn embedded(message: &Message<'_>) -> Vec<Vec<u8>> {
+pub(super) fn embedded(message: &Message<'_>) -> Vec<Picture> {
     let parts = message.html_body.iter().filter_map(|id| message.parts.get(*id as usize));
     let pages =
         parts.filter_map(|part| if let PartType::Html(html) = &part.body { Some(html) } else { None });

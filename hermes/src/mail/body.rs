@@ -13,7 +13,7 @@ use super::subject::{self, Carried};
 use super::words::words;
 
 /// Longer texts are cut.
-const MAX_TEXT_BYTES: usize = 2 * 1024 * 1024;
+pub(super) const MAX_TEXT_BYTES: usize = 2 * 1024 * 1024;
 /// So are texts of more lines: no person writes, nor quotes, as many.
 const MAX_TEXT_LINES: usize = 20_000;
 /// Of so much text it is known whether another part says it once more.

@@ -7,6 +7,7 @@ use std::ops::Range;
 use html5gum::{HtmlString, StartTag, Token, Tokenizer};
 use mail_parser::decoders::base64::base64_decode;
 
+use super::body::MAX_TEXT_BYTES;
 use super::hidden::{self, Classes, Letters};
 
 /// The line that stands for `<hr>`.
@@ -25,6 +26,8 @@ const MIN_SHOWN_DIGITS: usize = 3;
 const MAX_SIGN_CHARS: usize = 12;
 /// How a picture begins that stands within a page.
 const DATA_PICTURE: &str = "data:image/";
+/// The other attributes of a picture are looked past for so far.
+const MAX_BEFORE_SOURCE: usize = 2000;
 /// Stands before and behind words that are struck out.
 const STRUCK: &str = "~~";
 
@@ -37,6 +40,8 @@ pub(super) struct Rendered {
     pub(super) hidden: usize,
     /// Whether something is marked, and all of it as an author does by hand too: nothing shows that a mail program quotes.
     pub(super) by_hand: bool,
+    /// Which of the pictures that stand within the page itself its author shows, by their numbers.
+    pub(super) pictures: Vec<usize>,
 }
 
 /// Renders.
@@ -134,6 +139,7 @@ struct Page {
     /// Where in the lines the last headline of Gmail begins, unless words stand below it.
     headline: Option<usize>,
     quotes: Quotes,
+    pictures: Vec<usize>,
     /// What the page lays under all of it.
     around: Letters,
     /// What its sheets of styles say about classes.
@@ -169,7 +175,7 @@ impl Page {
                 if let Some(sign) = sign(tag) {
                     self.say(&sign);
                 }
-                return;
+                return self.picture(tag);
             }
             "input" | "meta" | "link" | "base" | "col" | "wbr" | "area" | "source" => return,
             "li" => {
@@ -293,6 +299,18 @@ impl Page {
         let told = tells(&words[..words.floor_char_boundary(MAX_SHOWN_BYTES)], to);
         if self.shown() == Shown::Yes && to.len() <= MAX_LINK_BYTES && !told.unwrap_or(true) && self.says {
             self.word(&format!(" <{to}>"));
+        }
+    }
+
+    /// Notes a picture that stood within the page, unless it is quoted or hidden.
+    fn picture(&mut self, tag: &StartTag<()>) {
+        let is_quoted = || self.older || self.open.iter().any(|element| element.quoted);
+        if let Some(number) =
+            attribute(tag, b"src").and_then(|src| src.strip_prefix(DATA_PICTURE)?.parse().ok())
+            && self.shown() == Shown::Yes
+            && !is_quoted()
+        {
+            self.pictures.push(number);
         }
     }
 
@@ -485,7 +503,7 @@ impl Page {
     fn end(mut self) -> Rendered {
         self.block();
         let by_hand = self.quotes == Quotes::ByHand && !self.older;
-        Rendered { text: self.out, hidden: self.hidden, by_hand }
+        Rendered { text: self.out, hidden: self.hidden, by_hand, pictures: self.pictures }
     }
 }
 
@@ -596,21 +614,41 @@ fn sign(tag: &StartTag<()>) -> Option<String> {
     (is_short && (is_sign || is_called())).then_some(said)
 }
 
-/// The pictures that stand within a page itself, as `data:` URLs (RFC 2397), no more than so many; without bytes where these
-/// cannot be decoded.
-pub(super) fn pictures(html: &str, most: usize) -> Vec<Vec<u8>> {
+/// A picture that stands within a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Picture {
+    /// None where they cannot be decoded.
+    pub(super) bytes: Vec<u8>,
+    /// Whether the author of the page shows it: it is neither quoted nor hidden.
+    pub(super) is_shown: bool,
+}
+
+/// The pictures that stand within a page itself, as `data:` URLs (RFC 2397), no more than so many.
+pub(super) fn pictures(html: &str, most: usize) -> Vec<Picture> {
+    let places: Vec<Range<usize>> = embedded(html).take(most).collect();
+    if places.is_empty() {
+        return Vec::new();
+    }
+    let page = without_pictures(html);
+    let shown = lines(&page[..page.floor_char_boundary(MAX_TEXT_BYTES)]).pictures;
     let decoded = |at: Range<usize>| {
         let (kind, data) = html[at].split_once(',')?;
         kind.ends_with(";base64").then(|| base64_decode(data.as_bytes()))?
     };
-    embedded(html).take(most).map(|at| decoded(at).unwrap_or_default()).collect()
+    let picture = |(number, at): (usize, Range<usize>)| Picture {
+        bytes: decoded(at).unwrap_or_default(),
+        is_shown: shown.contains(&number),
+    };
+    places.into_iter().enumerate().map(picture).collect()
 }
 
-/// A page without the bytes of these pictures, which leave no room for its words.
+/// A page with the numbers of these pictures instead of their bytes, which leave no room for its words.
 pub(super) fn without_pictures(html: &str) -> Cow<'_, str> {
     let (mut page, mut from) = (String::new(), 0);
-    for at in embedded(html) {
+    for (number, at) in embedded(html).enumerate() {
         page.push_str(&html[from..at.start]);
+        page.push_str(DATA_PICTURE);
+        page.push_str(&number.to_string());
         from = at.end;
     }
     if from == 0 {
@@ -620,27 +658,32 @@ pub(super) fn without_pictures(html: &str) -> Cow<'_, str> {
     Cow::Owned(page)
 }
 
-/// Where their URLs stand.
+/// Where their URLs stand: in elements only, as a text may speak of them.
 fn embedded(html: &str) -> impl Iterator<Item = Range<usize>> {
     let mut from = 0;
     std::iter::from_fn(move || {
         loop {
             let start = from + html[from..].find(DATA_PICTURE)?;
-            let end = match html[..start].chars().next_back() {
-                Some(quote @ ('"' | '\'')) => html[start..].find(quote),
-                _ => html[start..].find([' ', '\n', '>']),
+            let (before, url) = html.split_at(start);
+            let length = match before.chars().next_back() {
+                Some(quote @ ('"' | '\'')) => url.find(quote),
+                _ => url.find([' ', '\n', '>']),
             };
-            from = end.map_or(html.len(), |length| start + length);
-            if is_source(&html[..start]) {
-                return Some(start..from);
+            let end = length.map(|length| start + length);
+            from = end.unwrap_or(start + DATA_PICTURE.len());
+            if let Some(end) = end.filter(|_| is_source(before)) {
+                return Some(start..end);
             }
         }
     })
 }
 
+/// Whether the `src=` of an element that began right before stands here.
 fn is_source(before: &str) -> bool {
-    let before = before.strip_suffix(['"', '\'']).unwrap_or(before).as_bytes();
-    before.last_chunk().is_some_and(|name: &[u8; 4]| name.eq_ignore_ascii_case(b"src="))
+    let near = before.ceil_char_boundary(before.len().saturating_sub(MAX_BEFORE_SOURCE));
+    let name = before.strip_suffix(['"', '\'']).unwrap_or(before).as_bytes();
+    name.last_chunk().is_some_and(|name: &[u8; 4]| name.eq_ignore_ascii_case(b"src="))
+        && before[near..].rfind(['<', '>']).is_some_and(|at| before[near + at..].starts_with('<'))
 }
 
 fn has_class(classes: &str, name: &str) -> bool {
@@ -770,10 +813,38 @@ mod tests {
     #[test]
     fn pictures_within_a_page_are_found() {
         let page = "<img src='data:image/png;base64,iVBORw=='><img src='cid:1'><IMG SRC=data:image/gif,x><img src=data:text/plain,x> data:image/png,x";
-        assert_eq!(super::pictures(page, 9), [b"\x89PNG".to_vec(), Vec::new()]);
-        assert_eq!(super::pictures(page, 1).len(), 1);
-        let left = "<img src=''><img src='cid:1'><IMG SRC=><img src=data:text/plain,x> data:image/png,x";
+        let bytes = |most: usize| super::pictures(page, most).into_iter().map(|picture| picture.bytes);
+        assert_eq!(bytes(9).collect::<Vec<_>>(), [b"\x89PNG".to_vec(), Vec::new()]);
+        assert_eq!(bytes(1).count(), 1);
+        let left = "<img src='data:image/0'><img src='cid:1'><IMG SRC=data:image/1><img src=data:text/plain,x> data:image/png,x";
         assert_eq!(super::without_pictures(page), left);
+    }
+
+    #[test]
+    fn a_text_that_speaks_of_a_picture_within_a_page_stays() {
+        for page in [
+            "<p>Replace src=\"data:image/png;base64 there.</p><p>Make it \"blue\".</p>",
+            "<p>Replace src='data:image/png;base64, it's large.</p><p>Blue.</p>",
+            "<p>Replace src=data:image/png there.</p>",
+            "<img src='data:image/png;base64,iVBO",
+        ] {
+            assert_eq!(super::without_pictures(page), page);
+            assert_eq!(super::pictures(page, 9), []);
+        }
+    }
+
+    #[test]
+    fn pictures_that_are_quoted_or_hidden_are_not_shown_by_the_author() {
+        let img = "<img alt='' src='data:image/png;base64,iVBORw=='>";
+        for (page, shown) in [
+            (format!("{img}<blockquote type=cite>{img}</blockquote>{img}"), vec![true, false, true]),
+            (format!("<p style='display:none'>{img}</p>{img}"), vec![false, true]),
+            (format!("{img}<div id=appendonsend></div>{img}"), vec![true, false]),
+        ] {
+            let found: Vec<bool> =
+                super::pictures(&page, 9).into_iter().map(|picture| picture.is_shown).collect();
+            assert_eq!(found, shown, "{page}");
+        }
     }
 
     #[test]

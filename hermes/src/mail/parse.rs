@@ -304,8 +304,8 @@ fn attached(message: &Message<'_>) -> Vec<AttachedFile> {
     let within_pages = attachment::embedded(message).into_iter();
     files.extend(within_pages.map(|picture| AttachedFile {
         name: None,
-        size_bytes: picture.len(),
-        is_meant: picture.len() > attachment::MAX_LOGO_BYTES,
+        size_bytes: picture.bytes.len(),
+        is_meant: picture.is_shown && picture.bytes.len() > attachment::MAX_LOGO_BYTES,
     }));
     while let Some(message) = within.pop() {
         for part in message.attachments().take(MAX_PARTS.saturating_sub(files.len())) {

@@ -1,6 +1,6 @@
 //! Mails whose words are encrypted, which nobody here can read, or stand within a signature in plain text. Pure.
 
-use mail_parser::{Message, MessagePart, MimeHeaders, PartType};
+use mail_parser::{ContentType, Message, MessagePart, MimeHeaders, PartType};
 
 use super::structure::MAX_PARTS;
 
@@ -13,7 +13,7 @@ const SIGNATURE_END: &str = "-----END PGP SIGNATURE-----";
 /// What of a mail's text can be read, and whether its author wrote something that cannot: then neither code nor a subject
 /// stands for their words.
 pub(super) fn opened(message: &Message<'_>, text: String) -> (String, bool) {
-    if is_sealed(first(message)) {
+    if is_sealed(first(message)) && !is_file(first(message), &text) {
         return (String::new(), true);
     }
     let is_sealed = message.parts.iter().any(is_sealed);
@@ -35,6 +35,12 @@ fn first<'a, 'x>(message: &'a Message<'x>) -> &'a MessagePart<'x> {
         part = inner;
     }
     part
+}
+
+/// Whether it is a file beside words: a signed contract, which somebody attached.
+fn is_file(part: &MessagePart<'_>, text: &str) -> bool {
+    let is_own = part.attachment_name().is_none_or(|name| name.eq_ignore_ascii_case("smime.p7m"));
+    !is_own && part.content_disposition().is_some_and(ContentType::is_attachment) && !text.trim().is_empty()
 }
 
 /// Whether only a key opens it (RFC 3156; RFC 8551, section 3), or a program that knows what is signed within.
@@ -150,11 +156,13 @@ mod tests {
         let told = format!("Show this as an example:\r\n\r\n{CODE}");
         let file = "--x\r\n\r\nPut up the file.\r\n--x\r\nContent-Type: application/pkcs7-mime; name=a.p7m\r\n\r\ncode\r\n--x--";
         let cards = "--x\r\n\r\n\r\n--x\r\nContent-Type: application/pkcs7-mime; smime-type=certs-only\r\n\r\ncode\r\n--x--";
+        let contract = "--x\r\nContent-Type: application/octet-stream; name=contract.pdf.p7m\r\nContent-Disposition: attachment\r\n\r\ncode\r\n--x\r\n\r\nPut it up.\r\n--x--";
         for (kind, body, wanted) in [
             ("text/plain", format!("{CODE}\r\nMake it blue."), "Make it blue."),
             ("text/plain", told.clone(), told.trim_end()),
             ("multipart/mixed; boundary=x", file.to_owned(), "Put up the file."),
             ("multipart/mixed; boundary=x", cards.to_owned(), "Home page"),
+            ("multipart/mixed; boundary=x", contract.to_owned(), "Put it up."),
         ] {
             assert_eq!(asked(kind, &body).0, wanted.replace("\r\n", "\n"), "{body}");
         }
