@@ -467,7 +467,7 @@ pub struct JobResult {
     pub success: bool,
     /// How it ended.
     pub outcome: JobOutcome,
-    /// Of a switch of the live site: what there is to say besides.
+    /// What there is to say besides how it ended: of a switch of the live site, or of a change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<OutcomeNote>,
     /// What was done, in plain words.

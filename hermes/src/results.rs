@@ -151,7 +151,7 @@ fn close(job: &mut Job, result: &JobResult, address: Option<&str>, now: Timestam
     job.state = JobState::Done;
     job.pending = None;
     job.outcome = Some(result.outcome);
-    job.note = result.note.clone().map(plain);
+    job.note = result.note.clone().and_then(plain);
     job.summary = Some(text::lines(&result.summary).into_owned()).filter(|text| !text.is_empty());
     job.commit_id = result.commit_id.as_deref().map(text::one_line).or(job.commit_id.take());
     job.files_changed = result.files_changed.iter().map(|path| text::one_line(path)).collect();
@@ -164,16 +164,18 @@ fn close(job: &mut Job, result: &JobResult, address: Option<&str>, now: Timestam
     ControlFlow::Continue(())
 }
 
-fn plain(note: OutcomeNote) -> OutcomeNote {
+/// As it is told; what a newer worker says that nobody here knows is not.
+fn plain(note: OutcomeNote) -> Option<OutcomeNote> {
     match note {
         OutcomeNote::Replaced { subject } => {
-            OutcomeNote::Replaced { subject: subject.as_deref().map(text::one_line) }
+            Some(OutcomeNote::Replaced { subject: subject.as_deref().map(text::one_line) })
         }
         OutcomeNote::GoesOn
         | OutcomeNote::PreviewChanged
         | OutcomeNote::NeverShown
         | OutcomeNote::NotPushed
-        | OutcomeNote::LiveChanged => note,
+        | OutcomeNote::LiveChanged => Some(note),
+        OutcomeNote::Unknown => None,
     }
 }
 

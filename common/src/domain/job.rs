@@ -85,6 +85,9 @@ pub enum OutcomeNote {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         subject: Option<String>,
     },
+    /// A newer program says something else; as good as none.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Where a job is in its life.
@@ -219,7 +222,7 @@ pub struct Job {
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<JobOutcome>,
-    /// Of one that switches the live site: what there is to say besides.
+    /// What there is to say besides how it ended: of a switch of the live site, or of a change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<OutcomeNote>,
     /// What the agent says it did.
@@ -274,5 +277,30 @@ impl Job {
     /// Whether it has not ended yet.
     pub fn is_open(&self) -> bool {
         self.state != JobState::Done
+    }
+
+    /// What there is to say besides its outcome, as far as this program knows it.
+    pub fn known_note(&self) -> Option<&OutcomeNote> {
+        self.note.as_ref().filter(|note| **note != OutcomeNote::Unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_of_tomorrow_stops_nobody_and_says_nothing() {
+        let written = serde_json::json!({
+            "commandId": "c1", "projectKey": "amelia#scott", "projectId": "amelia", "userId": "scott",
+            "threadId": "abcdef", "branch": "thread-abcdef", "instruction": "x", "state": "pending", "attempts": 1,
+            "note": {"code": "of-tomorrow", "subject": "Hours", "pages": [1, 2]}, "createdAt": 0, "day": "1970-01-01"
+        });
+        let job: Job = serde_json::from_value(written).unwrap();
+        assert_eq!((&job.note, job.known_note()), (&Some(OutcomeNote::Unknown), None));
+        let again: Job = serde_json::from_value(serde_json::to_value(&job).unwrap()).unwrap();
+        assert_eq!(again, job);
+        let known = Job { note: Some(OutcomeNote::NotPushed), ..job };
+        assert_eq!(known.known_note(), Some(&OutcomeNote::NotPushed));
     }
 }

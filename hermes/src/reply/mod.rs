@@ -227,7 +227,7 @@ fn is_switch(job: &Job) -> bool {
 
 fn ended(job: &Job, words: &'static Words) -> View {
     let said = of_live(job, words).unwrap_or_else(|| (words.outcome)(job.outcome));
-    let is_live = is_switch(job) && job.note != Some(OutcomeNote::PreviewChanged);
+    let is_live = is_switch(job) && job.known_note() != Some(&OutcomeNote::PreviewChanged);
     let label = if is_live { words.look_live } else { words.look };
     let (list, left) = touched::listed(&job.files_changed);
     View {
@@ -244,7 +244,7 @@ fn ended(job: &Job, words: &'static Words) -> View {
 
 /// What was done. A note is said in the reader's language, and needs no other words.
 fn besides(job: &Job, words: &Words) -> Option<String> {
-    match &job.note {
+    match job.known_note() {
         Some(OutcomeNote::Replaced { subject }) => Some((words.replaced_what)(subject.as_deref())),
         Some(
             OutcomeNote::GoesOn
@@ -253,7 +253,7 @@ fn besides(job: &Job, words: &Words) -> Option<String> {
             | OutcomeNote::NotPushed
             | OutcomeNote::LiveChanged,
         ) => None,
-        None => {
+        Some(OutcomeNote::Unknown) | None => {
             let summary = job.summary.as_deref().map(str::trim).filter(|text| !text.is_empty());
             summary.map(str::to_owned)
         }
@@ -262,7 +262,7 @@ fn besides(job: &Job, words: &Words) -> Option<String> {
 
 /// What a job that was to switch the live site is answered with, where that is something of its own.
 fn of_live(job: &Job, words: &Words) -> Option<Said> {
-    match (&job.note, job.action, job.outcome?) {
+    match (job.known_note(), job.action, job.outcome?) {
         (Some(OutcomeNote::GoesOn), ..) => Some(words.switching),
         (Some(OutcomeNote::PreviewChanged), ..) => Some(words.preview_changed),
         (Some(OutcomeNote::NeverShown), ..) => Some(words.never_shown),
@@ -275,7 +275,7 @@ fn of_live(job: &Job, words: &Words) -> Option<Said> {
         (None, WorkAction::Publish, JobOutcome::PublishFailed) => Some(words.not_switched),
         (None, WorkAction::Undo, JobOutcome::PublishFailed) => Some(words.not_undone),
         (
-            None,
+            Some(OutcomeNote::Unknown) | None,
             WorkAction::Publish
             | WorkAction::Undo
             | WorkAction::Edit

@@ -76,6 +76,17 @@ fn not_pushed() -> Job {
 }
 
 #[test]
+fn what_a_newer_program_notes_changes_no_answer() {
+    for plain in of_live().into_iter().filter(|job| job.note.is_none()) {
+        let noted = Job { note: Some(OutcomeNote::Unknown), ..plain.clone() };
+        assert_eq!(
+            written(&Topic::Ended(&noted), Language::En),
+            written(&Topic::Ended(&plain), Language::En)
+        );
+    }
+}
+
+#[test]
 fn whoever_waits_for_a_change_that_is_kept_is_not_told_to_write_it_again() {
     for language in Language::ALL {
         let (letter, words) = (written(&Topic::Ended(&not_pushed()), language), words::of(language));
