@@ -130,7 +130,7 @@ pub(super) static WORDS: Words = Words {
     ),
     not_pushed: say(
         "Die Änderung ist gemacht, steht aber noch nicht in der Quelle Ihrer Website.",
-        "Der Ort, an dem die Quelle liegt, hat nicht geantwortet. Ihre Änderung ist aufbewahrt und kommt mit Ihrer nächsten Mail in dieser Unterhaltung dorthin; Sie brauchen sie nicht noch einmal zu schreiben. Was Besucher sehen, ist unverändert.",
+        "Das war gerade nicht möglich. Ihre Änderung ist aufbewahrt und kommt mit Ihrer nächsten Mail in dieser Unterhaltung dorthin; Sie brauchen sie nicht noch einmal zu schreiben. Was Besucher sehen, ist unverändert.",
     ),
     live_changed: say(
         "Die veröffentlichte Website ist eine andere, seit Sie geschrieben haben.",

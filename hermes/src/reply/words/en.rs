@@ -124,7 +124,7 @@ pub(super) static WORDS: Words = Words {
     ),
     not_pushed: say(
         "The change was made, but it is not in the source of your site yet.",
-        "The place where the source is kept did not answer. Your change is kept and goes there with your next mail in this conversation; you need not write it again. What visitors see is unchanged.",
+        "That was not possible just now. Your change is kept and goes there with your next mail in this conversation; you need not write it again. What visitors see is unchanged.",
     ),
     live_changed: say(
         "Your live site has changed since you wrote.",

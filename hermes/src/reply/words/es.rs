@@ -123,7 +123,7 @@ pub(super) static WORDS: Words = Words {
     ),
     not_pushed: say(
         "El cambio está hecho, pero todavía no está en el código de su sitio.",
-        "El lugar donde se guarda el código no respondió. Su cambio está guardado y llegará allí con su próximo correo en esta conversación; no hace falta que lo escriba otra vez. Lo que ven los visitantes no ha cambiado.",
+        "No ha sido posible en este momento. Su cambio está guardado y llegará allí con su próximo correo en esta conversación; no hace falta que lo escriba otra vez. Lo que ven los visitantes no ha cambiado.",
     ),
     live_changed: say(
         "El sitio publicado ha cambiado desde que usted escribió.",

@@ -130,7 +130,7 @@ pub(super) static WORDS: Words = Words {
     ),
     not_pushed: say(
         "La modification est faite, mais elle n’est pas encore dans la source de votre site.",
-        "L’endroit où se trouve la source n’a pas répondu. Votre modification est conservée et y arrivera avec votre prochain message dans cette conversation ; inutile de l’écrire à nouveau. Ce que voient les visiteurs est inchangé.",
+        "Ce n’était pas possible à l’instant. Votre modification est conservée et y arrivera avec votre prochain message dans cette conversation ; inutile de l’écrire à nouveau. Ce que voient les visiteurs est inchangé.",
     ),
     live_changed: say(
         "Le site en ligne a changé depuis que vous avez écrit.",
