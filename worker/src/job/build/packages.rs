@@ -24,6 +24,9 @@ const SETTINGS: [&str; 2] = [".npmrc", "pnpm-workspace.yaml"];
 /// Lock files that nobody here can install from.
 const FOREIGN: [&str; 3] = ["yarn.lock", "bun.lock", "bun.lockb"];
 
+/// Another one where what is done at an install, or of it is kept, is another than before: all is installed once more.
+const EDITION: &str = "2\n";
+
 /// A program and its arguments.
 type Words = &'static [&'static str];
 
@@ -134,7 +137,7 @@ impl Packages {
 pub(super) fn fingerprint(repo: &Repository, tree: Oid) -> git::Result<ContentHash> {
     let what = "look for the lists of packages";
     let files = repo.find_tree(tree).and_then(|tree| tree::files(&tree)).during(what)?;
-    let mut all = Vec::new();
+    let mut all = EDITION.as_bytes().to_vec();
     for entry in files.iter().filter(|entry| decides_at(&entry.path)) {
         all.extend(entry.path);
         all.extend(format!(" {}\n", entry.id).into_bytes());
@@ -291,6 +294,17 @@ mod tests {
         }
         std::fs::write(not_utf8.join(LIST), "{}").unwrap();
         assert!(!seen.contains(&fingerprint()), "whatever its folder is called");
+    }
+
+    #[test]
+    fn what_was_installed_while_homes_lasted_is_installed_again() {
+        let source = Source::new(&[]);
+        let repo = Repository::init(source.0.path()).unwrap();
+        let list = repo.blob(SOME.as_bytes()).unwrap();
+        let mut tree = repo.treebuilder(None).unwrap();
+        tree.insert(LIST, list, 0o100_644).unwrap();
+        let remembered = ContentHash::of(format!("{LIST} {list}\n").as_bytes());
+        assert_ne!(fingerprint(&repo, tree.write().unwrap()).unwrap(), remembered);
     }
 
     #[test]
