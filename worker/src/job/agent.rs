@@ -17,7 +17,7 @@ use super::begun::Begun;
 use super::caches::{self, Writer};
 use super::handover::{AgentReport, Checkout};
 use super::prompt::{lay_out, prompt, put_away, repair};
-use super::workspace::Places;
+use super::workspace::{Places, Workspace};
 use super::{Cut, Failure, JobContext, Stopper, Trouble, settings as repo_settings};
 use crate::git::{During as _, off_thread};
 use crate::meter::Met;
@@ -273,8 +273,9 @@ async fn once(
     let cell = cell.map_err(Trouble::Cut)?.map_err(|error| {
         failed("agent-start", format!("the folders of the agent could not be prepared: {error}"))
     })?;
-    let repo = workspace.repo();
-    off_thread(move || caches::begins(&repo, Writer::Agent).during("note that an agent begins")).await?;
+    let folder = workspace.clone();
+    let begins = move || caches::begins(&folder.repo(), Writer::Agent).during("note that an agent begins");
+    off_thread(begins).await?;
     let before = (context.meter.usage(), context.meter.asked());
     let session = match session {
         Some(id) => memory::restore(context, &cell, id).await.then_some(id),
@@ -312,8 +313,7 @@ async fn once(
     if let Some(id) = &talk.session_id {
         in_time(context, "what the agent remembers", memory::keep(context, &cell, id)).await;
     }
-    let folder = workspace.clone();
-    empty(&context.stopper, tokio::task::spawn_blocking(move || folder.fresh_agent_places())).await;
+    empty(&context.stopper, workspace.beside(Workspace::fresh_agent_places)).await;
     // One that was too busy, or out of reach, may answer the same later.
     let leads_nowhere = is_rejected || said_nothing && context.meter.asked() == before.1;
     match seen {
@@ -334,9 +334,9 @@ async fn once(
 /// From now on the edits in the checkout are those of this command.
 async fn note(context: &JobContext, checkout: &Checkout) -> Result<(), Trouble> {
     let begun = Begun { command: context.work.command_id.clone(), epoch: context.epoch };
-    let repo = checkout.workspace.repo();
-    let noted = off_thread(move || begun.note(&repo).during("note which command the agent works on"));
-    Ok(noted.await?)
+    let workspace = checkout.workspace.clone();
+    let note = move || begun.note(&workspace.repo()).during("note which command the agent works on");
+    Ok(off_thread(note).await?)
 }
 
 /// What the agent remembers is kept among the objects, or not at all: not in a folder that waits for its owner's next run.

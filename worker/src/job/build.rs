@@ -73,8 +73,7 @@ fn settings(context: &JobContext) -> Build {
 
 /// Nothing that builds of other commits left there is obeyed.
 async fn fresh_home(context: &JobContext, checkout: &Checkout) -> Result<(), Trouble> {
-    let workspace = checkout.workspace.clone();
-    let made = tokio::task::spawn_blocking(move || workspace.fresh_build_home());
+    let made = checkout.workspace.beside(Workspace::fresh_build_home);
     aside(context, made, "make a home for the build").await
 }
 
@@ -97,7 +96,7 @@ async fn install(context: &JobContext, checkout: &Checkout, commit: &Commit) -> 
         return Ok(());
     }
     tokio::fs::remove_file(&marker).await.ok();
-    let emptied = tokio::task::spawn_blocking(move || caches::remove_packages(&repo));
+    let emptied = checkout.workspace.beside(|workspace| caches::remove_packages(&workspace.repo()));
     aside(context, emptied, "remove packages that were installed before").await?;
     let failed = |said: &str, output: &str| packages.failed(commit, said, output);
     run(context, checkout, words(packages.install()), Step::Install, failed).await?;
@@ -226,9 +225,8 @@ async fn once(
     let cell = cell?;
     if step != Step::Install {
         // From when its files are given to it: that changes them.
-        let repo = checkout.workspace.repo();
-        let noted = tokio::task::spawn_blocking(move || caches::begins(&repo, step.writer()));
-        noted.await.map_err(io::Error::other)??;
+        let begins = move |workspace: &Workspace| caches::begins(&workspace.repo(), step.writer());
+        checkout.workspace.beside(begins).await.map_err(io::Error::other)??;
     }
     let launch = cell.enclose(argv, settings.environment.for_build(&cell.view().places()))?;
     let finished = launch.run(LIMIT, KEPT_OUTPUT_BYTES, &settings.secrets, context.stopper.token()).await?;
@@ -240,9 +238,7 @@ async fn once(
 
 /// Room that a build took for a while is not taken until the next one begins. Whoever is cut off has no time for it.
 async fn empty_tmp(stopper: &Stopper, workspace: &Workspace) {
-    let folder = workspace.clone();
-    let emptied = tokio::task::spawn_blocking(move || folder.build_places());
-    let emptied = stopper.within(Duration::ZERO, emptied).await;
+    let emptied = stopper.within(Duration::ZERO, workspace.beside(Workspace::build_places)).await;
     if !matches!(emptied, Ok(Ok(Ok(_)))) {
         tracing::warn!(
             ?emptied,
@@ -253,8 +249,7 @@ async fn empty_tmp(stopper: &Stopper, workspace: &Workspace) {
 
 /// Whether builds of before had left something that took room, which is removed now.
 async fn forgotten(context: &JobContext, checkout: &Checkout) -> Result<bool, Trouble> {
-    let workspace = checkout.workspace.clone();
-    let forget = move || {
+    let forget = |workspace: &Workspace| {
         let (home, repo) = (workspace.places("build").home, workspace.repo());
         let caches = WARM.iter().map(|name| repo.join(name));
         let holds = |path: &PathBuf| std::fs::read_dir(path).is_ok_and(|mut inside| inside.next().is_some());
@@ -262,7 +257,7 @@ async fn forgotten(context: &JobContext, checkout: &Checkout) -> Result<bool, Tr
         let removed = kept.iter().all(|path| crate::folders::remove(path).is_ok());
         removed && !kept.is_empty()
     };
-    let forgotten = context.stopper.within(Duration::ZERO, tokio::task::spawn_blocking(forget)).await;
+    let forgotten = context.stopper.within(Duration::ZERO, checkout.workspace.beside(forget)).await;
     let forgotten = forgotten.map_err(Trouble::Cut)?.unwrap_or_default();
     if forgotten {
         tracing::warn!(

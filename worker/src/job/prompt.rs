@@ -199,8 +199,8 @@ pub(super) async fn put_away(workspace: &Workspace) {
 }
 
 async fn removed(workspace: &Workspace) -> io::Result<()> {
-    let folder = workspace.attachments();
-    tokio::task::spawn_blocking(move || folders::remove(&folder)).await.map_err(io::Error::other)?
+    let remove = |workspace: &Workspace| folders::remove(&workspace.attachments());
+    workspace.beside(remove).await.map_err(io::Error::other)?
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
+
 use crate::folders;
 use crate::leftovers::{is_orphaned, kill_holders};
 
@@ -147,6 +149,12 @@ impl Workspace {
         built_marker(&self.repo())
     }
 
+    /// Works on its files beside the runtime. It stays locked until that ends, also where nobody waits for it any more.
+    pub fn beside<T: Send + 'static>(&self, work: impl FnOnce(&Self) -> T + Send + 'static) -> JoinHandle<T> {
+        let workspace = self.clone();
+        tokio::task::spawn_blocking(move || work(&workspace))
+    }
+
     /// Held by this process and by every child it is given to.
     pub fn lock(&self) -> Arc<File> {
         self.lock.clone()
@@ -207,4 +215,24 @@ async fn lock_within(folder: &Path, wait: Duration) -> io::Result<Option<Workspa
 fn empty(folder: &Path) -> io::Result<()> {
     folders::remove(folder)?;
     std::fs::create_dir_all(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_any_more_still_holds_the_folder() {
+        let stand = tempfile::tempdir().unwrap();
+        let locked = async || lock_within(stand.path(), Duration::ZERO).await.unwrap();
+        let (go_on, waits) = std::sync::mpsc::channel::<()>();
+        let working = locked().await.unwrap().beside(move |workspace| {
+            waits.recv().ok();
+            workspace.root().exists()
+        });
+        assert!(locked().await.is_none(), "nobody else has the workspace");
+        drop(go_on);
+        assert!(working.await.unwrap());
+        assert!(locked().await.is_some());
+    }
 }
