@@ -156,6 +156,7 @@ impl Work {
             summary: None,
             commit_id: None,
             files_changed: Vec::new(),
+            aside: Vec::new(),
             left_out: self.context.left_out.clone(),
             preview_url: None,
             error: None,
@@ -490,6 +491,9 @@ pub struct JobResult {
     /// Paths that the commit touches.
     #[serde(default)]
     pub files_changed: Vec<String>,
+    /// Branches on the remote with what was done on the conversation and conflicts with what others did there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aside: Vec<String>,
     /// What went wrong, for the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

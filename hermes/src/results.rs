@@ -155,6 +155,7 @@ fn close(job: &mut Job, result: &JobResult, address: Option<&str>, now: Timestam
     job.summary = Some(text::lines(&result.summary).into_owned()).filter(|text| !text.is_empty());
     job.commit_id = result.commit_id.as_deref().map(text::one_line).or(job.commit_id.take());
     job.files_changed = result.files_changed.iter().map(|path| text::one_line(path)).collect();
+    job.aside = result.aside.iter().map(|branch| text::one_line(branch)).collect();
     job.preview_url = address.map(str::to_owned);
     job.error = result.error.as_deref().map(|error| text::lines(error).into_owned());
     job.usage = result.usage;

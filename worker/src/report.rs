@@ -46,6 +46,7 @@ pub fn result(
         branch: Some(job.branch.clone()),
         commit_id: job.commit_id.clone(),
         files_changed: job.files_changed.clone(),
+        aside: job.aside.clone(),
         error: job.error.clone(),
         error_code: job.error.as_ref().map(|_| outcome.as_str().to_owned()),
         interrupted: outcome == JobOutcome::Interrupted,

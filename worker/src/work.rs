@@ -311,7 +311,8 @@ impl Message<'_> {
                 Ok(None)
             }
             Run::Cut(Cut::Interrupted(newer), mut ending) => {
-                ending.sum_up("Newer work of yours goes first; this one is taken up again right after it.");
+                "Newer work of yours goes first; this one is taken up again right after it."
+                    .clone_into(&mut ending.summary);
                 self.make_way(&mut journal, &work, &target, &newer, &ending).await
             }
             Run::Cut(Cut::Stopped, ending) => self.stopped(&mut journal, &work, &target, *ending).await,
@@ -325,7 +326,7 @@ impl Message<'_> {
         target: &SiteTarget,
         mut ending: Ending,
     ) -> Result<Again> {
-        ending.sum_up("The work was stopped. What was done so far is kept.");
+        "The work was stopped. What was done so far is kept.".clone_into(&mut ending.summary);
         self.finish(journal, work, target, JobOutcome::Stopped, &ending).await
     }
 

@@ -388,7 +388,7 @@ async fn what_was_stopped_and_conflicts_with_what_others_pushed_is_told_with_its
     let stopped = world.result().await;
     let aside = remote.branches().into_iter().find(|name| name.contains("-conflict-")).unwrap();
     assert_eq!(stopped.outcome, JobOutcome::Stopped);
-    assert!(stopped.summary.contains(&aside), "{stopped:?}");
+    assert_eq!(stopped.aside, [aside], "{stopped:?}");
     worker.stop().await;
 }
 

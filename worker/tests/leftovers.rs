@@ -121,13 +121,36 @@ async fn work_that_conflicts_with_what_others_pushed_is_kept_on_a_branch_and_tol
             let year = if told { YEAR } else { "change \"1921\" to \"1922\"" };
             let result = run(&world, command, year).await;
             assert_eq!(result.outcome, JobOutcome::Changed, "{result:?}");
-            assert_eq!(result.summary.contains(&aside), told, "{result:?}");
+            assert_eq!(result.aside.contains(&aside), told, "{result:?}");
         }
         assert_eq!(remote.file(BRANCH, "site/index.html").unwrap(), "theirs\n");
         assert_eq!(remote.file(&aside, "site/index.html").unwrap(), "ours\n");
         assert!(!world.cloud.files.exists(&kept).await.unwrap());
         worker.stop().await;
     }
+}
+
+/// Fails, and edits a page when it is started again.
+fn fails_once(world: &World) -> String {
+    let mark = world.path("failed").display().to_string();
+    format!(
+        "node -e \"const fs=require('fs');const mark='{mark}';const again=fs.existsSync(mark);fs.writeFileSync(mark,'');\
+         if(again)fs.writeFileSync('site/about.html','edited\\n');console.log(JSON.stringify({{type:'result',\
+         subtype:again?'success':'error_during_execution',is_error:!again,result:'x'}}))\""
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_on_a_branch_is_told_although_the_attempt_that_met_it_failed() {
+    let (world, remote, worker) = warm().await;
+    worker.stop().await;
+    let ours = commit_unpushed(&world, "site/index.html", "ours\n", UNFINISHED);
+    remote.commit(BRANCH, &[("site/index.html", "theirs\n")], "theirs");
+    let worker = world.worker_with_agent(&fails_once(&world), &[]);
+    let result = run(&world, "c-2", YEAR).await;
+    assert_eq!((result.outcome, world.job("c-2").await.unwrap().attempts), (JobOutcome::Changed, 2));
+    assert_eq!(result.aside, [format!("{BRANCH}-kept-{}", &ours.to_string()[..8])], "{result:?}");
+    worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -234,6 +234,10 @@ pub struct Job {
     /// Paths that the commit touches.
     #[serde(default)]
     pub files_changed: Vec<String>,
+    /// Branches on the remote with what was done on its conversation and conflicts with what others did there: its owner has to
+    /// hear of them, whatever became of the run that met them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aside: Vec<String>,
     /// Files that came with its mail and did not go along.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,

@@ -102,6 +102,7 @@ fn describe(job: &Job) -> String {
         ("commit", job.commit_id.clone()),
         ("preview", job.preview_url.clone()),
         ("summary", job.summary.clone()),
+        ("aside", Some(job.aside.join(" ")).filter(|branches| !branches.is_empty())),
         ("error", job.error.clone()),
     ];
     for (name, value) in more.into_iter().filter_map(|(name, value)| Some((name, value?))) {

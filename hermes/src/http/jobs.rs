@@ -120,6 +120,8 @@ pub(super) struct JobView {
     commit_id: Option<String>,
     /// Paths that the commit touches.
     files_changed: Vec<String>,
+    /// Branches on the remote with what was done on the conversation and conflicts with what others did there.
+    aside: Vec<String>,
     /// Where the result can be looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     preview_url: Option<String>,
@@ -162,6 +164,7 @@ impl From<Job> for JobView {
             summary: job.summary,
             commit_id: job.commit_id,
             files_changed: job.files_changed,
+            aside: job.aside,
             preview_url: job.preview_url,
             error: job.error,
             usage: UsageView {

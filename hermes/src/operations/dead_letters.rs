@@ -187,6 +187,7 @@ async fn order_again(store: &dyn Store, old: &CommandId, new: &CommandId, now: T
         summary: None,
         commit_id: None,
         files_changed: Vec::new(),
+        aside: Vec::new(),
         preview_url: None,
         error: None,
         usage: Usage::default(),

@@ -242,8 +242,15 @@ fn ended(job: &Job, words: &'static Words) -> View {
     }
 }
 
-/// What was done. A note is said in the reader's language, and needs no other words.
+/// What was done, and below it what is kept beside it.
 fn besides(job: &Job, words: &Words) -> Option<String> {
+    let aside = job.aside.iter().map(|branch| (words.aside)(branch));
+    let said: Vec<_> = done(job, words).into_iter().chain(aside).collect();
+    (!said.is_empty()).then(|| said.join("\n\n"))
+}
+
+/// What was done. A note is said in the reader's language, and needs no other words.
+fn done(job: &Job, words: &Words) -> Option<String> {
     match job.known_note() {
         Some(OutcomeNote::Replaced { subject }) => Some((words.replaced_what)(subject.as_deref())),
         Some(

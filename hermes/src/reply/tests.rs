@@ -87,6 +87,20 @@ fn what_a_newer_program_notes_changes_no_answer() {
 }
 
 #[test]
+fn what_is_kept_beside_a_conversation_is_told_with_its_branch_whatever_else_is_said() {
+    let branches = ["thread-abcdef-kept-1", "thread-abcdef-conflict-2"];
+    for plain in [job(JobOutcome::Changed), job(JobOutcome::Stopped), not_pushed()] {
+        let job = Job { aside: branches.map(str::to_owned).to_vec(), ..plain.clone() };
+        for language in Language::ALL {
+            let [before, now] = [&plain, &job].map(|job| written(&Topic::Ended(job), language));
+            assert!(branches.iter().all(|branch| now.text.contains(branch) && now.html.contains(branch)));
+            let first_lines = |letter: &Letter| letter.text.lines().take(3).collect::<String>();
+            assert!(plain.note.is_some() || first_lines(&now) == first_lines(&before), "{}", now.text);
+        }
+    }
+}
+
+#[test]
 fn whoever_waits_for_a_change_that_is_kept_is_not_told_to_write_it_again() {
     for language in Language::ALL {
         let (letter, words) = (written(&Topic::Ended(&not_pushed()), language), words::of(language));

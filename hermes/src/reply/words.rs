@@ -85,6 +85,8 @@ pub(super) struct Words {
     pub(super) never_shown: Said,
     /// A change was made and is kept, and is not in the source yet.
     pub(super) not_pushed: Said,
+    /// Work on the conversation that conflicted with somebody else's, by the branch that it is kept on.
+    pub(super) aside: fn(&str) -> String,
     /// Nothing was taken back: the live site is another one than its author knew.
     pub(super) live_changed: Said,
     pub(super) confirm: Confirmation,

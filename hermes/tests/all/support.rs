@@ -283,6 +283,7 @@ impl World {
             branch: Some(job.branch),
             commit_id: Some("c0ffee".into()),
             files_changed: vec!["src/index.astro".into()],
+            aside: Vec::new(),
             error: None,
             error_code: None,
             interrupted: false,

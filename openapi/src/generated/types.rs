@@ -116,6 +116,8 @@ pub struct Health {
 pub struct Job {
     /// `edit`, `publish`, `undo`, `check` or `take-down`.
     pub action: String,
+    /// Branches on the remote with what was done on the conversation and conflicts with what others did there.
+    pub aside: Vec<String>,
     /// How often the agent was started for it.
     pub attempts: i32,
     /// The branch it works on.

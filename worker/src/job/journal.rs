@@ -97,12 +97,23 @@ impl Journal {
         self.write(|job| used.tell(job)).await.map(drop)
     }
 
+    /// Writes down which branches lie beside that of the job, and says which do by all that its runs have met.
+    pub async fn aside(&mut self, found: &[String]) -> Result<Vec<String>> {
+        if let Some(row) = &self.known
+            && found.iter().all(|branch| row.value.aside.contains(branch))
+        {
+            return Ok(row.value.aside.clone());
+        }
+        self.write(|job| add(&mut job.aside, found)).await.map(|job| job.aside)
+    }
+
     /// Takes the count back: the attempt was cut short by our own shutdown. The job waits again.
     pub async fn hand_back(&mut self, ending: &Ending) -> Result<()> {
         self.charged = false;
         let (now, used) = (self.clock.now(), self.used_by(ending.for_the_session()));
         self.write(|job| {
             used.tell(job);
+            keep(job, ending);
             job.state = JobState::Pending;
             end_step(job, now, "handed back");
         })
@@ -116,6 +127,7 @@ impl Journal {
         let (now, used) = (self.clock.now(), self.used_by(ending.for_the_session()));
         self.write(|job| {
             used.tell(job);
+            keep(job, ending);
             job.state = JobState::Pending;
             job.interruptions += 1;
             job.summary = Some(ending.summary.clone());
@@ -134,6 +146,7 @@ impl Journal {
         let (now, used) = (self.clock.now(), self.used_by(ending.for_the_session()));
         self.write(|job| {
             used.tell(job);
+            keep(job, ending);
             job.state = JobState::Pending;
             job.error.clone_from(&ending.error);
             job.note = ending.note.clone().or_else(|| job.note.take());
@@ -148,6 +161,7 @@ impl Journal {
         let (now, used) = (self.clock.now(), self.used_by(ending.for_the_session()));
         self.write(|job| {
             used.tell(job);
+            keep(job, ending);
             end_step(job, now, outcome.as_str());
             job.outcome = Some(outcome);
             let before = job.note.take().filter(|note| holds_after(note, outcome));
@@ -221,6 +235,21 @@ fn end_step(job: &mut Job, now: common::domain::timestamp::Timestamp, result: &s
         step.result = Some(result.to_owned());
     }
 }
+
+/// What stays of a run however its job goes on.
+fn keep(job: &mut Job, ending: &Ending) {
+    add(&mut job.aside, &ending.aside);
+}
+
+/// Those that are not among them yet.
+fn add(branches: &mut Vec<String>, more: &[String]) {
+    for branch in more {
+        if !branches.contains(branch) {
+            branches.push(branch.clone());
+        }
+    }
+}
+
 /// What an earlier attempt began goes on, unless this one has brought it to its end. What it made is not there yet, unless this
 /// one came further than that.
 fn holds_after(note: &OutcomeNote, outcome: JobOutcome) -> bool {

@@ -68,7 +68,7 @@ pub struct Ending {
     pub commit_id: Option<String>,
     /// Paths the commit touches.
     pub files_changed: Vec<String>,
-    /// Branches with what was done before and conflicts with what others did: the owner has to hear of it.
+    /// Branches with what was done and conflicts with what others did, besides those that the row of the job has.
     pub aside: Vec<String>,
     /// What it used.
     pub usage: Usage,
@@ -83,18 +83,6 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// Tells the owner what was done, and below it what of before is not part of it.
-    pub fn sum_up(&mut self, done: &str) {
-        let aside = self.aside.iter().map(|branch| {
-            format!(
-                "An earlier change of this conversation had not reached the source of your site, and somebody else changed the same lines \
-                 there. Nothing was overwritten: it is not part of what is shown now, and is kept on the branch {branch}."
-            )
-        });
-        let said = Some(done.to_owned()).filter(|done| !done.is_empty()).into_iter().chain(aside);
-        self.summary = said.collect::<Vec<_>>().join("\n\n");
-    }
-
     /// What it means for its session.
     pub fn for_the_session(&self) -> RunEnd {
         let (agent_session_id, left) = (self.agent_session_id.clone(), self.left.clone());
@@ -133,17 +121,13 @@ pub async fn run(context: &JobContext, journal: &mut Journal) -> Run {
     };
     ending.usage.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     match result {
-        Ok(outcome) => {
-            let done = std::mem::take(&mut ending.summary);
-            ending.sum_up(&done);
-            Run::Ended(outcome, Box::new(ending))
-        }
+        Ok(outcome) => Run::Ended(outcome, Box::new(ending)),
         Err(Trouble::Cut(cut)) => Run::Cut(context.stopper.stopped().unwrap_or(cut), Box::new(ending)),
         Err(Trouble::Failed(failure)) => {
             if let Some(cut) = context.stopper.stopped() {
                 return Run::Cut(cut, Box::new(ending));
             }
-            ending.sum_up(&context.settings.secrets.redact(&failure.owner_text));
+            ending.summary = context.settings.secrets.redact(&failure.owner_text);
             let detail = format!("{}: {}", failure.code, failure.detail);
             ending.error =
                 Some(plain(&context.settings.secrets.redact(&plain(&detail, usize::MAX)), MAX_TEXT_CHARS));
@@ -159,8 +143,7 @@ async fn steps(
 ) -> Result<JobOutcome, Trouble> {
     journal.step_unless_stopped(StepName::Checkout).await?;
     checkpoint::reach(Point::CheckoutBegun).await;
-    let checkout = checkout::prepare(context, &*journal.store).await?;
-    ending.aside.clone_from(&checkout.aside);
+    let checkout = told_of(journal, checkout::prepare(context, &*journal.store).await?).await?;
     checkpoint::reach(Point::CheckedOut).await;
     let commit = if let Some(finished) = checkout.finished {
         journal.charge().await?;
@@ -177,6 +160,13 @@ async fn steps(
     let (commit, shown) = mend::show_mended(context, journal, &checkout, commit, ending).await;
     note_commit(ending, &commit);
     push_shown(context, journal, &checkout, &commit, shown, ending).await
+}
+
+/// What lies beside the branch is written into the row of the job: its owner hears of it whatever becomes of this run. The agent
+/// is told what runs before this one met, too.
+async fn told_of(journal: &mut Journal, checkout: Checkout) -> Result<Checkout, Trouble> {
+    let aside = journal.aside(&checkout.aside).await?;
+    Ok(Checkout { aside, ..checkout })
 }
 
 /// What was shown goes to the remote; so does what could not be shown, and what was cut off.

@@ -132,6 +132,12 @@ pub(super) static WORDS: Words = Words {
         "Die Änderung ist gemacht, steht aber noch nicht in der Quelle Ihrer Website.",
         "Das war gerade nicht möglich. Ihre Änderung ist aufbewahrt und kommt mit Ihrer nächsten Mail in dieser Unterhaltung dorthin; Sie brauchen sie nicht noch einmal zu schreiben. Was Besucher sehen, ist unverändert.",
     ),
+    aside: |branch| {
+        format!(
+            "Ein Teil der Arbeit an dieser Unterhaltung war noch nicht in der Quelle Ihrer Website, als jemand anders dort dieselben Zeilen \
+             geändert hat. Nichts wurde überschrieben: In dem, was jetzt gezeigt wird, ist er nicht enthalten; er liegt auf dem Branch {branch}."
+        )
+    },
     live_changed: say(
         "Die veröffentlichte Website ist eine andere, seit Sie geschrieben haben.",
         "Jemand anders hat eine andere Fassung online gestellt, deshalb wurde nichts zurückgenommen. Sehen Sie sich die Website an; wenn Sie trotzdem die Fassung von vorher möchten, antworten Sie auf diese Mail mit dem einen Wort „rückgängig“.",

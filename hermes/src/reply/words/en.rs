@@ -126,6 +126,12 @@ pub(super) static WORDS: Words = Words {
         "The change was made, but it is not in the source of your site yet.",
         "That was not possible just now. Your change is kept and goes there with your next mail in this conversation; you need not write it again. What visitors see is unchanged.",
     ),
+    aside: |branch| {
+        format!(
+            "Some work on this conversation had not reached the source of your site when somebody else changed the same lines there. \
+             Nothing was overwritten: it is not part of what is shown now, and is kept on the branch {branch}."
+        )
+    },
     live_changed: say(
         "Your live site has changed since you wrote.",
         "Somebody else put another version live, so nothing was taken back. Look at your site; if you still want the version from before back, reply to this mail with the one word “undo”.",

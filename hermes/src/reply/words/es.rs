@@ -125,6 +125,12 @@ pub(super) static WORDS: Words = Words {
         "El cambio está hecho, pero todavía no está en el código de su sitio.",
         "No ha sido posible en este momento. Su cambio está guardado y llegará allí con su próximo correo en esta conversación; no hace falta que lo escriba otra vez. Lo que ven los visitantes no ha cambiado.",
     ),
+    aside: |branch| {
+        format!(
+            "Una parte del trabajo de esta conversación todavía no estaba en el código de su sitio cuando otra persona cambió allí las mismas \
+             líneas. No se ha sobrescrito nada: no forma parte de lo que se muestra ahora y se conserva en la rama {branch}."
+        )
+    },
     live_changed: say(
         "El sitio publicado ha cambiado desde que usted escribió.",
         "Otra persona publicó otra versión, por eso no se ha deshecho nada. Mire el sitio; si aun así quiere la versión anterior, responda a este correo con la única palabra «deshacer».",

@@ -132,6 +132,12 @@ pub(super) static WORDS: Words = Words {
         "La modification est faite, mais elle n’est pas encore dans la source de votre site.",
         "Ce n’était pas possible à l’instant. Votre modification est conservée et y arrivera avec votre prochain message dans cette conversation ; inutile de l’écrire à nouveau. Ce que voient les visiteurs est inchangé.",
     ),
+    aside: |branch| {
+        format!(
+            "Une partie du travail de cette conversation n’était pas encore dans la source de votre site quand quelqu’un d’autre y a modifié les \
+             mêmes lignes. Rien n’a été écrasé : elle n’est pas dans ce qui est affiché maintenant, et elle est conservée sur la branche {branch}."
+        )
+    },
     live_changed: say(
         "Le site en ligne a changé depuis que vous avez écrit.",
         "Quelqu’un d’autre a mis en ligne une autre version, rien n’a donc été annulé. Regardez le site ; si vous voulez quand même la version d’avant, répondez à ce mail par le seul mot « annuler ».",
