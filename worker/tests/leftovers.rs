@@ -27,19 +27,6 @@ fn folder(world: &World) -> PathBuf {
     world.path("data/workspaces/bakery-amelia/repo")
 }
 
-/// A commit in the folder of the project+user that never got to the remote.
-fn commit_unpushed(world: &World, path: &str, text: &str, message: &str) -> Oid {
-    let repo = Repository::open(folder(world)).unwrap();
-    let parent = repo.head().unwrap().peel_to_commit().unwrap();
-    let mut change = git2::build::TreeUpdateBuilder::new();
-    change.upsert(path, repo.blob(text.as_bytes()).unwrap(), git2::FileMode::Blob);
-    let tree = repo.find_tree(change.create_updated(&repo, &parent.tree().unwrap()).unwrap()).unwrap();
-    let who = Signature::now("x", "x@example.org").unwrap();
-    let id = repo.commit(Some("HEAD"), &who, &who, message, &tree, &[&parent]).unwrap();
-    repo.checkout_head(Some(git2::build::CheckoutBuilder::new().force())).unwrap();
-    id
-}
-
 fn finished(command: &str) -> String {
     format!("Hours\n\nHours\n\nThread: abcdef1\nCommand-Id: {command}\nRequested-By: x\n")
 }
@@ -66,7 +53,7 @@ async fn warm() -> (World, Remote, support::Running) {
 async fn a_commit_of_a_command_that_was_done_elsewhere_meanwhile_is_dropped() {
     let (world, remote, worker) = warm().await;
     let text = "<title>Baker</title><p>Open 8 to 20</p>\n";
-    let ours = commit_unpushed(&world, "site/hours.html", text, &finished("c-2"));
+    let ours = world.commit_unpushed("site/hours.html", text, &finished("c-2"));
     remote.commit(BRANCH, &[("site/index.html", text)], &finished("c-2"));
     changed(&world, "c-3", YEAR).await;
     let messages = remote.messages(BRANCH);
@@ -74,7 +61,7 @@ async fn a_commit_of_a_command_that_was_done_elsewhere_meanwhile_is_dropped() {
     assert_eq!(messages.iter().filter(|text| text.contains("Command-Id: c-2")).count(), 1);
     assert_eq!(remote.file(BRANCH, "site/index.html").unwrap(), text);
     assert_eq!(remote.file(BRANCH, "site/hours.html"), None);
-    let kept = format!("refs/heads/{BRANCH}-kept-{}", &ours.to_string()[..8]);
+    let kept = format!("refs/hermes/kept/{BRANCH}-{}", &ours.to_string()[..8]);
     assert_eq!(Repository::open(folder(&world)).unwrap().refname_to_id(&kept).unwrap(), ours);
     worker.stop().await;
 }
@@ -82,7 +69,7 @@ async fn a_commit_of_a_command_that_was_done_elsewhere_meanwhile_is_dropped() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unpushed_commit_of_the_same_command_is_adopted() {
     let (world, remote, worker) = warm().await;
-    commit_unpushed(&world, "site/index.html", "8 to 20\n", &finished("c-2"));
+    world.commit_unpushed("site/index.html", "8 to 20\n", &finished("c-2"));
     remote.commit(BRANCH, &[("site/about.html", "theirs\n")], "theirs");
     changed(&world, "c-2", "change \"nothing that is there\" to \"x\"").await;
     let messages = remote.messages(BRANCH);
@@ -110,7 +97,7 @@ fn bundled(world: &World) -> Vec<u8> {
 async fn work_that_conflicts_with_what_others_pushed_is_kept_on_a_branch_and_told() {
     for bundle in [true, false] {
         let (world, remote, worker) = warm().await;
-        let ours = commit_unpushed(&world, "site/index.html", "ours\n", UNFINISHED);
+        let ours = world.commit_unpushed("site/index.html", "ours\n", UNFINISHED);
         let kept = At::object("wip/c-2");
         if bundle {
             world.cloud.files.put(&kept, bundled(&world).into(), IfMatch::Any).await.unwrap();
@@ -130,6 +117,23 @@ async fn work_that_conflicts_with_what_others_pushed_is_kept_on_a_branch_and_tol
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_run_that_died_kept_on_a_branch_is_pushed_and_told_by_the_next_one() {
+    let (world, remote, worker) = warm().await;
+    let ours = world.commit_unpushed("site/index.html", "ours\n", UNFINISHED);
+    let repo = Repository::open(folder(&world)).unwrap();
+    let aside = format!("{BRANCH}-kept-{}", &ours.to_string()[..8]);
+    repo.reference(&format!("refs/heads/{aside}"), ours, true, "keep").unwrap();
+    let parent = repo.find_commit(ours).unwrap().parent(0).unwrap();
+    repo.reset(parent.as_object(), git2::ResetType::Hard, None).unwrap();
+    for (command, told) in [("c-2", &[aside.clone()][..]), ("c-3", &[])] {
+        assert_eq!(run(&world, command, "do nothing").await.aside, told, "{command}");
+    }
+    assert_eq!(remote.file(&aside, "site/index.html").unwrap(), "ours\n");
+    assert!(repo.find_reference(&format!("refs/heads/{aside}")).is_err(), "the remote has it");
+    worker.stop().await;
+}
+
 /// Fails, and edits a page when it is started again.
 fn fails_once(world: &World) -> String {
     let mark = world.path("failed").display().to_string();
@@ -144,7 +148,7 @@ fn fails_once(world: &World) -> String {
 async fn what_is_kept_on_a_branch_is_told_although_the_attempt_that_met_it_failed() {
     let (world, remote, worker) = warm().await;
     worker.stop().await;
-    let ours = commit_unpushed(&world, "site/index.html", "ours\n", UNFINISHED);
+    let ours = world.commit_unpushed("site/index.html", "ours\n", UNFINISHED);
     remote.commit(BRANCH, &[("site/index.html", "theirs\n")], "theirs");
     let worker = world.worker_with_agent(&fails_once(&world), &[]);
     let result = run(&world, "c-2", YEAR).await;
@@ -157,7 +161,7 @@ async fn what_is_kept_on_a_branch_is_told_although_the_attempt_that_met_it_faile
 async fn kept_work_is_taken_over_although_its_session_was_not_known_at_once() {
     let (world, remote, worker) = warm().await;
     worker.stop().await;
-    commit_unpushed(&world, "site/kept.html", "kept\n", UNFINISHED);
+    world.commit_unpushed("site/kept.html", "kept\n", UNFINISHED);
     let kept = ["c-2", "c-broken"].map(|command| At::object(format!("wip/{command}")));
     for (at, bundle) in kept.iter().zip([bundled(&world), b"no bundle".to_vec()]) {
         world.cloud.files.put(at, bundle.into(), IfMatch::Any).await.unwrap();
@@ -189,7 +193,7 @@ async fn kept_work_is_taken_over_although_its_session_was_not_known_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_an_earlier_run_could_not_push_is_pushed_also_by_one_that_changes_nothing() {
     let (world, remote, worker) = warm().await;
-    let ours = commit_unpushed(&world, "site/hours.html", "8 to 20\n", &finished("c-2"));
+    let ours = world.commit_unpushed("site/hours.html", "8 to 20\n", &finished("c-2"));
     let result = run(&world, "c-3", "what is this?").await;
     assert_eq!(result.outcome, JobOutcome::Answered, "{result:?}");
     assert_eq!(remote.tip(BRANCH), Some(ours));
@@ -329,7 +333,7 @@ async fn pipes_sockets_and_ignored_repositories_are_gone_in_the_next_job() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_checkout_is_put_aside_and_its_unpushed_commits_come_along() {
     let (world, remote, worker) = warm().await;
-    commit_unpushed(&world, "site/by-hand.html", "unpushed\n", &finished("c-2"));
+    world.commit_unpushed("site/by-hand.html", "unpushed\n", &finished("c-2"));
     std::fs::remove_file(folder(&world).join(".git/HEAD")).unwrap();
     std::fs::write(folder(&world).join("site/half.html"), "not even committed\n").unwrap();
     changed(&world, "c-3", HOURS).await;
@@ -343,7 +347,7 @@ async fn a_damaged_checkout_is_put_aside_and_its_unpushed_commits_come_along() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_remote_that_cannot_be_read_costs_no_checkout() {
     let (world, remote, worker) = warm().await;
-    let ours = commit_unpushed(&world, "site/by-hand.html", "unpushed\n", &finished("c-2"));
+    let ours = world.commit_unpushed("site/by-hand.html", "unpushed\n", &finished("c-2"));
     let theirs = remote.commit(BRANCH, &[("site/x.html", "theirs\n")], "theirs").to_string();
     let object = remote.path.join("objects").join(&theirs[..2]).join(&theirs[2..]);
     std::fs::remove_file(&object).unwrap();
@@ -360,7 +364,7 @@ async fn a_remote_that_cannot_be_read_costs_no_checkout() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hostile_tree_is_refused_and_costs_no_unpushed_commit() {
     let (world, remote, worker) = warm().await;
-    commit_unpushed(&world, "site/by-hand.html", "unpushed\n", &finished("c-2"));
+    world.commit_unpushed("site/by-hand.html", "unpushed\n", &finished("c-2"));
     hostile(&remote, "thread-evil001");
     world.order(KEY, work("c-3", "evil001", HOURS)).await;
     let result = world.result().await;
@@ -460,7 +464,7 @@ async fn what_a_killed_worker_left_does_not_come_back_on_top_of_the_same_work_en
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_repository_is_another_clone_and_work_that_the_old_one_has_not_got_is_kept_aside() {
     let (world, old, worker) = warm().await;
-    commit_unpushed(&world, "site/by-hand.html", "unpushed\n", &finished("c-2"));
+    world.commit_unpushed("site/by-hand.html", "unpushed\n", &finished("c-2"));
     let tip = old.tip(BRANCH);
     let moved = ["site/index.html", "site/about.html"].map(|path| (path, "moved to 7 to 18\n"));
     let new = world.remote("moved", &[moved[0], moved[1], (".gitignore", "dist/\n")]);
@@ -549,7 +553,7 @@ async fn a_worker_that_is_killed_while_it_makes_a_checkout_anew_loses_nothing_of
     for (walls, damaged) in [("off", true), ("namespaces", false)] {
         let (world, remote, worker) = warm().await;
         worker.stop().await;
-        commit_unpushed(&world, "site/by-hand.html", "unpushed\n", &finished("c-2"));
+        world.commit_unpushed("site/by-hand.html", "unpushed\n", &finished("c-2"));
         if damaged {
             std::fs::remove_file(folder(&world).join(".git/HEAD")).unwrap();
         } else {

@@ -13,7 +13,7 @@ use common::domain::outcome::JobOutcome;
 use common::domain::repo_url::RepoUrl;
 use git2::Repository;
 
-use self::joining::Joined;
+use self::joining::{Joined, Taken};
 use super::base::Live;
 use super::begun::Begun;
 use super::commit::Base;
@@ -211,24 +211,19 @@ impl Wanted {
     /// The branch, with what the remote and the objects have of it, in the working tree; of all else only these caches stay.
     fn bring_up(&self, repo: &Repository, path: &Path, caches: &[&str]) -> git::Result<Prepared> {
         let advertised = self.fetch(repo, path)?;
-        let (mut taken_over, mut aside) = self.take_over(repo, &advertised);
-        let tip = match self.tip(repo, &advertised)? {
-            Joined::Together(tip) => tip,
-            Joined::Apart(tip, kept_on) => {
-                if kept_on.is_none() {
-                    // What was kept is on no branch that is pushed: it stays among the objects.
-                    taken_over.clear();
-                }
-                aside.extend(kept_on);
-                tip
-            }
+        let taken_over = self.take_over(repo, &advertised);
+        let (tip, kept_on) = match self.tip(repo, &advertised)? {
+            Joined::Together(tip) => (tip, None),
+            Joined::Apart(tip, kept_on) => (tip, Some(kept_on)),
         };
+        let aside = self.push_aside(repo, &advertised)?;
         let finished = find_finished(repo, tip, &self.command)?;
         self.deepen_below(repo, &advertised, tip, finished)?;
         self.leave_built_out(repo, tip)?;
         self.check_out(repo, path, tip, caches)?;
         let newest = Base::from(repo, Some(tip))?.at.unwrap_or(tip);
         let includes = self.live.as_ref().map(|live| live.included(repo, tip)).unwrap_or_default();
+        let taken_over = settled(taken_over, kept_on.as_ref(), &aside);
         Ok(Prepared { before: tip, newest, finished, includes, taken_over, aside })
     }
 
@@ -326,6 +321,26 @@ impl Wanted {
             }
             result => result,
         }
+    }
+}
+
+/// Whose kept work is needed among the objects no more: what conflicts stays there until its branch is on the remote.
+fn settled(taken_over: Vec<Taken>, kept_on: Option<&String>, on_the_remote: &[String]) -> Vec<CommandId> {
+    let is_there = |branch: Option<&String>| branch.is_none_or(|branch| on_the_remote.contains(branch));
+    let settled =
+        taken_over.into_iter().filter(|taken| is_there(kept_on) && is_there(taken.kept_on.as_ref()));
+    settled.map(|taken| taken.command).collect()
+}
+
+/// The row of a job has these branches now: no later run has to tell of them.
+pub(super) async fn forget_aside(checkout: &Checkout) {
+    let Checkout { workspace, aside, .. } = checkout.clone();
+    if aside.is_empty() {
+        return;
+    }
+    let forgotten = off_thread(move || joining::forget(&git::open(&workspace.repo())?, &aside)).await;
+    if let Err(error) = forgotten {
+        tracing::warn!(%error, "a branch that its owner hears of is told once more by the next run");
     }
 }
 

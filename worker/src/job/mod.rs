@@ -166,6 +166,7 @@ async fn steps(
 /// is told what runs before this one met, too.
 async fn told_of(journal: &mut Journal, checkout: Checkout) -> Result<Checkout, Trouble> {
     let aside = journal.aside(&checkout.aside).await?;
+    checkout::forget_aside(&checkout).await;
     Ok(Checkout { aside, ..checkout })
 }
 

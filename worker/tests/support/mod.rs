@@ -167,6 +167,19 @@ impl World {
         remote
     }
 
+    /// A commit in the folder of amelia that never got to the remote.
+    pub fn commit_unpushed(&self, path: &str, text: &str, message: &str) -> Oid {
+        let repo = Repository::open(self.path("data/workspaces/bakery-amelia/repo")).unwrap();
+        let parent = repo.head().unwrap().peel_to_commit().unwrap();
+        let mut change = git2::build::TreeUpdateBuilder::new();
+        change.upsert(path, repo.blob(text.as_bytes()).unwrap(), git2::FileMode::Blob);
+        let tree = repo.find_tree(change.create_updated(&repo, &parent.tree().unwrap()).unwrap()).unwrap();
+        let who = Signature::now("x", "x@example.org").unwrap();
+        let id = repo.commit(Some("HEAD"), &who, &who, message, &tree, &[&parent]).unwrap();
+        repo.checkout_head(Some(git2::build::CheckoutBuilder::new().force())).unwrap();
+        id
+    }
+
     /// Puts a message on a FIFO queue, without announcing it.
     pub async fn put(&self, key: &str, body: &str) {
         let message = Outgoing::fifo(body, key, uuid::Uuid::new_v4().to_string());

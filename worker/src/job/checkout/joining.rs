@@ -4,7 +4,7 @@
 use common::domain::ids::CommandId;
 use git2::Repository;
 
-use super::Wanted;
+use super::{Wanted, keep_ended};
 use crate::git::{self, Advertised, During as _, GitError, GitKind, Oid};
 use crate::job::bundle;
 use crate::job::commit::Base;
@@ -13,6 +13,9 @@ use crate::job::repeated::repeated;
 
 /// Unfinished work is rarely more commits.
 const A_FEW: i32 = 20;
+/// Where branches are.
+const HEADS: &str = "refs/heads/";
+const LIST: &str = "look for commits that are kept aside";
 /// The branches of all conversations.
 const CONVERSATIONS: &str = "thread-*";
 
@@ -20,8 +23,16 @@ const CONVERSATIONS: &str = "thread-*";
 pub(super) enum Joined {
     /// One on top of the other.
     Together(Oid),
-    /// They conflict; ours are kept aside, on this branch where the remote has got it.
-    Apart(Oid, Option<String>),
+    /// They conflict; ours are kept aside, on this branch.
+    Apart(Oid, String),
+}
+
+/// Kept work that was taken over.
+pub(super) struct Taken {
+    /// Whose it is.
+    pub(super) command: CommandId,
+    /// The branch that it is kept on, where it conflicts with what is there.
+    pub(super) kept_on: Option<String>,
 }
 
 impl Wanted {
@@ -50,49 +61,49 @@ impl Wanted {
     fn join(&self, repo: &Repository, ours: Oid, theirs: Oid) -> git::Result<Joined> {
         let repeated = repeated(repo, ours, theirs)?;
         if repeated.differ {
-            keep_aside(repo, &self.branch, ours)?;
+            keep_ended(repo, &self.branch, ours)?;
         }
         match rebase_without(repo, ours, theirs, &self.identity.signature()?, &repeated.commits)? {
             Rebased::Onto(tip) => Ok(Joined::Together(tip)),
-            Rebased::Conflict => {
-                Ok(Joined::Apart(theirs, self.push_aside(repo, keep_aside(repo, &self.branch, ours)?, ours)))
-            }
+            Rebased::Conflict => Ok(Joined::Apart(theirs, keep_aside(repo, &self.branch, ours)?)),
         }
     }
 
-    /// Where whoever looks after the source finds what conflicts; none where the remote does not take it now.
-    fn push_aside(&self, repo: &Repository, branch: String, ours: Oid) -> Option<String> {
-        match git::push(repo, &self.access, ours, &branch) {
-            Ok(()) => Some(branch),
-            Err(error) => {
-                tracing::warn!(%error, branch, "commits that are kept aside are not on the remote");
-                None
+    /// Puts what is kept aside of this branch, by earlier runs too, where whoever looks after the source finds it. Those that
+    /// the remote has got.
+    pub(super) fn push_aside(&self, repo: &Repository, advertised: &Advertised) -> git::Result<Vec<String>> {
+        let mut there = Vec::new();
+        for (branch, ours) in kept_aside(repo, &self.branch)? {
+            let pushed = if advertised.branch(&branch) == Some(ours) {
+                Ok(())
+            } else {
+                git::push(repo, &self.access, ours, &branch)
+            };
+            match pushed {
+                Ok(()) => there.push(branch),
+                Err(error) => {
+                    tracing::warn!(%error, branch, "commits that are kept aside are not on the remote");
+                }
             }
         }
+        Ok(there)
     }
 
     /// Brings what was kept among the objects onto our branch, or onto one beside it; those branches, too. What cannot be
     /// brought stays where it is.
-    pub(super) fn take_over(
-        &self,
-        repo: &Repository,
-        advertised: &Advertised,
-    ) -> (Vec<CommandId>, Vec<String>) {
-        let (mut taken_over, mut aside) = (Vec::new(), Vec::new());
+    pub(super) fn take_over(&self, repo: &Repository, advertised: &Advertised) -> Vec<Taken> {
+        let mut taken_over = Vec::new();
         for (command, bundle) in &self.kept {
             let deep = self.deepen_for(repo, advertised, bundle);
             match deep.and_then(|()| bundle::read(repo, bundle)).and_then(|tip| self.put_on_branch(repo, tip))
             {
-                Ok(kept_on) => {
-                    taken_over.push(command.clone());
-                    aside.extend(kept_on);
-                }
+                Ok(kept_on) => taken_over.push(Taken { command: command.clone(), kept_on }),
                 Err(error) => {
                     tracing::warn!(%command, %error, "kept work could not be taken over; it stays among the objects");
                 }
             }
         }
-        (taken_over, aside)
+        taken_over
     }
 
     /// A shallow copy may lack what a bundle builds on.
@@ -134,15 +145,7 @@ impl Wanted {
             Some(ours) if git::contains(repo, ours, tip) => return Ok(None),
             Some(ours) if !git::contains(repo, tip, ours) => match self.join(repo, tip, ours)? {
                 Joined::Together(tip) => tip,
-                Joined::Apart(_, Some(kept_on)) => return Ok(Some(kept_on)),
-                Joined::Apart(_, None) => {
-                    let what = format!("take kept work over onto {}", self.branch);
-                    return Err(GitError::new(
-                        GitKind::Other,
-                        what,
-                        "it does not go together with what is there",
-                    ));
-                }
+                Joined::Apart(_, kept_on) => return Ok(Some(kept_on)),
             },
             Some(_) | None => tip,
         };
@@ -153,13 +156,37 @@ impl Wanted {
     }
 }
 
+/// What the branches are called that keep what conflicts with this one.
+fn beside(branch: &str) -> String {
+    format!("{branch}-kept-")
+}
+
 /// On a branch that nobody goes on with; its name.
 fn keep_aside(repo: &Repository, branch: &str, ours: Oid) -> git::Result<String> {
-    let kept = format!("{branch}-kept-{}", &ours.to_string()[..8]);
-    repo.reference(&format!("refs/heads/{kept}"), ours, true, "keep").during("keep commits aside")?;
+    let kept = format!("{}{}", beside(branch), &ours.to_string()[..8]);
+    repo.reference(&format!("{HEADS}{kept}"), ours, true, "keep").during("keep commits aside")?;
     tracing::warn!(
         kept,
         "commits that never reached the remote do not go together with it and are kept aside"
     );
     Ok(kept)
+}
+
+/// Branches that keep what conflicts with this one, and that no job was told of yet.
+fn kept_aside(repo: &Repository, branch: &str) -> git::Result<Vec<(String, Oid)>> {
+    let kept = repo.references_glob(&format!("{HEADS}{}*", beside(branch))).during(LIST)?;
+    let named = kept
+        .flatten()
+        .filter_map(|kept| Some((kept.name().ok()?.strip_prefix(HEADS)?.to_owned(), kept.target()?)));
+    Ok(named.collect())
+}
+
+/// A job was told of these, and the remote has them: they need not be kept here.
+pub(super) fn forget(repo: &Repository, branches: &[String]) -> git::Result<()> {
+    for branch in branches {
+        if let Ok(mut kept) = repo.find_reference(&format!("{HEADS}{branch}")) {
+            kept.delete().during(LIST)?;
+        }
+    }
+    Ok(())
 }
