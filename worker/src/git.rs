@@ -365,6 +365,17 @@ fn saw(repo: &Repository, branch: &str, tip: Oid) -> Result<()> {
     repo.reference(&name, tip, true, "seen on the remote").during(format!("remember {name}")).map(drop)
 }
 
+/// Remembers which of our branches the remote has as they are here: a copy that was made anew, and was given them by the one
+/// before, has not seen that.
+pub fn saw_ours(repo: &Repository, advertised: &Advertised) -> Result<()> {
+    for (branch, tip) in &advertised.branches {
+        if local_branch(repo, branch) == Some(*tip) && repo.find_commit(*tip).is_ok() {
+            saw(repo, branch, *tip)?;
+        }
+    }
+    Ok(())
+}
+
 /// Fetches a branch, or all that are called so, with all of its history.
 pub fn fetch_whole(repo: &Repository, access: &Access, branch: &str) -> Result<()> {
     const UNSHALLOW: i32 = i32::MAX;

@@ -344,6 +344,20 @@ async fn a_damaged_checkout_is_put_aside_and_its_unpushed_commits_come_along() {
     worker.stop().await;
 }
 
+/// Such as one that came along into a copy that was made anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_branch_that_the_remote_has_it_is_known_although_nobody_saw_it_go_there() {
+    let (world, remote, worker) = warm().await;
+    world.order(KEY, work("c-2", "bbbbbb2", HOURS)).await;
+    assert_eq!(world.result().await.outcome, JobOutcome::Changed);
+    let repo = Repository::open(folder(&world)).unwrap();
+    let seen = "refs/remotes/origin/thread-bbbbbb2";
+    repo.find_reference(seen).unwrap().delete().unwrap();
+    changed(&world, "c-3", HOURS).await;
+    assert_eq!(repo.refname_to_id(seen).ok(), remote.tip("thread-bbbbbb2"));
+    worker.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_remote_that_cannot_be_read_costs_no_checkout() {
     let (world, remote, worker) = warm().await;

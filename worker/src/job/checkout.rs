@@ -211,6 +211,7 @@ impl Wanted {
     /// The branch, with what the remote and the objects have of it, in the working tree; of all else only these caches stay.
     fn bring_up(&self, repo: &Repository, path: &Path, caches: &[&str]) -> git::Result<Prepared> {
         let advertised = self.fetch(repo, path)?;
+        git::saw_ours(repo, &advertised)?;
         let taken_over = self.take_over(repo, &advertised);
         let (tip, kept_on) = match self.tip(repo, &advertised)? {
             Joined::Together(tip) => (tip, None),
