@@ -134,6 +134,21 @@ async fn what_a_run_that_died_kept_on_a_branch_is_pushed_and_told_by_the_next_on
     worker.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kept_work_that_conflicts_is_told_once_although_nothing_else_is_done() {
+    let (world, remote, worker) = warm().await;
+    world.commit_unpushed("site/index.html", "ours\n", UNFINISHED);
+    let kept = At::object("wip/c-2");
+    world.cloud.files.put(&kept, bundled(&world).into(), IfMatch::Any).await.unwrap();
+    remote.commit(BRANCH, &[("site/index.html", "theirs\n")], "theirs");
+    for (command, told) in [("c-2", 1), ("c-2-again", 0)] {
+        let result = run(&world, command, "do nothing").await;
+        assert_eq!((result.outcome, result.aside.len()), (JobOutcome::Answered, told), "{result:?}");
+    }
+    assert!(!world.cloud.files.exists(&kept).await.unwrap());
+    worker.stop().await;
+}
+
 /// Fails, and edits a page when it is started again.
 fn fails_once(world: &World) -> String {
     let mark = world.path("failed").display().to_string();

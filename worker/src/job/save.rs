@@ -85,7 +85,8 @@ pub(super) async fn catch_up(
         bundle::unknown_to_the_remote(&repo, tip).during("look for what the remote has not got")
     });
     if missing.await?.is_empty() {
-        return Ok(Left::Unchanged);
+        let has_come = !checkout.taken_over.is_empty() && (context.still_ours)().await;
+        return Ok(if has_come { forget(context, checkout).await } else { Left::Unchanged });
     }
     let commit = commit::unchanged(checkout).await?;
     Ok(keep(context, checkout, &commit, aside).await)
