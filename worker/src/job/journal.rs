@@ -12,7 +12,7 @@ use common::domain::claim::{Epoch, Fence};
 use common::domain::ids::{CommandId, WorkerId};
 use common::domain::job::{Job, JobState, OutcomeNote, Step, StepName};
 use common::domain::outcome::JobOutcome;
-use common::domain::session::{RunEnd, RunId};
+use common::domain::session::{Left, RunEnd, RunId};
 
 use super::{Cut, Ending, Trouble};
 
@@ -239,6 +239,10 @@ fn end_step(job: &mut Job, now: common::domain::timestamp::Timestamp, result: &s
 /// What stays of a run however its job goes on.
 fn keep(job: &mut Job, ending: &Ending) {
     add(&mut job.aside, &ending.aside);
+    if matches!(ending.left, Left::Nothing(_)) {
+        // The remote has what an earlier attempt could not push.
+        job.note.take_if(|note| *note == OutcomeNote::NotPushed);
+    }
 }
 
 /// Those that are not among them yet.
@@ -254,4 +258,41 @@ fn add(branches: &mut Vec<String>, more: &[String]) {
 /// one came further than that.
 fn holds_after(note: &OutcomeNote, outcome: JobOutcome) -> bool {
     if *note == OutcomeNote::NotPushed { outcome == JobOutcome::Failed } else { !outcome.is_success() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(note: OutcomeNote) -> Job {
+        let row = serde_json::json!({
+            "commandId": "c1", "projectKey": "amelia#scott", "projectId": "amelia", "userId": "scott",
+            "threadId": "abcdef", "branch": "thread-abcdef", "instruction": "x", "state": "running", "attempts": 1,
+            "note": note, "aside": ["thread-abcdef-kept-1"], "createdAt": 0, "day": "1970-01-01"
+        });
+        serde_json::from_value(row).unwrap()
+    }
+
+    #[test]
+    fn what_an_attempt_could_not_push_is_noted_until_another_one_has_pushed_all() {
+        for (left, stays) in [(Left::Kept, true), (Left::Unchanged, true), (Left::Nothing(Vec::new()), false)]
+        {
+            let mut row = job(OutcomeNote::NotPushed);
+            keep(&mut row, &Ending { left: left.clone(), ..Ending::default() });
+            assert_eq!(row.note.is_some(), stays, "{left:?}");
+        }
+        let mut row = job(OutcomeNote::GoesOn);
+        keep(&mut row, &Ending { left: Left::Nothing(Vec::new()), ..Ending::default() });
+        assert_eq!(row.note, Some(OutcomeNote::GoesOn));
+    }
+
+    #[test]
+    fn branches_that_runs_have_met_are_each_named_once() {
+        let mut row = job(OutcomeNote::GoesOn);
+        for name in ["1", "2", "2"] {
+            let aside = vec![format!("thread-abcdef-kept-{name}")];
+            keep(&mut row, &Ending { aside, ..Ending::default() });
+        }
+        assert_eq!(row.aside, ["thread-abcdef-kept-1", "thread-abcdef-kept-2"]);
+    }
 }
