@@ -208,7 +208,16 @@ async fn built_by_its_source(world: &World) -> (Remote, Running) {
 
 /// A job in whose way somebody else comes.
 async fn overtaken(world: &World, remote: &Remote, command: &str, theirs: &[(&str, &str)]) -> JobResult {
-    world.order(KEY, work(command, THREAD, "open later")).await;
+    overtaken_at(world, remote, (command, "open later"), theirs).await
+}
+
+async fn overtaken_at(
+    world: &World,
+    remote: &Remote,
+    (command, instruction): (&str, &str),
+    theirs: &[(&str, &str)],
+) -> JobResult {
+    world.order(KEY, work(command, THREAD, instruction)).await;
     let started = async || world.job(command).await.filter(|job| job.attempts == 1).map(|_| ());
     world.until("the agent's start", started).await;
     remote.commit("thread-aaaaaa1", theirs, "theirs");
@@ -245,5 +254,20 @@ async fn after_a_conflict_what_is_on_the_branch_can_be_put_live_and_nothing_else
     let published = act(&world, "c-6", json!({"action": "publish"})).await;
     assert_eq!(published.outcome, JobOutcome::Changed, "{published:?}");
     assert_eq!(manifest(&world, &live()).await.files, manifest(&world, &shown(&conflict)).await.files);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_shown_again_is_on_the_branch_although_earlier_work_conflicts_with_it() {
+    let world = World::new();
+    let (remote, worker) = built_by_its_source(&world).await;
+    take_down(&world, "c-2", 1).await;
+    world.commit_unpushed("site/index.html", "ours\n", "ours");
+    let again = ("c-3", "show the preview again");
+    let again = overtaken_at(&world, &remote, again, &[("site/index.html", "theirs\n")]).await;
+    assert_eq!((again.outcome, again.aside.len()), (JobOutcome::Changed, 1), "{again:?}");
+    assert_eq!(remote.file(&again.aside[0], "site/index.html").unwrap(), "ours\n");
+    assert_eq!(world.page(&again, "index.html").unwrap(), "theirs\n");
+    assert_eq!(again.commit_id, remote.tip("thread-aaaaaa1").map(|id| id.to_string()));
     worker.stop().await;
 }

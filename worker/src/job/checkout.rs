@@ -345,6 +345,18 @@ pub(super) async fn forget_aside(checkout: &Checkout) {
     }
 }
 
+/// The branch as it is since the remote got what it lacked: what others pushed meanwhile is below that, or in its place.
+pub(super) async fn as_pushed(checkout: &Checkout) -> Result<Checkout, Trouble> {
+    let (mut now, workspace) = (checkout.clone(), checkout.workspace.clone());
+    let look = move || {
+        let repo = git::open(&workspace.repo())?;
+        now.before = git::local_branch(&repo, &now.branch).unwrap_or(now.before);
+        now.newest = Base::from(&repo, Some(now.before))?.at.unwrap_or(now.before);
+        Ok(now)
+    };
+    Ok(off_thread(look).await?)
+}
+
 /// Edits of a command that has ended without them: beside all branches, so that they keep no folder from making room.
 fn keep_ended(repo: &Repository, branch: &str, edits: Oid) -> git::Result<()> {
     let kept = format!("{ENDED}{branch}-{}", &edits.to_string()[..8]);

@@ -232,12 +232,14 @@ async fn unchanged(
     ending: &mut Ending,
 ) -> Result<JobOutcome, Trouble> {
     ending.left = save::catch_up(context, checkout, &mut ending.aside).await?;
+    journal.aside(&ending.aside).await?;
     if ending.asks {
         return Ok(JobOutcome::Question);
     }
     if !live::lacks_a_preview(context, &*journal.store).await {
         return Ok(JobOutcome::Answered);
     }
+    let checkout = &checkout::as_pushed(checkout).await?;
     let commit = commit::unchanged(checkout).await?;
     let (commit, shown) = mend::show_mended(context, journal, checkout, commit, ending).await;
     note_commit(ending, &commit);
