@@ -105,6 +105,21 @@ async fn s54_new_commits_on_the_remote_are_rebased_onto() {
     worker.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_cannot_be_built_and_conflicts_is_told_with_its_branch() {
+    let world = World::new();
+    let remote = world.remote("bakery", support::SITE);
+    world.project_built_by("bakery", &remote, &["false"]).await;
+    let worker = world.worker_with_agent(&format!("'{}' --delay-ms 1000", support::AGENT), &[]);
+    world.order(KEY, work("c-1", "abcdef1", HOURS)).await;
+    agent_started(&world, "c-1").await;
+    remote.commit("thread-abcdef1", &[("site/index.html", "closed\n")], "theirs");
+    let result = world.result().await;
+    let aside = remote.branches().into_iter().find(|name| name.contains("-conflict-")).unwrap();
+    assert_eq!((result.outcome, &result.aside[..]), (JobOutcome::BuildFailed, &[aside][..]), "{result:?}");
+    worker.stop().await;
+}
+
 /// The commit that the preview of a result says that it was built from.
 async fn shown_commit(world: &World, result: &JobResult) -> Option<git2::Oid> {
     let target = SiteTarget::from_local_host(result.s3_bucket.as_ref()?)?;
@@ -125,7 +140,7 @@ async fn s55_a_conflict_keeps_both_sides_and_leaves_no_half_merge() {
     assert_eq!(result.outcome, JobOutcome::PushConflict, "{result:?}");
     assert_eq!(remote.tip("thread-abcdef1"), Some(theirs), "theirs stands");
     let aside = remote.branches().into_iter().find(|name| name.contains("-conflict-")).unwrap();
-    assert!(result.summary.contains(&aside), "{}", result.summary);
+    assert_eq!((&result.aside[..], &*result.summary), (&[aside.clone()][..], ""));
     assert!(remote.file(&aside, "site/index.html").unwrap().contains("8 to 20"), "ours is kept");
     let repo = Repository::open(world.path("data/workspaces/bakery-amelia/repo")).unwrap();
     assert_eq!(repo.state(), git2::RepositoryState::Clean);

@@ -404,10 +404,9 @@ async fn push_commit(
             Ok(JobOutcome::Changed)
         }
         Pushed::Conflict { kept_on } => {
-            ending.summary = format!(
-                "Somebody else changed the same lines meanwhile. Nothing was overwritten: your change is kept on the branch {kept_on}."
-            );
+            ending.summary.clear();
             ending.error = Some(format!("conflict with the remote branch; ours is on {kept_on}"));
+            ending.aside.push(kept_on);
             Ok(JobOutcome::PushConflict)
         }
     }
