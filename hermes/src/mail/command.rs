@@ -76,6 +76,11 @@ fn is_without_files(command: MailCommand, text: &str) -> bool {
     }
 }
 
+/// Whether a text is a command by itself.
+pub(super) fn is_phrase(text: &str) -> bool {
+    phrase(text, &[]).is_some()
+}
+
 fn phrase(text: &str, name: &[String]) -> Option<MailCommand> {
     if text.len() > MAX_COMMAND_BYTES {
         return None;

@@ -116,7 +116,8 @@ fn describe(words: &Words, trace: &mut Trace) {
 fn read(mail: &ParsedMail) -> Words {
     let (text, hidden) = hidden::visible(&mail.text.replace("\r\n", "\n").replace('\u{a0}', " "));
     let name = words(mail.author_name.as_deref().unwrap_or_default());
-    let mut words = split(&text, mail.body, carried(mail), &name);
+    let place = subject::written(&mail.subject).map_or(Place::Top, |_| Place::Subject);
+    let mut words = split(&text, mail.body, carried(mail), &name, place);
     if words.new.is_empty()
         && !mail.is_sealed
         && subject::written(&mail.subject).is_none()
@@ -138,8 +139,8 @@ fn carried(mail: &ParsedMail) -> Carried {
     }
 }
 
-/// Tells new from quoted; `name` is what the author is called, in folded words.
-fn split(text: &str, body: Body, carried: Carried, name: &[String]) -> Words {
+/// Tells new from quoted; `name` is what the author is called, in folded words, and `top` where the first words stand.
+fn split(text: &str, body: Body, carried: Carried, name: &[String], top: Place) -> Words {
     let lines: Vec<&str> = text.split('\n').map(ended).collect();
     let mut pieces = pieces::pieces(&lines, carried);
     if carried == Carried::Forward {
@@ -150,7 +151,7 @@ fn split(text: &str, body: Body, carried: Carried, name: &[String]) -> Words {
             .for_each(|piece| piece.kind = Kind::Forwarded);
     }
     let mut signature = Vec::new();
-    let mut place = Place::Top;
+    let mut place = top;
     for piece in pieces.iter_mut().filter(|piece| piece.kind == Kind::New) {
         signature.extend(signature::taken(&mut piece.lines, place, name));
         if piece.lines.iter().any(|line| !line.trim().is_empty()) {

@@ -1,11 +1,13 @@
 //! What stands below the new words without being any: a signature, the line a phone adds, the footer of a list.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use super::block::is_rule;
 use super::headline::plain;
 use super::postscript::begins_postscript;
+use crate::mail::command::is_phrase;
 use crate::mail::words::{folded, phrases, words};
 
 const TABLE: &str = include_str!("../words/quotes.txt");
@@ -23,6 +25,8 @@ const MAX_BELOW_FOOTER: usize = 3;
 const MAX_HEADING_WORDS: usize = 5;
 /// Beside the name of a mail program stand at most so many words that are written as none.
 const MAX_BESIDE_PROGRAM: usize = 2;
+/// A device and what it was sent with or from have at most so many.
+const MAX_DEVICE_WORDS: usize = 8;
 /// What says something has at least so many words.
 const MIN_WORDS: usize = 3;
 const MIN_PHONE_DIGITS: usize = 6;
@@ -35,7 +39,9 @@ static CONFIDENTIAL: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "co
 static MISDIRECTED: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "misdirected").collect());
 static PRINTED: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "printed").collect());
 static PRIVACY: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "privacy").collect());
+static THANKS: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "thanks").collect());
 static LEADS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "leads").collect());
+static POLITE: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "polite").collect());
 static CLOSINGS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "closing").collect());
 
 /// Where the lines stand.
@@ -43,6 +49,8 @@ static CLOSINGS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "cl
 pub(super) enum Place {
     /// At the top of a mail: its first word is no signature, unless it is the line of a phone or a delimiter.
     Top,
+    /// The same, where the subject says what is wanted: a closing or the author's name may stand there as well.
+    Subject,
     /// Below words of the author: all of it may be one.
     Below,
 }
@@ -71,10 +79,15 @@ fn begins(lines: &[&str], place: Place, name: &[String]) -> Option<usize> {
     // The first line that may belong to it.
     let first = match place {
         Place::Top if !begins_signature(lines[word]) => word + 1,
-        Place::Top | Place::Below => word,
+        Place::Subject
+            if !(begins_signature(lines[word]) || is_closing(lines[word]) || is_of(lines[word], name)) =>
+        {
+            word + 1
+        }
+        Place::Top | Place::Subject | Place::Below => word,
     };
-    let mut end = lines.len();
-    end = footer(lines, first).unwrap_or(end);
+    let mut end = added(lines, first);
+    end = footer(&lines[..end], first).unwrap_or(end);
     end = delimiter(&lines[..end], first, name).unwrap_or(end);
     for find in [closing, dashed_name] {
         end = find(&lines[..end], first).unwrap_or(end);
@@ -84,7 +97,9 @@ fn begins(lines: &[&str], place: Place, name: &[String]) -> Option<usize> {
         let said = &lines[..disclaimers(lines, first)];
         end = delimiter(said, first, name).or_else(|| closing(said, first)).unwrap_or(end);
     }
-    end = own_name(&lines[..end], first, name).unwrap_or(end);
+    for find in [named_block, own_name] {
+        end = find(&lines[..end], first, name).unwrap_or(end);
+    }
     if end < lines.len() {
         // "Thanks" right above a signature is its beginning.
         let last = lines[..end].iter().rposition(|line| !line.trim().is_empty());
@@ -170,8 +185,7 @@ fn is_of(line: &str, name: &[String]) -> bool {
 
 /// Whether a program or a list added it to what somebody wrote.
 fn is_added(lines: &[&str]) -> bool {
-    let says = |line: &str| ADDED.iter().any(|phrase| folded(line).contains(phrase.as_str()));
-    lines.iter().any(|line| says(line))
+    lines.iter().any(|line| is_of_program(&folded(line)))
 }
 
 /// Whether nothing stands right above.
@@ -266,12 +280,12 @@ fn said_at_most(lines: &[&str], most: usize) -> bool {
     lines.iter().filter(|line| !line.trim().is_empty() && !is_footer(line)).count() <= most
 }
 
-/// Whether somebody says something to somebody: with a full stop or, as on phones, without one, but then in words that are not
-/// all written as names are. A number or a link has such words beside it as well, as in "tel." and "rue".
+/// Whether somebody says something to somebody, in words that are not all written as names are: "Berger Home Inc." says nothing.
+/// Without a full stop, as on phones, a number or a link has such words beside it as well, as in "tel." and "rue".
 fn is_sentence(line: &str) -> bool {
     let is_of_data = || line.contains(|c: char| c.is_ascii_digit() || c == '@') || has_link(line);
-    let spoken = || spoken_words(line) >= if is_of_data() { MIN_WORDS } else { 1 };
-    count_words(line) >= MIN_WORDS && (is_ended(line) || spoken()) && !is_footer(line) && !is_closing(line)
+    let spoken = || spoken_words(line) >= if is_of_data() && !is_ended(line) { MIN_WORDS } else { 1 };
+    count_words(line) >= MIN_WORDS && spoken() && !is_footer(line) && !is_closing(line)
 }
 
 fn is_ended(line: &str) -> bool {
@@ -310,7 +324,8 @@ const SENT: [&str; 4] = ["sent from ", "sent via ", "sent using ", "sent with "]
 
 fn is_footer(line: &str) -> bool {
     let line = plain(line);
-    let without_link = line.split(['<', '[']).next().unwrap_or_default().trim();
+    let without_link = without_links(line);
+    let without_link = without_link.trim();
     if without_link.chars().count() > 120 || without_link.is_empty() {
         return false;
     }
@@ -323,11 +338,29 @@ fn is_footer(line: &str) -> bool {
     let sent_last =
         ["gesendet", "gesendet.", "gonderildi", "gonderildi."].iter().any(|word| folded.ends_with(word));
     let of_mail = ["mail.", "e-mail.", "email."].iter().any(|word| folded.ends_with(word));
-    let clause = without_link.contains(", ") && !sent_last && !FOOTERS.contains(&folded);
+    let of_device = words <= MAX_DEVICE_WORDS && names_device(&folded);
+    let clause = without_link.contains(", ") && !sent_last && !of_device && !FOOTERS.contains(&folded);
     let of_program = of_mail || names_mail_program(without_link);
-    let sentence =
-        without_link.ends_with('.') && words > 4 && !sent_last && !of_program && !folded.contains("http");
+    let sentence = without_link.ends_with('.')
+        && words > 4
+        && !(sent_last || of_program || of_device)
+        && !folded.contains("http");
     known && !clause && !sentence && words <= 14 && !without_link.ends_with(':')
+}
+
+/// A line without what stands in angles or brackets: where its links lead, and pictures.
+fn without_links(line: &str) -> Cow<'_, str> {
+    let Some((before, rest)) = line.split_once(['<', '[']) else { return Cow::Borrowed(line) };
+    let after = rest.split_once(['>', ']']).map_or("", |(_, after)| after);
+    Cow::Owned(format!("{}{}", before.trim_end(), after))
+}
+
+/// Whether a device ends what is said: "Sent from my Samsung Galaxy smartphone."
+fn names_device(folded: &str) -> bool {
+    const DEVICES: [&str; 8] =
+        ["smartphone", "phone", "iphone", "ipad", "tablet", "galaxy", "handy", "device"];
+    let last = folded.trim_end_matches('.').rsplit(' ').next().unwrap_or_default();
+    DEVICES.contains(&last)
 }
 
 /// Whether a mail program and little else is named, as in "Sent from Example Mail for iOS.".
@@ -345,11 +378,13 @@ fn closing(lines: &[&str], first: usize) -> Option<usize> {
     let below: Vec<&str> =
         lines[at + 1..].iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
     let who = until_contact(&lines[at + 1..]);
+    let most = if has_contact(who) { MAX_LINES } else { MAX_NAME_LINES };
     let signed = !below.is_empty()
-        && below.len() <= MAX_NAME_LINES
+        && below.len() <= most
         && looks_signed(who)
         && !below.iter().any(|line| is_listed(line));
-    if !(signed && is_name(below[0])) || says_more(who) {
+    let is_named = |line: &str| if thanks(lines[at]) { is_whole_name(line) } else { is_name(line) };
+    if !(signed && is_named(below[0])) || says_more(who) {
         return None;
     }
     // "Many thanks" above "Kind regards" belongs to it.
@@ -414,6 +449,12 @@ fn is_said_last(lines: &[&str], at: usize) -> bool {
         || is_closing(lines[at - 1])
 }
 
+/// Whether a closing thanks, as somebody does above wishes, too.
+fn thanks(closing: &str) -> bool {
+    let folded = folded(closing);
+    THANKS.iter().any(|word| folded.contains(word.as_str()))
+}
+
 /// Whether nothing stands in a text but such words.
 pub(super) fn is_only_closings(text: &str) -> bool {
     text.lines().all(|line| line.trim().is_empty() || is_closing(line))
@@ -425,7 +466,9 @@ fn is_closing(line: &str) -> bool {
         return false;
     }
     let said = line.trim_end_matches(|c: char| c.is_whitespace() || ",.!;:-–，。！、．".contains(c));
-    CLOSINGS.contains(folded(said).as_str())
+    let folded = folded(said);
+    let is_polite = || POLITE.iter().any(|words| folded.starts_with(words.as_str()));
+    CLOSINGS.contains(folded.as_str()) || !folded.contains('。') && is_polite()
 }
 
 /// What stands before the name of somebody who signs for others.
@@ -447,11 +490,17 @@ fn is_name(line: &str) -> bool {
 
 /// Where the paragraphs of a firm begin that end these lines.
 fn disclaimers(lines: &[&str], first: usize) -> usize {
+    below(lines, first, is_disclaimer)
+}
+
+/// Where the last paragraphs begin of which this holds, in folded words, and which nobody announces.
+fn below(lines: &[&str], first: usize, holds: impl Fn(&str) -> bool) -> usize {
     let mut end = lines.len();
     while let Some(last) = lines[..end].iter().rposition(|line| !line.trim().is_empty()) {
         let start =
             lines[..last].iter().rposition(|line| line.trim().is_empty()).map_or(0, |above| above + 1);
-        if start <= first || !is_disclaimer(&folded(&lines[start..=last].join(" "))) {
+        let is_one = || holds(&folded(&lines[start..=last].join(" "))) && !is_announced(lines, start);
+        if start < first || !is_one() {
             break;
         }
         end = start;
@@ -461,8 +510,15 @@ fn disclaimers(lines: &[&str], first: usize) -> usize {
 
 /// Whether a paragraph says that it is confidential, and for whom; that it need not be printed; or where to read of privacy.
 fn is_disclaimer(said: &str) -> bool {
-    let holds = |words: &[String]| words.iter().any(|word| said.contains(word.as_str()));
-    holds(&CONFIDENTIAL) && holds(&MISDIRECTED) || holds(&PRINTED) || holds(&PRIVACY) && has_link(said)
+    is_confidential(said) || hold(&PRINTED, said) || hold(&PRIVACY, said) && has_link(said)
+}
+
+fn is_confidential(said: &str) -> bool {
+    hold(&CONFIDENTIAL, said) && hold(&MISDIRECTED, said)
+}
+
+fn hold(phrases: &[String], said: &str) -> bool {
+    phrases.iter().any(|phrase| said.contains(phrase.as_str()))
 }
 
 /// Whether the words above, closings apart, end with a colon or a word such as "to": then what stands here is what they announce
@@ -481,13 +537,49 @@ fn goes_on(line: &str) -> bool {
     line.split_whitespace().count() != 2 && LEADS.contains(folded(last).as_str())
 }
 
-/// The last line, when it is nothing but the author's own name or a part of it.
+/// The last line, when it is nothing but the author's own name or a part of it, or a closing and that.
 fn own_name(lines: &[&str], first: usize, name: &[String]) -> Option<usize> {
     let at = lines.iter().rposition(|line| !line.trim().is_empty()).filter(|at| *at >= first)?;
     if is_announced(lines, at) {
         return None;
     }
-    is_of(lines[at], name).then_some(at)
+    (is_of(lines[at], name) || is_signed(lines[at], name)).then_some(at)
+}
+
+/// Whether a closing and the author's name make up a line: "Thanks, Anna".
+fn is_signed(line: &str, name: &[String]) -> bool {
+    let blanks = line.char_indices().filter(|(_, c)| c.is_whitespace());
+    let mut parts = blanks.map(|(at, _)| line.split_at(at)).filter(|(closing, _)| !closing.trim().is_empty());
+    parts.any(|(closing, rest)| is_of(rest, name) && is_closing(closing))
+}
+
+/// The author's whole name with what a firm puts below it, or beside it, and whom to reach where; above it something is said to
+/// its end.
+fn named_block(lines: &[&str], first: usize, name: &[String]) -> Option<usize> {
+    if name.len() < 2 {
+        return None;
+    }
+    let is_whole = |line: &str| is_of(line, name) && words(line).len() == name.len();
+    let begins = |line: &str| line.split('|').next().is_some_and(is_whole);
+    let from = first.max(lines.len().saturating_sub(TAIL));
+    let at = (from..lines.len()).find(|at| begins(lines[*at]) && is_apart(lines, *at))?;
+    let block = &lines[at..];
+    let said = block.iter().filter(|line| !line.trim().is_empty()).count();
+    let is_block = said <= MAX_LINES && has_contact(block) && looks_signed(until_contact(&block[1..]));
+    let above = lines[..at].iter().rev().map(|line| line.trim()).find(|line| !line.is_empty());
+    let is_said = above.is_some_and(|line| is_ended(line) || is_closing(line) || is_of(line, name))
+        || is_phrase(&lines[..at].join("\n"));
+    (is_block && is_said && !is_announced(lines, at)).then_some(at)
+}
+
+/// Where the paragraphs begin that a server, a list or a program against viruses puts below all, for everybody and of any text.
+fn added(lines: &[&str], first: usize) -> usize {
+    below(lines, first, |said| is_confidential(said) || is_of_program(said))
+}
+
+/// Whether a program or a list says it.
+fn is_of_program(said: &str) -> bool {
+    ADDED.iter().any(|phrase| said.contains(phrase.as_str()))
 }
 
 /// What stands between the words of a name.
@@ -506,6 +598,12 @@ fn is_written_as_name(line: &str) -> bool {
     is_name(line)
         && !line.ends_with(['.', '!', '。'])
         && (lower(line) || line.split_whitespace().all(of_name))
+}
+
+/// A name and nothing else: no number, and no label with what it is about.
+fn is_whole_name(line: &str) -> bool {
+    let is_spoken = spoken_words(line) > 0 && line.trim().contains(' ');
+    is_name(line) && !is_spoken && !line.contains(|c: char| c.is_ascii_digit() || c == ':')
 }
 
 /// `-Scott` or `/Scott` as the last line.

@@ -1,7 +1,7 @@
 use super::*;
 
 fn plain(text: &str) -> Words {
-    split(text, Body::Plain, Carried::Reply, &[])
+    split(text, Body::Plain, Carried::Reply, &[], Place::Top)
 }
 
 fn new(text: &str) -> String {
@@ -231,7 +231,7 @@ fn a_forward_is_material_of_others() {
         assert!(words.background().unwrap().starts_with("[passed on by the author, written by others]"));
     }
     let outlook = "FYI\n\nFrom: Mary <m@x.y>\nSent: Monday, 3 March 2025 10:00\nTo: Scott\nSubject: Menu\n\nDelete everything.";
-    let words = split(outlook, Body::Plain, Carried::Forward, &[]);
+    let words = split(outlook, Body::Plain, Carried::Forward, &[], Place::Top);
     assert_eq!((words.new.as_str(), words.forwarded.is_some()), ("FYI", true));
 }
 
@@ -457,7 +457,9 @@ fn the_items_of_a_list_are_no_beginning_of_the_headline_below_them() {
 
 #[test]
 fn a_name_that_the_words_above_announce_is_what_they_are_about() {
-    let said = |text: &str| split(text, Body::Plain, Carried::Reply, &["anna".into(), "berg".into()]).new;
+    let said = |text: &str| {
+        split(text, Body::Plain, Carried::Reply, &["anna".into(), "berg".into()], Place::Top).new
+    };
     for text in [
         "Please put this at the foot of the page:\n\nAnna Berg",
         "Schreib bitte unter das Bild：\nAnna",
@@ -535,7 +537,9 @@ fn words_below_a_closing_and_a_name_are_of_the_instruction() {
 
 #[test]
 fn a_signature_that_the_words_above_announce_is_what_they_are_about() {
-    let said = |text: &str| split(text, Body::Plain, Carried::Reply, &["anna".into(), "berg".into()]).new;
+    let said = |text: &str| {
+        split(text, Body::Plain, Carried::Reply, &["anna".into(), "berg".into()], Place::Top).new
+    };
     for text in [
         "Please put this on the page:\n\n---\nSoup 5\nPizza 9",
         "Please put this on the page:\n\n--\nSoup 5\nPizza 9",
@@ -570,7 +574,8 @@ fn a_postscript_ends_a_signature_and_may_have_one_of_its_own() {
         {
             for below in ["", "\n\nAnna Berg", "\n\nBest regards,\nAnna", "\n\nSent from my iPhone"] {
                 let text = format!("Change the hours to 9.\n\n{signature}{postscript}{below}");
-                let words = split(&text, Body::Plain, Carried::Reply, &["anna".into(), "berg".into()]);
+                let words =
+                    split(&text, Body::Plain, Carried::Reply, &["anna".into(), "berg".into()], Place::Top);
                 assert_eq!(words.new, format!("Change the hours to 9.\n\n{postscript}"), "{text}");
                 assert!(words.signature.is_some());
             }
@@ -653,7 +658,7 @@ fn a_rule_between_sections_cuts_none_of_them() {
             ("", "Scott"),
         ] {
             let text = format!("Make it blue.\n{above}\n{rule}\n{below}\n");
-            let said = split(&text, Body::Plain, Carried::Reply, &["anna".into()]).new;
+            let said = split(&text, Body::Plain, Carried::Reply, &["anna".into()], Place::Top).new;
             assert_eq!(said, "Make it blue.", "{text}");
         }
     }
@@ -682,7 +687,7 @@ fn what_somebody_wrote_below_a_colon_is_what_the_author_wants() {
 }
 
 fn fresh(text: &str) -> String {
-    split(text, Body::Plain, Carried::Not, &["anna".into(), "berg".into()]).new
+    split(text, Body::Plain, Carried::Not, &["anna".into(), "berg".into()], Place::Top).new
 }
 
 #[test]
@@ -786,4 +791,88 @@ fn the_headline_of_gmail_is_known_by_its_class_whatever_its_language() {
         (words.new.as_str(), words.forwarded.is_some_and(|text| text.contains("Red"))),
         ("Put it up.", true)
     );
+}
+
+#[test]
+fn the_whole_name_of_the_author_above_whom_to_reach_where_begins_a_signature() {
+    for (said, end) in [
+        (
+            "Publish",
+            "Anna Berg\nManaging Director\nBerg Home Ltd\n1 High Street\nT: +44 1225 123456\nwww.example.org",
+        ),
+        ("Make it blue.", "Anna Berg | Owner | 01225 123456"),
+        ("Make it blue.", "Anna\n\nAnna Berg\nOwner\nBerg Home Inc.\nanna@example.org"),
+    ] {
+        assert_eq!(fresh(&format!("{said}\n\n{end}")), said, "{end}");
+    }
+    for text in [
+        "Bitte die Kontaktdaten aktualisieren\n\nAnna Berg\nHauptstr. 5\nTel. 030 1234567",
+        "Put this below the photo:\n\nAnna Berg\nTel. 030 1234567",
+        "Make it blue.\n\nAnna Berg\nwho bakes every morning, should stand below the photo, with her number:\n030 1234567",
+    ] {
+        assert_eq!(fresh(text), text);
+    }
+}
+
+#[test]
+fn a_firm_says_as_much_as_it_likes_below_a_closing() {
+    let firm = "Anna Berg\nManaging Director\n\nBerg Home Inc.\nDecoración Berg S.L.\n1 High Street\nBath BA1 1AA\nEngland\nT: +44 1225 123456\nF: +44 1225 123457\nM: +44 7700 900123\nwww.example.org\nVAT No. GB 123 4567 89";
+    assert_eq!(fresh(&format!("Make it blue.\n\nKind regards\n\n{firm}")), "Make it blue.");
+    let disclaimer = "This email and any attachments are confidential. If you have received it in error, please delete it and tell the sender.";
+    for end in ["Anna", "Kind regards\nAnna", "Thanks, Anna", "LG Anna", "Viele Grüße, Anna Berg"] {
+        assert_eq!(fresh(&format!("Publish\n\n{end}\n\n{disclaimer}")), "Publish", "{end}");
+        assert_eq!(fresh(&format!("Publish\n\n{end}")), "Publish", "{end}");
+    }
+    assert_eq!(fresh(&format!("Publish\n\n{disclaimer}")), "Publish");
+    assert_eq!(fresh("Publish\n\nThis email was checked for viruses by Avast.\nwww.avast.com"), "Publish");
+    let wanted = format!("Put this on the page:\n\n{disclaimer}");
+    assert_eq!(fresh(&wanted), wanted);
+}
+
+#[test]
+fn wishes_below_thanks_are_no_signature() {
+    for text in [
+        "Please change these two things.\n\nThanks\n\nLogo bigger\nFooter green",
+        "Hallo,\nvielen Dank!\n\nLogo größer\nFooter grün",
+        "Two words.\n\nThank you!\n\nHeadline: Welcome\nButton: Buy now",
+    ] {
+        assert_eq!(fresh(text), text);
+    }
+    assert_eq!(fresh("Make it blue.\n\nThanks\n\nBob Miller\nChef"), "Make it blue.");
+    assert_eq!(
+        fresh("ドアを青くしてください。\n\nどうぞよろしくお願いいたします。\n山田太郎"),
+        "ドアを青くしてください。"
+    );
+}
+
+#[test]
+fn a_subject_is_the_order_where_the_text_is_only_a_signature() {
+    let order = |subject: &str, text: &str| {
+        let head = format!(
+            "From: Anna Berg <a@b.c>\r\nSubject: {subject}\r\nContent-Type: text/plain; charset=utf-8"
+        );
+        let mail = crate::mail::read(format!("{head}\r\n\r\n{text}\r\n").as_bytes()).unwrap();
+        instruction(&mail, &mut Trace::default()).new
+    };
+    for text in ["Anna", "Mit freundlichen Grüßen\nAnna Berg\nTel. 030 123456", "Thanks,\nAnna Berg\nOwner"]
+    {
+        assert_eq!(order("Publish", text), "Publish", "{text}");
+    }
+    for text in ["Logo bigger", "Thanks\n\nLogo bigger\nFooter green", "Bob Miller\nTel. 030 123456"] {
+        assert_eq!(order("Shop", text), text);
+    }
+}
+
+#[test]
+fn devices_programs_and_links_within_the_line_of_a_phone() {
+    for line in [
+        "Sent from my Samsung Galaxy smartphone.",
+        "Sent from my Verizon, Samsung Galaxy smartphone",
+        "Envoyé depuis mon smartphone Samsung Galaxy.",
+        "Outlook for iOS<https://aka.ms/o0ukef> を入手",
+        "Get BlueMail for Android",
+        "Von Yahoo Mail auf Android gesendet",
+    ] {
+        assert_eq!(fresh(&format!("Make it blue.\n\n{line}")), "Make it blue.", "{line}");
+    }
 }
