@@ -55,6 +55,9 @@ static PHRASES: LazyLock<HashMap<String, MailCommand>> = LazyLock::new(|| {
 /// Words that change nothing about what is wanted.
 static COURTESIES: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "courtesy").collect());
 
+/// Words that say that all is well, beside `publish` alone: "great progress" asks for nothing.
+static PRAISE: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "praise").collect());
+
 /// What may mean a file that came along.
 static POINTING: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "pointing").collect());
 
@@ -87,12 +90,21 @@ fn phrase(text: &str, name: &[String]) -> Option<MailCommand> {
     }
     let all = words(text);
     let is = |said: &[String]| PHRASES.get(&said.join(" ")).copied();
-    let meant: Vec<String> = all
-        .iter()
-        .filter(|word| !COURTESIES.contains(word.as_str()) && !name.contains(word))
-        .cloned()
-        .collect();
-    is(&all).or_else(|| is(&meant))
+    let courteous = |word: &String| COURTESIES.contains(word.as_str()) || name.contains(word);
+    let meant: Vec<String> = all.iter().filter(|word| !courteous(word)).cloned().collect();
+    let publishes = |said: &[String]| is(said).filter(|command| *command == MailCommand::Publish);
+    is(&all)
+        .or_else(|| is(&meant))
+        .or_else(|| publishes(unpraised(&meant, courteous)))
+        .or_else(|| publishes(unpraised(&all, courteous)))
+}
+
+/// These words without those of praise and courtesy before them, and of courtesy behind them.
+fn unpraised(words: &[String], courteous: impl Fn(&String) -> bool) -> &[String] {
+    let is_besides = |word: &&String| PRAISE.contains(word.as_str()) || courteous(word);
+    let from = words.iter().take_while(is_besides).count();
+    let behind = words[from..].iter().rev().take_while(|word| courteous(word)).count();
+    &words[from..words.len() - behind]
 }
 
 #[cfg(test)]
@@ -135,6 +147,17 @@ mod tests {
             ("Desfazer", MailCommand::Undo),
             ("Status?", MailCommand::Status),
             ("Hilfe", MailCommand::Help),
+            ("Looks good, publish it!", MailCommand::Publish),
+            ("Perfekt, bitte veröffentlichen", MailCommand::Publish),
+            ("Das passt so. Bitte stellen Sie es online.", MailCommand::Publish),
+            ("Moin, gerne freigeben. LG", MailCommand::Publish),
+            ("Parfait, vous pouvez publier", MailCommand::Publish),
+            ("Va bene, pubblica pure", MailCommand::Publish),
+            ("Graag publiceren", MailCommand::Publish),
+            ("Pode publicar, obrigado", MailCommand::Publish),
+            ("Bitte die letzte Änderung rückgängig machen", MailCommand::Undo),
+            ("Annulla l'ultima modifica", MailCommand::Undo),
+            ("Stoppen a.u.b.", MailCommand::Stop),
             ("Aiuto!", MailCommand::Help),
         ] {
             assert_eq!(of("Re: Hours", word), Some(wanted), "{word}");
@@ -153,6 +176,14 @@ mod tests {
             "Scott",
             "",
             "thanks",
+            "Great progress!",
+            "Looks good",
+            "Perfect, stop",
+            "That is a good state",
+            "Not good, do not publish",
+            "Looks good, but do not publish yet",
+            "Publish? It looks great, but wait for Anna",
+            "Everything is good, publish the menu",
         ] {
             assert_eq!(of("Re: Hours", text), None, "{text}");
         }
