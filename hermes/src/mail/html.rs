@@ -192,6 +192,9 @@ impl Page {
         if name == "p" || name.len() == 2 && name.starts_with('h') && name != "hr" {
             self.paragraph();
         }
+        if begins_signature(tag) {
+            self.delimiter();
+        }
         let element = self.element(&name, tag);
         if begins_older_mail(tag) && element.shown == Shown::Yes {
             self.rule(ORIGINAL);
@@ -486,9 +489,19 @@ impl Page {
         self.block();
     }
 
+    /// The line above what a mail program marks as a signature, unless the program writes one itself.
+    fn delimiter(&mut self) {
+        self.block();
+        if self.shown() == Shown::Yes && !self.out.is_empty() && !self.out.trim_end().ends_with("--") {
+            self.word("--");
+            self.block();
+        }
+    }
+
     fn flush(&mut self) {
         let depth = self.open.iter().filter(|element| element.quoted).count().min(9);
         let marks = if depth == 0 { String::new() } else { format!("{} ", ">".repeat(depth)) };
+        let spaced = self.space;
         let line = self.begin_line();
         if !self.out.is_empty() {
             let empty = if depth == 0 { "\n" } else { ">\n" };
@@ -496,7 +509,11 @@ impl Page {
         }
         self.due = 0;
         self.out.push_str(&marks);
-        self.out.push_str(line.trim_end());
+        let said = line.trim_end();
+        self.out.push_str(said);
+        if said == "--" && (spaced || line.len() > said.len()) {
+            self.out.push(' '); // It stands above a signature (RFC 3676, section 4.3).
+        }
         self.out.push('\n');
     }
 
@@ -585,6 +602,16 @@ fn begins_older_mail(tag: &StartTag<()>) -> bool {
     let class = attribute(tag, b"class").unwrap_or_default();
     IDS.contains(&id.as_str())
         || ["yahoo_quoted", "tutanota_quote", "zmail_extra"].iter().any(|name| has_class(&class, name))
+}
+
+/// What mail programs put around a signature.
+fn begins_signature(tag: &StartTag<()>) -> bool {
+    const CLASSES: [&str; 4] =
+        ["gmail_signature", "io-ox-signature", "zmail_signature", "protonmail_signature_block-user"];
+    const IDS: [&str; 4] = ["Signature", "ms-outlook-mobile-signature", "AppleMailSignature", "signature"];
+    let class = attribute(tag, b"class").unwrap_or_default();
+    let id = attribute(tag, b"id").unwrap_or_default();
+    CLASSES.iter().any(|name| has_class(&class, name)) || IDS.contains(&id.strip_prefix("x_").unwrap_or(&id))
 }
 
 /// Whether it only indents: so do mail programs when their author asks for it, with a border that is none at all sides.
@@ -869,6 +896,24 @@ mod tests {
             assert_eq!(page(sheet, class), "Blue.\n\nRed.", "{sheet}");
         }
         assert_eq!(text("<style>.x{display:none}</style><p class=x style='display:block'>Red."), "Red.");
+    }
+
+    #[test]
+    fn what_programs_mark_as_a_signature_stands_below_a_delimiter() {
+        let name = "Anna Berg";
+        for (page, wanted) in [
+            (format!("<p>Blue.</p><div class=gmail_signature>{name}</div>"), "Blue.\n\n--\nAnna Berg"),
+            (format!("<div>Blue.</div><div id=Signature><p>{name}</p></div>"), "Blue.\n--\n\nAnna Berg"),
+            (
+                format!("<div>Blue.</div><span>-- </span><br><div class=gmail_signature>{name}</div>"),
+                "Blue.\n-- \nAnna Berg",
+            ),
+            (format!("<div>Blue.</div><pre class=moz-signature>-- \n{name}</pre>"), "Blue.\n-- \nAnna Berg"),
+            (format!("<div id=Signature>{name}</div>"), name),
+            ("<p>a --<br>--<br>b</p>".to_owned(), "a --\n--\nb"),
+        ] {
+            assert_eq!(text(&page), wanted, "{page}");
+        }
     }
 
     #[test]

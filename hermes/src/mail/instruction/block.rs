@@ -60,7 +60,8 @@ pub(super) enum Divider {
 
 /// `-----Original Message-----` and the like.
 pub(super) fn divider(line: &str) -> Option<Divider> {
-    let line = plain(line);
+    let line = line.replace("&nbsp;", " ");
+    let line = plain(&line);
     let title = line.trim_matches(|c: char| c.is_whitespace() || "-—–=_*#:~[]".contains(c));
     if title.is_empty() || title.len() > 120 {
         return None;

@@ -42,6 +42,9 @@ pub(super) fn headline(lines: &[&str]) -> Option<(usize, Certainty)> {
     {
         return None;
     }
+    if shares_with_quote(first) {
+        return Some((1, Certainty::Sure));
+    }
     let mut joined = String::new();
     for (at, line) in lines.iter().take(MAX_LINES).enumerate() {
         let line = continued(line, &joined)?;
@@ -64,6 +67,13 @@ pub(super) fn headline(lines: &[&str]) -> Option<(usize, Certainty)> {
         }
     }
     None
+}
+
+/// Whether a headline begins the line and, behind a gap, the first words of the quote follow, as Yahoo writes it on phones.
+fn shares_with_quote(line: &str) -> bool {
+    let begins =
+        |end: usize| end < MAX_BYTES && begins_surely(line) && judge(&line[..=end]) == Some(Certainty::Sure);
+    line.find(":  ").is_some_and(begins)
 }
 
 /// Whether it is nothing but an address in brackets, as a headline has it that was wrapped behind a name.
@@ -130,7 +140,8 @@ fn judge(line: &str) -> Option<Certainty> {
     if sure {
         return Some(Certainty::Sure);
     }
-    (date && names_whoever_wrote(said)).then_some(Certainty::IfMarked)
+    let bracketed = address && said.ends_with(['>', ')']);
+    (bracketed || date && names_whoever_wrote(said)).then_some(Certainty::IfMarked)
 }
 
 /// Whether a name, what its bearer did, and when begin the line, as in "Bob Smith kirjoitti 3.3.2026".

@@ -158,6 +158,7 @@ fn split(text: &str, body: Body, carried: Carried, name: &[String], top: Place) 
             place = Place::Below;
         }
     }
+    keep_wanted(&mut pieces, carried == Carried::Not && body == Body::Plain);
     keep_citations(&mut pieces, body);
     let new = of_kind(&pieces, Kind::New);
     let proved = pieces.iter().any(|piece| matches!(piece.kind, Kind::Quoted | Kind::Forwarded));
@@ -177,6 +178,16 @@ fn split(text: &str, body: Body, carried: Carried, name: &[String], top: Place) 
 /// Without blanks at its end, which mean something above a signature only (RFC 3676, section 4.3).
 fn ended(line: &str) -> &str {
     if line == "-- " { line } else { line.trim_end() }
+}
+
+/// Marked lines that their author announces are what they want where only something below shows what is quoted, or nothing can
+/// be (`alone`): in an answer they may be the quote, below a headline in a language that nobody knows.
+fn keep_wanted(pieces: &mut [Piece<'_>], alone: bool) {
+    let is_quote = |piece: &Piece<'_>| piece.kind == Kind::Quoted;
+    let first = pieces.iter().position(is_quote).unwrap_or(if alone { pieces.len() } else { 0 });
+    for (at, piece) in pieces.iter_mut().enumerate().filter(|(_, piece)| piece.kind == Kind::Wanted) {
+        piece.kind = if at < first { Kind::New } else { Kind::Cited };
+    }
 }
 
 /// Marked lines above words of the author are what these are about, and stay, unless something in the mail says that it

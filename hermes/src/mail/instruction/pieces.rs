@@ -1,10 +1,11 @@
 //! A text in pieces: what is new, what is quoted, what is passed on. Reads from the top; each line is looked at once.
 
 use super::block::{Divider, Stated, divider, header_block, is_rule, reply_above, stated};
-use super::dates::has_time;
+use super::dates::{has_date, has_time};
 use super::headline::{Certainty, has_address, headline, plain, shared};
 use crate::mail::subject::Carried;
 use crate::mail::thread::conversation_line;
+use crate::mail::words::folded;
 
 /// So many marked lines show whether a headline or the header of a mail stands in them.
 const MAX_HEAD_LINES: usize = 12;
@@ -16,6 +17,8 @@ pub(super) enum Kind {
     New,
     /// Marked lines without a headline, be it above them or in their first ones.
     Cited,
+    /// The same, right below words of the author that announce them and are no headline themselves.
+    Wanted,
     /// A quote whose headline, divider or header says that it is one.
     Quoted,
     /// Somebody else's mail, passed on.
@@ -82,7 +85,13 @@ pub(super) fn pieces<'a>(lines: &[&'a str], carried: Carried) -> Vec<Piece<'a>> 
         };
         match begins(&lines[at..], &stated[at..], above) {
             Begins::Text => at = found.text(lines, at),
-            Begins::Cited => at = found.marked(kind_of_marked(&lines[at..]), lines, at, 0),
+            Begins::Cited => {
+                let kind = match kind_of_marked(&lines[at..]) {
+                    Kind::Cited if found.wants_next() => Kind::Wanted,
+                    kind => kind,
+                };
+                at = found.marked(kind, lines, at, 0);
+            }
             Begins::Marked(header) => at = found.marked(Kind::Quoted, lines, at, header),
             Begins::Rest(kind, header, proof) => {
                 found.drop_rules();
@@ -243,6 +252,13 @@ impl<'a> Found<'a> {
         let said =
             last.and_then(|last| last.lines.iter().map(|line| line.trim()).rfind(|line| !line.is_empty()));
         said.is_some_and(|line| line.ends_with([':', '：']))
+    }
+
+    /// Whether the last words announce what comes next, and say nothing of whoever wrote it, nor when.
+    fn wants_next(&self) -> bool {
+        let last = self.pieces.last().filter(|last| last.kind == Kind::New);
+        let said = last.and_then(|last| last.lines.iter().rfind(|line| !line.trim().is_empty()));
+        self.announces() && said.is_some_and(|line| !line.contains(['@', '<']) && !has_date(&folded(line)))
     }
 
     fn says_nothing(&self) -> bool {

@@ -864,6 +864,30 @@ fn a_subject_is_the_order_where_the_text_is_only_a_signature() {
 }
 
 #[test]
+fn marked_lines_that_are_announced_are_wanted_unless_they_answer() {
+    let wanted = "Please replace the intro with:\n\n> Welcome to Berg\n> We bake.";
+    assert_eq!(fresh(wanted), wanted);
+    let quote = "On Mon, 3 Mar 2025 at 10:00, Hermes <h@x.y> wrote:\n> Done.";
+    assert_eq!(new(&format!("{wanted}\n\n{quote}")), wanted);
+    assert_eq!(new(wanted), "Please replace the intro with:", "below a headline that nobody knows");
+    assert_eq!(new(&format!("{quote}\n\nThis one:\n\n> Which?\n\nThat one.")), "This one:\n\nThat one.");
+}
+
+#[test]
+fn more_headlines_and_dividers_of_mail_programs() {
+    for end in [
+        "  On Tue, Nov 24, 2026 at 9:12, Hermes<h@x.y> wrote:   Hello Anna,\n\nthe preview is ready.",
+        "Zitat von Hermes <h@x.y>:\n\n> the preview is ready.",
+        "------------------&nbsp;原始邮件&nbsp;------------------\nthe preview is ready.",
+        "---------- Původní e-mail ----------\nOd: Hermes <h@x.y>\nKomu: a@b.c\nDatum: 24. 11. 2026 9:12:00\nPředmět: x\nthe preview is ready.",
+    ] {
+        assert_eq!(new(&format!("Make it blue.\n\n{end}")), "Make it blue.", "{end}");
+    }
+    let told = "Put our address below: <a@b.c>";
+    assert_eq!(new(told), told);
+}
+
+#[test]
 fn devices_programs_and_links_within_the_line_of_a_phone() {
     for line in [
         "Sent from my Samsung Galaxy smartphone.",
