@@ -92,19 +92,26 @@ fn phrase(text: &str, name: &[String]) -> Option<MailCommand> {
     let is = |said: &[String]| PHRASES.get(&said.join(" ")).copied();
     let courteous = |word: &String| COURTESIES.contains(word.as_str()) || name.contains(word);
     let meant: Vec<String> = all.iter().filter(|word| !courteous(word)).cloned().collect();
-    let publishes = |said: &[String]| is(said).filter(|command| *command == MailCommand::Publish);
+    let asks = text.contains(['?', '？', '¿']);
+    let publishes = |said: &[String]| is(said).filter(|command| *command == MailCommand::Publish && !asks);
     is(&all)
         .or_else(|| is(&meant))
         .or_else(|| publishes(unpraised(&meant, courteous)))
         .or_else(|| publishes(unpraised(&all, courteous)))
 }
 
+/// What stands before a word that says how something is.
+const TELLING: [&str; 9] = ["is", "ist", "est", "esta", "es", "das", "bien", "all", "alles"];
+
 /// These words without those of praise and courtesy before them, and of courtesy behind them.
 fn unpraised(words: &[String], courteous: impl Fn(&String) -> bool) -> &[String] {
     let is_besides = |word: &&String| PRAISE.contains(word.as_str()) || courteous(word);
     let from = words.iter().take_while(is_besides).count();
     let behind = words[from..].iter().rev().take_while(|word| courteous(word)).count();
-    &words[from..words.len() - behind]
+    let said = &words[from..words.len() - behind];
+    // "C'est publié" says that it is.
+    let tells = words[..from].last().is_some_and(|word| TELLING.contains(&word.as_str()));
+    if tells { &[] } else { said }
 }
 
 #[cfg(test)]
@@ -184,6 +191,13 @@ mod tests {
             "Looks good, but do not publish yet",
             "Publish? It looks great, but wait for Anna",
             "Everything is good, publish the menu",
+            "Morgen veröffentlichen",
+            "Bitte morgen rückgängig machen",
+            "C'est publié, merci !",
+            "C'est bien publié ?",
+            "Esta publica, gracias",
+            "Looks good, publish?",
+            "So kann veröffentlicht werden?",
         ] {
             assert_eq!(of("Re: Hours", text), None, "{text}");
         }

@@ -133,6 +133,9 @@ fn is_tiny(size: &str, around: bool) -> bool {
     let end = size.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(size.len());
     let Ok(number) = size[..end].parse::<f32>() else { return around };
     let unit = size[end..].trim();
+    if unit.is_empty() && number > 0.0 {
+        return around; // Nothing but zero goes without a unit.
+    }
     let of_those_around = matches!(unit, "em" | "ex" | "ch" | "%");
     around && of_those_around || number * pixels(unit) < MIN_PIXELS
 }
@@ -140,7 +143,8 @@ fn is_tiny(size: &str, around: bool) -> bool {
 /// The size within `font` may have the height of lines behind it, as in `0/0`; a weight such as 400 is a number as well.
 fn font_is_tiny(font: &str, around: bool) -> bool {
     let is_number = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-    let size = |word: &str| is_tiny(word.split('/').next().unwrap_or_default(), around);
+    let size = |word: &str| is_tiny(word, around);
+    let font = font.split('/').next().unwrap_or_default();
     font.split_whitespace().filter(is_number).any(size)
 }
 
@@ -527,6 +531,8 @@ mod tests {
             "font:bold 1em Arial",
             "font-size:0.875rem;line-height:1.25rem",
             "font:400 .8rem/1 sans-serif",
+            "font: 400 14px / 1 Arial",
+            "font-size:1",
             "font-size:.95vw",
             "font-size:.9pc",
             "font-size:.15in",

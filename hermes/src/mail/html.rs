@@ -501,7 +501,6 @@ impl Page {
     fn flush(&mut self) {
         let depth = self.open.iter().filter(|element| element.quoted).count().min(9);
         let marks = if depth == 0 { String::new() } else { format!("{} ", ">".repeat(depth)) };
-        let spaced = self.space;
         let line = self.begin_line();
         if !self.out.is_empty() {
             let empty = if depth == 0 { "\n" } else { ">\n" };
@@ -511,7 +510,7 @@ impl Page {
         self.out.push_str(&marks);
         let said = line.trim_end();
         self.out.push_str(said);
-        if said == "--" && (spaced || line.len() > said.len()) {
+        if line == "-- " {
             self.out.push(' '); // It stands above a signature (RFC 3676, section 4.3).
         }
         self.out.push('\n');
@@ -604,14 +603,10 @@ fn begins_older_mail(tag: &StartTag<()>) -> bool {
         || ["yahoo_quoted", "tutanota_quote", "zmail_extra"].iter().any(|name| has_class(&class, name))
 }
 
-/// What mail programs put around a signature.
+/// What mail programs put around a signature, where nobody writes.
 fn begins_signature(tag: &StartTag<()>) -> bool {
-    const CLASSES: [&str; 4] =
-        ["gmail_signature", "io-ox-signature", "zmail_signature", "protonmail_signature_block-user"];
-    const IDS: [&str; 4] = ["Signature", "ms-outlook-mobile-signature", "AppleMailSignature", "signature"];
     let class = attribute(tag, b"class").unwrap_or_default();
-    let id = attribute(tag, b"id").unwrap_or_default();
-    CLASSES.iter().any(|name| has_class(&class, name)) || IDS.contains(&id.strip_prefix("x_").unwrap_or(&id))
+    ["gmail_signature", "io-ox-signature", "zmail_signature"].iter().any(|name| has_class(&class, name))
 }
 
 /// Whether it only indents: so do mail programs when their author asks for it, with a border that is none at all sides.
@@ -687,19 +682,27 @@ pub(super) fn without_pictures(html: &str) -> Cow<'_, str> {
 
 /// Where their URLs stand: in elements only, as a text may speak of them.
 fn embedded(html: &str) -> impl Iterator<Item = Range<usize>> {
-    let mut from = 0;
+    let (mut from, mut unended) = (0, Vec::new());
     std::iter::from_fn(move || {
         loop {
             let start = from + html[from..].find(DATA_PICTURE)?;
-            let (before, url) = html.split_at(start);
-            let length = match before.chars().next_back() {
-                Some(quote @ ('"' | '\'')) => url.find(quote),
-                _ => url.find([' ', '\n', '>']),
+            from = start + DATA_PICTURE.len();
+            let quote = html[..start].chars().next_back().filter(|before| matches!(before, '"' | '\''));
+            if unended.contains(&quote) {
+                continue;
+            }
+            let length = match quote {
+                Some(quote) => html[start..].find(quote),
+                None => html[start..].find([' ', '\n', '>']),
             };
-            let end = length.map(|length| start + length);
-            from = end.unwrap_or(start + DATA_PICTURE.len());
-            if let Some(end) = end.filter(|_| is_source(before)) {
-                return Some(start..end);
+            let Some(length) = length else {
+                // Nor is there an end for any that comes later.
+                unended.push(quote);
+                continue;
+            };
+            if is_source(&html[..start]) {
+                from = start + length;
+                return Some(start..from);
             }
         }
     })
@@ -903,13 +906,13 @@ mod tests {
         let name = "Anna Berg";
         for (page, wanted) in [
             (format!("<p>Blue.</p><div class=gmail_signature>{name}</div>"), "Blue.\n\n--\nAnna Berg"),
-            (format!("<div>Blue.</div><div id=Signature><p>{name}</p></div>"), "Blue.\n--\n\nAnna Berg"),
             (
                 format!("<div>Blue.</div><span>-- </span><br><div class=gmail_signature>{name}</div>"),
-                "Blue.\n-- \nAnna Berg",
+                "Blue.\n--\nAnna Berg",
             ),
+            ("<p>Blue.</p><p>-- </p><p>Red.</p>".to_owned(), "Blue.\n\n--\n\nRed."),
             (format!("<div>Blue.</div><pre class=moz-signature>-- \n{name}</pre>"), "Blue.\n-- \nAnna Berg"),
-            (format!("<div id=Signature>{name}</div>"), name),
+            (format!("<div class=gmail_signature>{name}</div>"), name),
             ("<p>a --<br>--<br>b</p>".to_owned(), "a --\n--\nb"),
         ] {
             assert_eq!(text(&page), wanted, "{page}");

@@ -71,9 +71,13 @@ pub(super) fn headline(lines: &[&str]) -> Option<(usize, Certainty)> {
 
 /// Whether a headline begins the line and, behind a gap, the first words of the quote follow, as Yahoo writes it on phones.
 fn shares_with_quote(line: &str) -> bool {
-    let begins =
-        |end: usize| end < MAX_BYTES && begins_surely(line) && judge(&line[..=end]) == Some(Certainty::Sure);
-    line.find(":  ").is_some_and(begins)
+    let begins = |(head, _): (&str, &str)| {
+        head.len() < MAX_BYTES
+            && has_address(head)
+            && begins_surely(line)
+            && judge(&format!("{head}:")) == Some(Certainty::Sure)
+    };
+    line.split_once(":   ").is_some_and(begins)
 }
 
 /// Whether it is nothing but an address in brackets, as a headline has it that was wrapped behind a name.
@@ -140,9 +144,14 @@ fn judge(line: &str) -> Option<Certainty> {
     if sure {
         return Some(Certainty::Sure);
     }
-    let bracketed = address && said.ends_with(['>', ')']);
+    let bracketed =
+        address && said.ends_with('>') && CITED_FROM.iter().any(|words| folded.starts_with(words));
     (bracketed || date && names_whoever_wrote(said)).then_some(Certainty::IfMarked)
 }
+
+/// How programs begin a headline without a verb and a date.
+const CITED_FROM: [&str; 6] =
+    ["zitat von ", "quoting ", "citando ", "citation de ", "citat fran ", "citat fra "];
 
 /// Whether a name, what its bearer did, and when begin the line, as in "Bob Smith kirjoitti 3.3.2026".
 fn names_whoever_wrote(said: &str) -> bool {

@@ -9,6 +9,7 @@ mod postscript;
 mod signature;
 
 use super::body::Body;
+use super::command::is_phrase;
 use super::hidden;
 use super::parse::ParsedMail;
 use super::subject::{self, Carried};
@@ -116,7 +117,11 @@ fn describe(words: &Words, trace: &mut Trace) {
 fn read(mail: &ParsedMail) -> Words {
     let (text, hidden) = hidden::visible(&mail.text.replace("\r\n", "\n").replace('\u{a0}', " "));
     let name = words(mail.author_name.as_deref().unwrap_or_default());
-    let place = subject::written(&mail.subject).map_or(Place::Top, |_| Place::Subject);
+    let place = match subject::written(&mail.subject) {
+        Some(subject) if is_phrase(subject) => Place::Command,
+        Some(subject) if !subject.trim_end().ends_with([':', '：']) => Place::Subject,
+        Some(_) | None => Place::Top,
+    };
     let mut words = split(&text, mail.body, carried(mail), &name, place);
     if words.new.is_empty()
         && !mail.is_sealed

@@ -25,8 +25,10 @@ const MAX_BELOW_FOOTER: usize = 3;
 const MAX_HEADING_WORDS: usize = 5;
 /// Beside the name of a mail program stand at most so many words that are written as none.
 const MAX_BESIDE_PROGRAM: usize = 2;
-/// A device and what it was sent with or from have at most so many.
-const MAX_DEVICE_WORDS: usize = 8;
+/// Beside the name of a device stand at most so many words that are written as none: "from my smartphone".
+const MAX_BESIDE_DEVICE: usize = 3;
+/// A line with a name has at most so many.
+const MAX_SIGNED_BYTES: usize = 200;
 /// What says something has at least so many words.
 const MIN_WORDS: usize = 3;
 const MIN_PHONE_DIGITS: usize = 6;
@@ -39,6 +41,10 @@ static CONFIDENTIAL: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "co
 static MISDIRECTED: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "misdirected").collect());
 static PRINTED: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "printed").collect());
 static PRIVACY: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "privacy").collect());
+static LETTER: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "letter").collect());
+static MISTAKEN: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "mistaken").collect());
+static FIRM: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "firm").collect());
+static DETAILS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "details").collect());
 static THANKS: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "thanks").collect());
 static LEADS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "leads").collect());
 static POLITE: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "polite").collect());
@@ -49,8 +55,10 @@ static CLOSINGS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "cl
 pub(super) enum Place {
     /// At the top of a mail: its first word is no signature, unless it is the line of a phone or a delimiter.
     Top,
-    /// The same, where the subject says what is wanted: a closing or the author's name may stand there as well.
+    /// The same, below a subject: a closing above the author's name may stand there as well.
     Subject,
+    /// The same, below a subject that is a command: so may the name alone.
+    Command,
     /// Below words of the author: all of it may be one.
     Below,
 }
@@ -73,29 +81,42 @@ pub(super) fn taken<'a>(lines: &mut Vec<&'a str>, place: Place, name: &[String])
     taken
 }
 
+/// Finds where one begins.
+type Find<'a> = &'a dyn Fn(&[&str]) -> Option<usize>;
+
 /// Where the signature begins that ends these lines.
 fn begins(lines: &[&str], place: Place, name: &[String]) -> Option<usize> {
     let word = lines.iter().position(|line| !line.trim().is_empty())?;
     // The first line that may belong to it.
     let first = match place {
         Place::Top if !begins_signature(lines[word]) => word + 1,
-        Place::Subject
-            if !(begins_signature(lines[word]) || is_closing(lines[word]) || is_of(lines[word], name)) =>
+        Place::Subject if !(begins_signature(lines[word]) || closes_with(&lines[word..], name)) => word + 1,
+        Place::Command
+            if !(begins_signature(lines[word])
+                || closes_with(&lines[word..], name)
+                || is_of(lines[word], name)) =>
         {
             word + 1
         }
-        Place::Top | Place::Subject | Place::Below => word,
+        Place::Top | Place::Subject | Place::Command | Place::Below => word,
     };
-    let mut end = added(lines, first);
-    end = footer(&lines[..end], first).unwrap_or(end);
-    end = delimiter(&lines[..end], first, name).unwrap_or(end);
-    for find in [closing, dashed_name] {
-        end = find(&lines[..end], first).unwrap_or(end);
+    let finds: [Find<'_>; 4] = [
+        &|lines| footer(lines, first),
+        &|lines| delimiter(lines, first, name),
+        &|lines| closing(lines, first, name),
+        &|lines| dashed_name(lines, first),
+    ];
+    let (mut end, mut is_signed) = (lines.len(), false);
+    for find in finds {
+        end = added(&lines[..end], first);
+        let found = find(&lines[..end]);
+        is_signed |= found.is_some();
+        end = found.unwrap_or(end);
     }
-    if end == lines.len() {
+    if !is_signed {
         // What a firm puts below a signature tells of one only when there is one.
-        let said = &lines[..disclaimers(lines, first)];
-        end = delimiter(said, first, name).or_else(|| closing(said, first)).unwrap_or(end);
+        let said = &lines[..disclaimers(&lines[..end], first)];
+        end = delimiter(said, first, name).or_else(|| closing(said, first, name)).unwrap_or(end);
     }
     for find in [named_block, own_name] {
         end = find(&lines[..end], first, name).unwrap_or(end);
@@ -107,6 +128,11 @@ fn begins(lines: &[&str], place: Place, name: &[String]) -> Option<usize> {
         end = last.filter(|at| closes(*at)).unwrap_or(end);
     }
     (end < lines.len()).then_some(end)
+}
+
+/// Whether a closing begins these lines, and the author's name stands below it.
+fn closes_with(lines: &[&str], name: &[String]) -> bool {
+    is_closing(lines[0]) && lines.iter().any(|line| is_of(line, name)) || is_signed(lines[0], name)
 }
 
 /// Whether nobody begins a text with it.
@@ -152,6 +178,26 @@ fn delimiter(lines: &[&str], first: usize, name: &[String]) -> Option<usize> {
 #[derive(Default)]
 struct Between {
     seen: bool,
+    last: Option<Last>,
+}
+
+/// What stands below the last delimiter.
+#[derive(Clone, Copy)]
+struct Last {
+    /// A line is the author's name.
+    is_whose: bool,
+    /// It tells whom to reach where, or a program added it.
+    is_told: bool,
+}
+
+impl Last {
+    fn of(lines: &[&str], name: &[String]) -> Self {
+        let last = lines.rsplit(|line| *line == DELIMITER).next().unwrap_or_default();
+        Self {
+            is_whose: last.iter().any(|line| is_of(line, name)),
+            is_told: has_contact(last) || is_added(last),
+        }
+    }
 }
 
 impl Between {
@@ -167,18 +213,20 @@ impl Between {
         let Some(next) = below.iter().position(|line| *line == DELIMITER) else {
             return self.seen && !is_whose(below) && !has_contact(below);
         };
-        let (part, last) =
-            (&below[..next], below.rsplit(|line| *line == DELIMITER).next().unwrap_or_default());
-        let tells = is_whose(part) || has_contact(part);
-        let says = || !has_contact(last) && !is_added(last) && part.iter().any(|line| is_sentence(line));
-        let is_part = || is_announced(lines, at) || is_whose(last) || says();
-        self.seen |= !tells && is_part();
+        let part = &below[..next];
+        let last = *self.last.get_or_insert_with(|| Last::of(below, name));
+        let says = || !last.is_told && part.iter().any(|line| is_sentence(line));
+        let is_part = || is_announced(lines, at) || last.is_whose || says();
+        self.seen |= !(is_whose(part) || has_contact(part)) && is_part();
         self.seen
     }
 }
 
 /// Whether a line has words of a name, and no others.
 fn is_of(line: &str, name: &[String]) -> bool {
+    if line.len() > MAX_SIGNED_BYTES {
+        return false;
+    }
     let said = words(line);
     !said.is_empty() && said.iter().all(|word| name.contains(word))
 }
@@ -285,7 +333,8 @@ fn said_at_most(lines: &[&str], most: usize) -> bool {
 fn is_sentence(line: &str) -> bool {
     let is_of_data = || line.contains(|c: char| c.is_ascii_digit() || c == '@') || has_link(line);
     let spoken = || spoken_words(line) >= if is_of_data() && !is_ended(line) { MIN_WORDS } else { 1 };
-    count_words(line) >= MIN_WORDS && spoken() && !is_footer(line) && !is_closing(line)
+    let unspaced = || is_ended(line) && line.contains(is_unspaced);
+    count_words(line) >= MIN_WORDS && (spoken() || unspaced()) && !is_footer(line) && !is_closing(line)
 }
 
 fn is_ended(line: &str) -> bool {
@@ -296,12 +345,15 @@ fn has_link(line: &str) -> bool {
     ["http:", "https:", "www."].iter().any(|start| line.contains(start))
 }
 
+/// Whether it is a letter of a language without spaces.
+fn is_unspaced(c: char) -> bool {
+    c >= '\u{2e80}' && c.is_alphabetic() && !('\u{ac00}'..='\u{d7a3}').contains(&c)
+}
+
 /// Languages without spaces are taken to have words of three letters.
 fn count_words(line: &str) -> usize {
-    let is_unspaced =
-        |c: &char| *c >= '\u{2e80}' && c.is_alphabetic() && !('\u{ac00}'..='\u{d7a3}').contains(c);
     let words = line.split_whitespace();
-    words.map(|word| word.chars().filter(is_unspaced).count().div_ceil(3).max(1)).sum()
+    words.map(|word| word.chars().filter(|c| is_unspaced(*c)).count().div_ceil(3).max(1)).sum()
 }
 
 /// How many of its words are not written as those of a name are.
@@ -338,7 +390,7 @@ fn is_footer(line: &str) -> bool {
     let sent_last =
         ["gesendet", "gesendet.", "gonderildi", "gonderildi."].iter().any(|word| folded.ends_with(word));
     let of_mail = ["mail.", "e-mail.", "email."].iter().any(|word| folded.ends_with(word));
-    let of_device = words <= MAX_DEVICE_WORDS && names_device(&folded);
+    let of_device = spoken_words(without_link) <= MAX_BESIDE_DEVICE && names_device(&folded);
     let clause = without_link.contains(", ") && !sent_last && !of_device && !FOOTERS.contains(&folded);
     let of_program = of_mail || names_mail_program(without_link);
     let sentence = without_link.ends_with('.')
@@ -373,14 +425,14 @@ fn names_mail_program(line: &str) -> bool {
 }
 
 /// "Kind regards" as a line of its own above names.
-fn closing(lines: &[&str], first: usize) -> Option<usize> {
+fn closing(lines: &[&str], first: usize, name: &[String]) -> Option<usize> {
     let at = (first..lines.len()).rev().find(|at| is_closing(lines[*at]) && is_said_last(lines, *at))?;
     let below: Vec<&str> =
         lines[at + 1..].iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
     let who = until_contact(&lines[at + 1..]);
-    let most = if has_contact(who) { MAX_LINES } else { MAX_NAME_LINES };
+    let is_long = || below.len() <= MAX_LINES && is_of(below[0], name) && is_of_firm(&below);
     let signed = !below.is_empty()
-        && below.len() <= most
+        && (below.len() <= MAX_NAME_LINES || is_long())
         && looks_signed(who)
         && !below.iter().any(|line| is_listed(line));
     let is_named = |line: &str| if thanks(lines[at]) { is_whole_name(line) } else { is_name(line) };
@@ -467,8 +519,9 @@ fn is_closing(line: &str) -> bool {
     }
     let said = line.trim_end_matches(|c: char| c.is_whitespace() || ",.!;:-–，。！、．".contains(c));
     let folded = folded(said);
-    let is_polite = || POLITE.iter().any(|words| folded.starts_with(words.as_str()));
-    CLOSINGS.contains(folded.as_str()) || !folded.contains('。') && is_polite()
+    let is_ending = |rest: &str| rest.chars().all(|c| "いたします致申し上げ".contains(c));
+    let is_polite = || POLITE.iter().any(|words| folded.strip_prefix(words.as_str()).is_some_and(is_ending));
+    CLOSINGS.contains(folded.as_str()) || is_polite()
 }
 
 /// What stands before the name of somebody who signs for others.
@@ -543,14 +596,15 @@ fn own_name(lines: &[&str], first: usize, name: &[String]) -> Option<usize> {
     if is_announced(lines, at) {
         return None;
     }
-    (is_of(lines[at], name) || is_signed(lines[at], name)).then_some(at)
+    let is_last = || is_apart(lines, at) || is_ended(lines[at - 1]) || is_closing(lines[at - 1]);
+    (is_of(lines[at], name) || is_signed(lines[at], name) && is_last()).then_some(at)
 }
 
 /// Whether a closing and the author's name make up a line: "Thanks, Anna".
 fn is_signed(line: &str, name: &[String]) -> bool {
     let blanks = line.char_indices().filter(|(_, c)| c.is_whitespace());
     let mut parts = blanks.map(|(at, _)| line.split_at(at)).filter(|(closing, _)| !closing.trim().is_empty());
-    parts.any(|(closing, rest)| is_of(rest, name) && is_closing(closing))
+    line.len() <= MAX_SIGNED_BYTES && parts.any(|(closing, rest)| is_closing(closing) && is_of(rest, name))
 }
 
 /// The author's whole name with what a firm puts below it, or beside it, and whom to reach where; above it something is said to
@@ -563,23 +617,40 @@ fn named_block(lines: &[&str], first: usize, name: &[String]) -> Option<usize> {
     let begins = |line: &str| line.split('|').next().is_some_and(is_whole);
     let from = first.max(lines.len().saturating_sub(TAIL));
     let at = (from..lines.len()).find(|at| begins(lines[*at]) && is_apart(lines, *at))?;
-    let block = &lines[at..];
-    let said = block.iter().filter(|line| !line.trim().is_empty()).count();
-    let is_block = said <= MAX_LINES && has_contact(block) && looks_signed(until_contact(&block[1..]));
+    let block: Vec<&str> =
+        lines[at..].iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
+    let is_block = block.len() <= MAX_LINES && has_contact(&block) && is_of_firm(&block);
     let above = lines[..at].iter().rev().map(|line| line.trim()).find(|line| !line.is_empty());
-    let is_said = above.is_some_and(|line| is_ended(line) || is_closing(line) || is_of(line, name))
+    let is_said = above
+        .is_some_and(|line| is_ended(line) && !names_details(line) || is_closing(line) || is_of(line, name))
         || is_phrase(&lines[..at].join("\n"));
     (is_block && is_said && !is_announced(lines, at)).then_some(at)
 }
 
+/// Whether these lines are what a firm says of itself and of one person: names, numbers, links, what it has to say by law, and no
+/// word to anybody.
+fn is_of_firm(lines: &[&str]) -> bool {
+    let is_by_law = |line: &str| hold(&FIRM, &folded(line));
+    let is_data = |line: &str| has_contact(&[line]) || line.contains(|c: char| c.is_ascii_digit());
+    let fits =
+        |line: &&str| is_by_law(line) || !is_sentence(line) && (is_data(line) || spoken_words(line) == 0);
+    lines.iter().all(fits) && lines.iter().filter(|line| line.contains('@')).count() <= 1
+}
+
+/// Whether it speaks of what a name and a number may be for.
+fn names_details(line: &str) -> bool {
+    words(line).iter().any(|word| DETAILS.contains(word))
+}
+
 /// Where the paragraphs begin that a server, a list or a program against viruses puts below all, for everybody and of any text.
 fn added(lines: &[&str], first: usize) -> usize {
-    below(lines, first, |said| is_confidential(said) || is_of_program(said))
+    let is_of_letter = |said: &str| hold(&CONFIDENTIAL, said) && hold(&MISTAKEN, said) && hold(&LETTER, said);
+    below(lines, first, |said| is_of_letter(said) || is_of_program(said))
 }
 
 /// Whether a program or a list says it.
 fn is_of_program(said: &str) -> bool {
-    ADDED.iter().any(|phrase| said.contains(phrase.as_str()))
+    hold(&ADDED, said)
 }
 
 /// What stands between the words of a name.
@@ -589,7 +660,8 @@ const PARTICLES: [&str; 18] = [
 ];
 
 /// What stands between those of a firm or an office besides: "Hotel zur Post", "Director of Sales".
-const OF_FIRMS: [&str; 12] = ["of", "du", "des", "aux", "am", "im", "zur", "zum", "het", "et", "och", "og"];
+const OF_FIRMS: [&str; 13] =
+    ["of", "sp", "du", "des", "aux", "am", "im", "zur", "zum", "het", "et", "och", "og"];
 
 /// A name whose words are all written as those of a name are: "Add the photo" is an order.
 fn is_written_as_name(line: &str) -> bool {
@@ -602,7 +674,10 @@ fn is_written_as_name(line: &str) -> bool {
 
 /// A name and nothing else: no number, and no label with what it is about.
 fn is_whole_name(line: &str) -> bool {
-    let is_spoken = spoken_words(line) > 0 && line.trim().contains(' ');
+    let is_lower = |word: &str| {
+        word.starts_with(char::is_lowercase) && !PARTICLES.contains(&word) && !OF_FIRMS.contains(&word)
+    };
+    let is_spoken = line.trim().contains(' ') && line.split_whitespace().any(is_lower);
     is_name(line) && !is_spoken && !line.contains(|c: char| c.is_ascii_digit() || c == ':')
 }
 

@@ -809,6 +809,11 @@ fn the_whole_name_of_the_author_above_whom_to_reach_where_begins_a_signature() {
         "Bitte die Kontaktdaten aktualisieren\n\nAnna Berg\nHauptstr. 5\nTel. 030 1234567",
         "Put this below the photo:\n\nAnna Berg\nTel. 030 1234567",
         "Make it blue.\n\nAnna Berg\nwho bakes every morning, should stand below the photo, with her number:\n030 1234567",
+        "Here is the team.\n\nAnna Berg\nOwner\nanna@example.org\n\nBob Miller\nChef\nbob@example.org",
+        "Make it blue.\n\nAnna Berg\nOwner\n01225 123456\n\nAlso please make the logo bigger.",
+        "Three things.\n\nAnna Berg\n01225 123456\n\nlogo bigger\nfooter green",
+        "Put my new details up.\n\nAnna Berg\nHauptstr. 5\nTel. 030 1234567",
+        "Announce this.\n\nAnna Berg\nreads on 24.12.2026 at eight",
     ] {
         assert_eq!(fresh(text), text);
     }
@@ -825,8 +830,15 @@ fn a_firm_says_as_much_as_it_likes_below_a_closing() {
     }
     assert_eq!(fresh(&format!("Publish\n\n{disclaimer}")), "Publish");
     assert_eq!(fresh("Publish\n\nThis email was checked for viruses by Avast.\nwww.avast.com"), "Publish");
-    let wanted = format!("Put this on the page:\n\n{disclaimer}");
-    assert_eq!(fresh(&wanted), wanted);
+    for text in [
+        &format!("Put this on the page:\n\n{disclaimer}"),
+        "Hello,\n\nplease say at the form that all is confidential, and that the recipient is Ms Berg.",
+        "Hello,\n\nall our plants are certified virus-free, say that. We sell Avast, too.",
+        "Our team.\nThanks!\n\nBob Miller\nChef\nbob@x.y\n\nCarol King\nWaiter\ncarol@x.y\n\nDan Fox\nBar\ndan@x.y",
+        "标题改成蓝色。\n此致\n张三\n\n还有，请把页脚删掉。",
+    ] {
+        assert_eq!(fresh(text), *text);
+    }
 }
 
 #[test]
@@ -858,7 +870,18 @@ fn a_subject_is_the_order_where_the_text_is_only_a_signature() {
     {
         assert_eq!(order("Publish", text), "Publish", "{text}");
     }
-    for text in ["Logo bigger", "Thanks\n\nLogo bigger\nFooter green", "Bob Miller\nTel. 030 123456"] {
+    assert_eq!(order("Change the heading to:", "Anna Berg"), "Anna Berg");
+    assert_eq!(
+        order("サイト", "よろしくお願いします！ロゴを大きくしてください"),
+        "よろしくお願いします！ロゴを大きくしてください"
+    );
+    for text in [
+        "Anna Berg",
+        "Love\nPeace\nHarmony",
+        "Logo bigger",
+        "Thanks\n\nLogo bigger\nFooter green",
+        "Bob Miller\nTel. 030 123456",
+    ] {
         assert_eq!(order("Shop", text), text);
     }
 }
@@ -883,8 +906,12 @@ fn more_headlines_and_dividers_of_mail_programs() {
     ] {
         assert_eq!(new(&format!("Make it blue.\n\n{end}")), "Make it blue.", "{end}");
     }
-    let told = "Put our address below: <a@b.c>";
-    assert_eq!(new(told), told);
+    for text in [
+        "Put our address below: <a@b.c>",
+        "On Monday, 3 March 2026 you wrote:  Which photo?  The second one.\nAlso remove the banner.",
+    ] {
+        assert_eq!(new(text), text);
+    }
 }
 
 #[test]
@@ -898,5 +925,12 @@ fn devices_programs_and_links_within_the_line_of_a_phone() {
         "Von Yahoo Mail auf Android gesendet",
     ] {
         assert_eq!(fresh(&format!("Make it blue.\n\n{line}")), "Make it blue.", "{line}");
+    }
+    for text in [
+        "Make it bigger.\n\nVon meinem Logo bitte eine Version fürs Handy.",
+        "请加上来自我的客户的评价",
+        "Sent via the form, requests lack the phone.",
+    ] {
+        assert_eq!(fresh(text), text);
     }
 }
