@@ -1,10 +1,15 @@
 //! What stands below the new words without being any: a signature, the line a phone adds, the footer of a list.
 
-use std::borrow::Cow;
+mod delimiter;
+mod firm;
+mod footer;
+
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use super::block::is_rule;
+use self::delimiter::delimiter;
+use self::firm::{added, disclaimers, is_of_firm};
+use self::footer::is_footer;
 use super::headline::plain;
 use super::postscript::begins_postscript;
 use crate::mail::command::is_phrase;
@@ -21,12 +26,6 @@ const TAIL: usize = 200;
 const MAX_NAME_LINES: usize = 8;
 /// Below the line of a phone at most so many say something.
 const MAX_BELOW_FOOTER: usize = 3;
-/// The heading above a line of dashes has at most so many words.
-const MAX_HEADING_WORDS: usize = 5;
-/// Beside the name of a mail program stand at most so many words that are written as none.
-const MAX_BESIDE_PROGRAM: usize = 2;
-/// Beside the name of a device stand at most so many words that are written as none: "from my smartphone".
-const MAX_BESIDE_DEVICE: usize = 3;
 /// A line with a name has at most so many.
 const MAX_SIGNED_BYTES: usize = 200;
 /// What says something has at least so many words.
@@ -35,15 +34,6 @@ const MIN_PHONE_DIGITS: usize = 6;
 /// A name, a firm, and whom to reach where.
 const MIN_FIRM_LINES: usize = 3;
 
-static FOOTERS: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "footer").collect());
-static ADDED: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "added").collect());
-static CONFIDENTIAL: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "confidential").collect());
-static MISDIRECTED: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "misdirected").collect());
-static PRINTED: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "printed").collect());
-static PRIVACY: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "privacy").collect());
-static LETTER: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "letter").collect());
-static MISTAKEN: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "mistaken").collect());
-static FIRM: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "firm").collect());
 static DETAILS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "details").collect());
 static THANKS: LazyLock<Vec<String>> = LazyLock::new(|| phrases(TABLE, "thanks").collect());
 static LEADS: LazyLock<HashSet<String>> = LazyLock::new(|| phrases(TABLE, "leads").collect());
@@ -140,88 +130,6 @@ fn begins_signature(line: &str) -> bool {
     line.trim_end() == "--" || is_footer(line)
 }
 
-/// `-- ` (RFC 3676, section 4.3), or another rule above lines that look like a signature; rules stand between sections, too.
-fn delimiter(lines: &[&str], first: usize, name: &[String]) -> Option<usize> {
-    let mut between = Between::default();
-    (first.max(lines.len().saturating_sub(TAIL))..lines.len()).find(|at| {
-        let below = &lines[at + 1..];
-        if between.is_one(lines, *at, name) {
-            return false;
-        }
-        let said = below.iter().filter(|line| !line.trim().is_empty()).count();
-        match lines[*at].trim_end() {
-            "--" | "—" | "–" | "―" => {
-                said <= MAX_LINES
-                    && (lines[*at] == DELIMITER
-                        || looks_signed(below)
-                            && !underlines_heading(lines, *at)
-                            && !is_announced(lines, *at)
-                            && !is_no_signature(below))
-            }
-            line if is_rule(line) || line.trim() == "__" => {
-                said > 0
-                    && said <= MAX_LINES
-                    && looks_signed(below)
-                    && !has_rule(below)
-                    && !stands_above(lines, *at)
-                    && tells_who(lines, *at, name)
-                    && !is_underline(lines, *at)
-                    && !is_announced(lines, *at)
-                    && !is_no_signature(below)
-            }
-            _ => false,
-        }
-    })
-}
-
-/// What is known of the delimiters of a text while it is read from the top: whether they stand between its parts.
-#[derive(Default)]
-struct Between {
-    seen: bool,
-    last: Option<Last>,
-}
-
-/// What stands below the last delimiter.
-#[derive(Clone, Copy)]
-struct Last {
-    /// A line is the author's name.
-    is_whose: bool,
-    /// It tells whom to reach where, or a program added it.
-    is_told: bool,
-}
-
-impl Last {
-    fn of(lines: &[&str], name: &[String]) -> Self {
-        let last = lines.rsplit(|line| *line == DELIMITER).next().unwrap_or_default();
-        Self {
-            is_whose: last.iter().any(|line| is_of(line, name)),
-            is_told: has_contact(last) || is_added(last),
-        }
-    }
-}
-
-impl Between {
-    /// Whether the delimiter here has another below it and stands between words of the author: an announcement is above it, the
-    /// author's name only below the last, or a sentence in between and neither a name nor whom to reach where, unless a program
-    /// added the last. The last of them begins a signature only if it tells whose.
-    fn is_one(&mut self, lines: &[&str], at: usize, name: &[String]) -> bool {
-        if lines[at] != DELIMITER {
-            return false;
-        }
-        let below = &lines[at + 1..];
-        let is_whose = |lines: &[&str]| lines.iter().any(|line| is_of(line, name));
-        let Some(next) = below.iter().position(|line| *line == DELIMITER) else {
-            return self.seen && !is_whose(below) && !has_contact(below);
-        };
-        let part = &below[..next];
-        let last = *self.last.get_or_insert_with(|| Last::of(below, name));
-        let says = || !last.is_told && part.iter().any(|line| is_sentence(line));
-        let is_part = || is_announced(lines, at) || last.is_whose || says();
-        self.seen |= !(is_whose(part) || has_contact(part)) && is_part();
-        self.seen
-    }
-}
-
 /// Whether a line has words of a name, and no others.
 fn is_of(line: &str, name: &[String]) -> bool {
     if line.len() > MAX_SIGNED_BYTES {
@@ -231,56 +139,9 @@ fn is_of(line: &str, name: &[String]) -> bool {
     !said.is_empty() && said.iter().all(|word| name.contains(word))
 }
 
-/// Whether a program or a list added it to what somebody wrote.
-fn is_added(lines: &[&str]) -> bool {
-    lines.iter().any(|line| is_of_program(&folded(line)))
-}
-
 /// Whether nothing stands right above.
 fn is_apart(lines: &[&str], at: usize) -> bool {
     at == 0 || lines[at - 1].trim().is_empty()
-}
-
-/// Whether right above stands what is neither a sentence nor a closing: a rule below it underlines it.
-fn is_underline(lines: &[&str], at: usize) -> bool {
-    let above = lines[..at].last().map_or("", |line| line.trim());
-    above.ends_with(|c: char| c.is_alphanumeric() || c == ':') && !is_closing(above)
-}
-
-/// Whether two dashes stand right below a few words, and above what does not begin with a name.
-fn underlines_heading(lines: &[&str], at: usize) -> bool {
-    let short = |line: &&str| line.split_whitespace().count() <= MAX_HEADING_WORDS;
-    let next = lines[at + 1..].iter().map(|line| line.trim()).find(|line| !line.is_empty());
-    let is_name = |line: &str| is_written_as_name(line) && !line.contains(|c: char| c.is_ascii_digit());
-    is_underline(lines, at)
-        && lines[..at].last().is_some_and(short)
-        && next.is_some_and(|next| !is_name(next))
-}
-
-fn has_rule(lines: &[&str]) -> bool {
-    lines.iter().any(|line| is_rule(line))
-}
-
-/// Whether the same rule stands above already, as it does between sections.
-fn stands_above(lines: &[&str], at: usize) -> bool {
-    lines[at.saturating_sub(TAIL)..at].iter().any(|line| line.trim() == lines[at].trim())
-}
-
-/// Whether a closing stands at a rule, or below it whom to reach where, or a name: of several words, by itself, or the author's.
-fn tells_who(lines: &[&str], at: usize, name: &[String]) -> bool {
-    let says = |line: &&&str| !line.trim().is_empty();
-    let (above, below) = (&lines[..at], &lines[at + 1..]);
-    let alone = below.iter().filter(says).nth(1).is_none();
-    let is_whose = |line: &&str| {
-        (words(line).len() > 1 || alone)
-            && is_written_as_name(line.trim())
-            && !line.contains(|c: char| c.is_ascii_digit())
-            || is_of(line, name)
-    };
-    has_contact(below)
-        || below.iter().find(says).is_some_and(is_whose)
-        || above.iter().rev().find(says).is_some_and(|line| is_closing(line))
-        || below.iter().any(|line| is_closing(line))
 }
 
 /// Short lines without sentences.
@@ -369,59 +230,6 @@ fn spoken_words(line: &str) -> usize {
                 && !OF_FIRMS.contains(word)
         })
         .count()
-}
-
-/// Whatever device or program follows.
-const SENT: [&str; 4] = ["sent from ", "sent via ", "sent using ", "sent with "];
-
-fn is_footer(line: &str) -> bool {
-    let line = plain(line);
-    let without_link = without_links(line);
-    let without_link = without_link.trim();
-    if without_link.chars().count() > 120 || without_link.is_empty() {
-        return false;
-    }
-    let words = without_link.split_whitespace().count();
-    let folded = folded(without_link.trim_start_matches(['(', '-', '—', ' ', '~', '|']));
-    let known = SENT.iter().any(|start| folded.starts_with(start))
-        || FOOTERS.iter().any(|phrase| {
-            folded.starts_with(phrase.as_str()) || !phrase.is_ascii() && folded.contains(phrase.as_str())
-        });
-    let sent_last =
-        ["gesendet", "gesendet.", "gonderildi", "gonderildi."].iter().any(|word| folded.ends_with(word));
-    let of_mail = ["mail.", "e-mail.", "email."].iter().any(|word| folded.ends_with(word));
-    let of_device = spoken_words(without_link) <= MAX_BESIDE_DEVICE && names_device(&folded);
-    let clause = without_link.contains(", ") && !sent_last && !of_device && !FOOTERS.contains(&folded);
-    let of_program = of_mail || names_mail_program(without_link);
-    let sentence = without_link.ends_with('.')
-        && words > 4
-        && !(sent_last || of_program || of_device)
-        && !folded.contains("http");
-    known && !clause && !sentence && words <= 14 && !without_link.ends_with(':')
-}
-
-/// A line without what stands in angles or brackets: where its links lead, and pictures.
-fn without_links(line: &str) -> Cow<'_, str> {
-    let Some((before, rest)) = line.split_once(['<', '[']) else { return Cow::Borrowed(line) };
-    let after = rest.split_once(['>', ']']).map_or("", |(_, after)| after);
-    Cow::Owned(format!("{}{}", before.trim_end(), after))
-}
-
-/// Whether a device ends what is said: "Sent from my Samsung Galaxy smartphone."
-fn names_device(folded: &str) -> bool {
-    const DEVICES: [&str; 8] =
-        ["smartphone", "phone", "iphone", "ipad", "tablet", "galaxy", "handy", "device"];
-    let last = folded.trim_end_matches('.').rsplit(' ').next().unwrap_or_default();
-    DEVICES.contains(&last)
-}
-
-/// Whether a mail program and little else is named, as in "Sent from Example Mail for iOS.".
-fn names_mail_program(line: &str) -> bool {
-    let is_named = |word: &&str| word.contains(char::is_uppercase);
-    let mut words = line.split_whitespace();
-    words.clone().any(|word| matches!(word, "Mail" | "E-Mail" | "Email" | "Outlook"))
-        && words.clone().filter(|word| !is_named(word)).count() <= MAX_BESIDE_PROGRAM
-        && words.next_back().is_some_and(|last| is_named(&last))
 }
 
 /// "Kind regards" as a line of its own above names.
@@ -541,39 +349,6 @@ fn is_name(line: &str) -> bool {
         && !line.ends_with(['?', ':', ';'])
 }
 
-/// Where the paragraphs of a firm begin that end these lines.
-fn disclaimers(lines: &[&str], first: usize) -> usize {
-    below(lines, first, is_disclaimer)
-}
-
-/// Where the last paragraphs begin of which this holds, in folded words, and which nobody announces.
-fn below(lines: &[&str], first: usize, holds: impl Fn(&str) -> bool) -> usize {
-    let mut end = lines.len();
-    while let Some(last) = lines[..end].iter().rposition(|line| !line.trim().is_empty()) {
-        let start =
-            lines[..last].iter().rposition(|line| line.trim().is_empty()).map_or(0, |above| above + 1);
-        let is_one = || holds(&folded(&lines[start..=last].join(" "))) && !is_announced(lines, start);
-        if start < first || !is_one() {
-            break;
-        }
-        end = start;
-    }
-    end
-}
-
-/// Whether a paragraph says that it is confidential, and for whom; that it need not be printed; or where to read of privacy.
-fn is_disclaimer(said: &str) -> bool {
-    is_confidential(said) || hold(&PRINTED, said) || hold(&PRIVACY, said) && has_link(said)
-}
-
-fn is_confidential(said: &str) -> bool {
-    hold(&CONFIDENTIAL, said) && hold(&MISDIRECTED, said)
-}
-
-fn hold(phrases: &[String], said: &str) -> bool {
-    phrases.iter().any(|phrase| said.contains(phrase.as_str()))
-}
-
 /// Whether the words above, closings apart, end with a colon or a word such as "to": then what stands here is what they announce
 /// ("Put this on the page:").
 fn is_announced(lines: &[&str], at: usize) -> bool {
@@ -627,30 +402,9 @@ fn named_block(lines: &[&str], first: usize, name: &[String]) -> Option<usize> {
     (is_block && is_said && !is_announced(lines, at)).then_some(at)
 }
 
-/// Whether these lines are what a firm says of itself and of one person: names, numbers, links, what it has to say by law, and no
-/// word to anybody.
-fn is_of_firm(lines: &[&str]) -> bool {
-    let is_by_law = |line: &str| hold(&FIRM, &folded(line));
-    let is_data = |line: &str| has_contact(&[line]) || line.contains(|c: char| c.is_ascii_digit());
-    let fits =
-        |line: &&str| is_by_law(line) || !is_sentence(line) && (is_data(line) || spoken_words(line) == 0);
-    lines.iter().all(fits) && lines.iter().filter(|line| line.contains('@')).count() <= 1
-}
-
 /// Whether it speaks of what a name and a number may be for.
 fn names_details(line: &str) -> bool {
     words(line).iter().any(|word| DETAILS.contains(word))
-}
-
-/// Where the paragraphs begin that a server, a list or a program against viruses puts below all, for everybody and of any text.
-fn added(lines: &[&str], first: usize) -> usize {
-    let is_of_letter = |said: &str| hold(&CONFIDENTIAL, said) && hold(&MISTAKEN, said) && hold(&LETTER, said);
-    below(lines, first, |said| is_of_letter(said) || is_of_program(said))
-}
-
-/// Whether a program or a list says it.
-fn is_of_program(said: &str) -> bool {
-    hold(&ADDED, said)
 }
 
 /// What stands between the words of a name.
